@@ -1,0 +1,117 @@
+// The program: parses the command line, runs one command, and turns errors into a sentence and an
+// exit code. The only try/catch and the only exit live here.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cli/commands.h"
+
+namespace sllm::cli {
+namespace {
+
+void on_signal(int signal) {
+  if (stop_requested()) std::_Exit(128 + signal);  // the second one ends at once
+  request_stop(signal);
+}
+
+void set_up_logging(const Globals& globals) {
+  auto logger = spdlog::stderr_color_mt("sllm");
+  logger->set_pattern("%^%l%$: %v");
+  logger->set_level(globals.quiet     ? spdlog::level::err
+                    : globals.verbose ? spdlog::level::debug
+                                      : spdlog::level::info);
+  set_log_sink([logger](LogLevel level, std::string_view message) {
+    static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                            spdlog::level::warn, spdlog::level::err};
+    logger->log(kLevels[static_cast<int>(level)], "{}", message);
+  });
+}
+
+int report(const Error& error, const Globals& globals) {
+  if (globals.json)
+    print_json("error", {{"error", {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"hint", error.hint}}}});
+  std::cerr << "sllm: " << error.message << '\n';
+  if (!error.hint.empty()) std::cerr << "      " << error.hint << '\n';
+  return static_cast<int>(error.code);
+}
+
+// "did you mean": the command with the smallest edit distance, if it is near.
+std::string nearest_command(const std::string& word) {
+  std::string best;
+  size_t best_distance = 3;
+  for (const Command& c : commands()) {
+    const std::string name = c.name;
+    std::vector<size_t> row(name.size() + 1);
+    for (size_t j = 0; j <= name.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j <= name.size(); ++j) {
+        const size_t cost = diagonal + (word[i - 1] != name[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, cost});
+      }
+    }
+    if (row.back() < best_distance) best_distance = row.back(), best = name;
+  }
+  return best;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"sllm: build, prove and run small language models on the machine you have.", "sllm"};
+  app.set_version_flag("--version", SLLM_VERSION);
+  app.require_subcommand(1);
+  Globals globals;
+  std::map<const CLI::App*, Action> actions;
+  for (const Command& c : commands()) {
+    CLI::App* sub = app.add_subcommand(c.name, c.summary)->group(c.group);
+    sub->add_flag("--json", globals.json, "Print one JSON document");
+    sub->add_flag("-q,--quiet", globals.quiet, "No progress, only errors");
+    sub->add_flag("-v,--verbose", globals.verbose, "Say more");
+    sub->add_flag("--dry-run", globals.dry_run, "Say what would be done, do nothing");
+    sub->add_flag("-y,--yes", globals.yes, "Do not ask");
+    actions[sub] = c.declare(*sub, globals);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);
+    std::string hint = "Try: sllm --help";
+    if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1]))
+      if (const std::string near = nearest_command(argv[1]); !near.empty())
+        hint = fmt::format("Did you mean: sllm {}?", near);
+    return report(with_hint(usage_error("{}", e.what()), hint), globals);
+  }
+  set_up_logging(globals);
+  const Status status = actions.at(app.get_subcommands().front())();
+  if (status.ok()) return 0;
+  return report(status.error(), globals);
+}
+
+}  // namespace
+}  // namespace sllm::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  struct sigaction action {};
+  action.sa_handler = sllm::cli::on_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  try {
+    return sllm::cli::run(argc, argv);
+  } catch (const sllm::ResultError& e) {
+    return sllm::cli::report(e.error, {});
+  } catch (const std::bad_alloc&) {
+    std::cerr << "sllm: not enough memory. Try a smaller model, context or batch\n";
+    return 4;
+  } catch (const std::exception& e) {
+    std::cerr << "sllm: internal error: " << e.what() << "\n      This is a bug; please report it\n";
+    return 1;
+  }
+}

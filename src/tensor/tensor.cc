@@ -1,0 +1,154 @@
+#include "tensor/tensor.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <unordered_map>
+#include <utility>
+
+#include "base/checked.h"
+
+namespace sllm {
+namespace {
+
+// Buffers freed by one layer are what the next layer asks for: keep them by size class instead of
+// returning them to the system, which would unmap and fault every page again.
+class BufferCache {
+ public:
+  std::shared_ptr<void> take(size_t bytes) {
+    const size_t size = size_class(bytes);
+    void* p = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      auto& list = free_[size];
+      if (!list.empty()) p = list.back(), list.pop_back(), kept_ -= size;
+    }
+    if (!p) {
+      p = std::aligned_alloc(64, size);
+      if (!p) throw std::bad_alloc();
+    }
+    return {p, [this, size](void* q) { give(q, size); }};
+  }
+
+ private:
+  static constexpr size_t kKeepAtMost = size_t{1} << 30;
+  // Sizes are rounded up to eighths of a power of two, so at most 12.5 % is wasted.
+  static size_t size_class(size_t bytes) {
+    if (bytes <= 4096) return static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
+    const size_t step = size_t{1} << (60 - std::countl_zero(bytes - 1));
+    return (bytes + step - 1) / step * step;
+  }
+  void give(void* p, size_t size) {
+    {
+      std::lock_guard lock(mutex_);
+      if (kept_ + size <= kKeepAtMost) {
+        free_[size].push_back(p);
+        kept_ += size;
+        return;
+      }
+    }
+    std::free(p);
+  }
+  std::mutex mutex_;
+  std::unordered_map<size_t, std::vector<void*>> free_;
+  size_t kept_ = 0;
+};
+
+BufferCache& buffers() {
+  static auto* cache = new BufferCache;  // outlives every static tensor
+  return *cache;
+}
+
+int64_t product(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) {
+    const auto next = checked_mul_i64(n, d);
+    SLLM_CHECK(next.has_value(), "tensor: shape is too large or negative");
+    n = *next;
+  }
+  return n;
+}
+
+}  // namespace
+
+Tensor Tensor::empty(DType type, Shape shape) {
+  Tensor t;
+  t.dtype_ = type;
+  t.shape_ = std::move(shape);
+  const int64_t n = product(t.shape_);
+  SLLM_CHECK(n % info(type).block_elements == 0, "tensor: {} elements do not fill blocks of {}", n, info(type).name);
+  auto buffer = buffers().take(static_cast<size_t>(std::max<int64_t>(bytes_of(type, n), 1)));
+  t.data_ = buffer.get();
+  t.owner_ = std::move(buffer);
+  return t;
+}
+
+Tensor Tensor::zeros(DType type, Shape shape) {
+  Tensor t = empty(type, std::move(shape));
+  std::memset(t.data_, 0, static_cast<size_t>(t.bytes()));
+  return t;
+}
+
+Tensor Tensor::from(std::span<const float> values, Shape shape) {
+  Tensor t = empty(DType::kF32, std::move(shape));
+  SLLM_CHECK(t.size() == static_cast<int64_t>(values.size()), "tensor: {} values for {}", values.size(), t.to_string());
+  std::copy(values.begin(), values.end(), t.data<float>());
+  return t;
+}
+
+Tensor Tensor::borrow(DType type, Shape shape, const void* data, std::shared_ptr<const void> owner) {
+  Tensor t;
+  t.dtype_ = type;
+  t.shape_ = std::move(shape);
+  t.data_ = const_cast<void*>(data);
+  t.owner_ = std::move(owner);
+  return t;
+}
+
+int64_t Tensor::size() const { return shape_.empty() ? (data_ ? 1 : 0) : product(shape_); }
+int64_t Tensor::bytes() const { return bytes_of(dtype_, size()); }
+int64_t Tensor::cols() const { return shape_.empty() ? 1 : shape_.back(); }
+int64_t Tensor::rows() const { return cols() == 0 ? 0 : size() / cols(); }
+
+const void* Tensor::row(int64_t r) const {
+  return static_cast<const char*>(data_) + r * bytes_of(dtype_, cols());
+}
+
+Tensor Tensor::reshape(Shape shape) const {
+  SLLM_CHECK(product(shape) == size(), "reshape: {} has {} elements", to_string(), size());
+  Tensor t = *this;
+  t.shape_ = std::move(shape);
+  return t;
+}
+
+Tensor Tensor::slice_rows(int64_t begin, int64_t end) const {
+  SLLM_CHECK(!shape_.empty() && 0 <= begin && begin <= end && end <= shape_[0], "slice_rows: [{}, {}) of {}", begin, end, to_string());
+  Tensor t = *this;
+  const int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
+  t.shape_[0] = end - begin;
+  t.data_ = static_cast<char*>(data_) + bytes_of(dtype_, begin * stride);
+  return t;
+}
+
+Tensor Tensor::clone() const {
+  Tensor t = empty(dtype_, shape_);
+  std::memcpy(t.data_, data_, static_cast<size_t>(bytes()));
+  return t;
+}
+
+Tensor Tensor::to_f32() const {
+  SLLM_CHECK(info(dtype_).decode != nullptr, "to_f32: {} is not a float type", to_string());
+  Tensor t = empty(DType::kF32, shape_);
+  info(dtype_).decode(data_, t.data<float>(), size());
+  return t;
+}
+
+std::string Tensor::to_string() const {
+  return fmt::format("{}[{}]", info(dtype_).name, fmt::join(shape_, ", "));
+}
+
+}  // namespace sllm
