@@ -20,9 +20,9 @@ struct ContractError : std::logic_error {
 }
 
 // SLLM_CHECK(w.cols() == K, "linear: weight {} does not fit K={}", w.shape(), K);
-#define SLLM_CHECK(condition, ...) \
-  do {                             \
-    if (!(condition)) [[unlikely]] \
+#define SLLM_CHECK(condition, ...)                                           \
+  do {                                                                       \
+    if (!(condition)) [[unlikely]]                                           \
       ::sllm::contract_failed(fmt::format(__VA_ARGS__), __FILE__, __LINE__); \
   } while (false)
 

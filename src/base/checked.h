@@ -22,7 +22,9 @@ inline std::optional<int64_t> checked_mul_i64(int64_t a, int64_t b, int64_t limi
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &r) || r > limit) return std::nullopt;
   return r;
 }
-inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+inline int64_t round_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 
 }  // namespace sllm

@@ -15,8 +15,8 @@ using LogSink = std::function<void(LogLevel, std::string_view message)>;
 void set_log_sink(LogSink sink);
 void log(LogLevel level, std::string_view message);
 
-// Progress of one long piece of work. `done` and `total` are in `unit`s ("tokens", "bytes", "rows");
-// total 0 means unknown. `detail` is short: "loss 1.234".
+// Progress of one long piece of work. `done` and `total` are in `unit`s ("tokens", "bytes",
+// "rows"); total 0 means unknown. `detail` is short: "loss 1.234".
 struct Progress {
   std::string_view label;
   std::string_view unit;

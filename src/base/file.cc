@@ -93,7 +93,8 @@ Result<std::string> read_file(const fs::path& path, uint64_t limit) {
   }
   if (static_cast<uint64_t>(info.st_size) > limit) {
     ::close(fd);
-    return bad_input("{}: has {} bytes, at most {} are allowed here", path.string(), info.st_size, limit);
+    return bad_input("{}: has {} bytes, at most {} are allowed here", path.string(), info.st_size,
+                     limit);
   }
   std::string text(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
@@ -196,7 +197,8 @@ Result<AtomicDir> AtomicDir::create(const fs::path& final_path) {
   fs::path temporary = temporary_name(final_path);
   std::error_code error;
   if (!final_path.parent_path().empty()) fs::create_directories(final_path.parent_path(), error);
-  if (::mkdir(temporary.c_str(), 0777) != 0) return os_error(final_path, "creating the folder", errno);
+  if (::mkdir(temporary.c_str(), 0777) != 0)
+    return os_error(final_path, "creating the folder", errno);
   dir.temporary_ = std::move(temporary);
   return dir;
 }
@@ -220,7 +222,8 @@ Status AtomicDir::commit() {
   fs::path old;
   if (fs::exists(final_)) {
     old = temporary_name(final_);
-    if (::rename(final_.c_str(), old.c_str()) != 0) return os_error(final_, "setting the old folder aside", errno);
+    if (::rename(final_.c_str(), old.c_str()) != 0)
+      return os_error(final_, "setting the old folder aside", errno);
   }
   if (::rename(temporary_.c_str(), final_.c_str()) != 0) {
     const int error = errno;
@@ -239,8 +242,9 @@ Result<FileLock> FileLock::acquire(const fs::path& path) {
   if (fd < 0) return os_error(path, "opening the lock", errno);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);
-    return with_hint(make_error(ErrorCode::kLocked, "{}: another process is using this", path.string()),
-                     "Wait until it ends, or stop it");
+    return with_hint(
+        make_error(ErrorCode::kLocked, "{}: another process is using this", path.string()),
+        "Wait until it ends, or stop it");
   }
   return FileLock(fd);
 }

@@ -34,7 +34,8 @@ Result<std::string> read_file(const fs::path& path, uint64_t limit = uint64_t{1}
 
 // A file that appears under its final name complete or not at all: written to a temporary name in
 // the same folder, fsynced, renamed, folder fsynced. Destroyed without commit(), it leaves nothing.
-// Errors: kResource (no space, with bytes needed where known), kUsage (folder missing or read-only).
+// Errors: kResource (no space, with bytes needed where known), kUsage (folder missing or
+// read-only).
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const fs::path& path, uint64_t expected_bytes = 0);
@@ -46,7 +47,8 @@ class AtomicFile {
   Status write(std::string_view text) {
     return write(std::as_bytes(std::span(text.data(), text.size())));
   }
-  // Writes at an absolute offset (for headers patched afterwards); does not move the append position.
+  // Writes at an absolute offset (for headers patched afterwards); does not move the append
+  // position.
   Status write_at(uint64_t offset, std::span<const std::byte> bytes);
   uint64_t size() const;
   Status commit();
@@ -59,8 +61,8 @@ class AtomicFile {
 
 Status write_file_atomically(const fs::path& path, std::string_view text);
 
-// A folder that appears complete or not at all. Fill path() and commit(). An existing folder of that
-// name is kept until the new one is in place.
+// A folder that appears complete or not at all. Fill path() and commit(). An existing folder of
+// that name is kept until the new one is in place.
 class AtomicDir {
  public:
   static Result<AtomicDir> create(const fs::path& final_path);

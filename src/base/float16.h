@@ -33,7 +33,8 @@ inline float to_float(f16 h) {
 }
 // Round to nearest even, overflow to infinity.
 inline f16 to_f16(float x) {
-  const uint32_t u = std::bit_cast<uint32_t>(x), sign = (u >> 16) & 0x8000, magnitude = u & 0x7fffffffu;
+  const uint32_t u = std::bit_cast<uint32_t>(x), sign = (u >> 16) & 0x8000,
+                 magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00)};
   if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00)};
   if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 aligns the mantissa and rounds to even

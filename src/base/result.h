@@ -16,12 +16,12 @@ namespace sllm {
 // The values are the program's exit codes.
 enum class ErrorCode : int {
   kInternal = 1,
-  kUsage = 2,       // command line or configuration
-  kBadInput = 3,    // a file or data set is malformed or does not fit
-  kResource = 4,    // no disk space or memory
+  kUsage = 2,     // command line or configuration
+  kBadInput = 3,  // a file or data set is malformed or does not fit
+  kResource = 4,  // no disk space or memory
   kNetwork = 5,
-  kLocked = 6,      // another process holds the run or file
-  kThreshold = 7,   // finished, but a quality threshold was not met
+  kLocked = 6,     // another process holds the run or file
+  kThreshold = 7,  // finished, but a quality threshold was not met
   kInterrupted = 130,
   kTerminated = 143,
 };
@@ -74,9 +74,10 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::move(value)) {}
   Result(Error error) : state_(std::move(error)) {}
   template <class U>
-    requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
-             !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, Result>)
-  Result(U&& value) : state_(std::in_place_index<0>, T(std::forward<U>(value))) {}
+  requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
+           !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, Result>)
+      Result(U&& value)
+      : state_(std::in_place_index<0>, T(std::forward<U>(value))) {}
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -113,15 +114,15 @@ inline Status ok() { return Ok{}; }
 // SLLM_TRY(auto config, parse(text)); declares `config` or returns the error to the caller.
 #define SLLM_TRY(declaration, ...) \
   SLLM_TRY_INNER(SLLM_CONCAT(sllm_result_, __LINE__), declaration, __VA_ARGS__)
-#define SLLM_TRY_INNER(result, declaration, ...)     \
-  auto result = (__VA_ARGS__);                       \
+#define SLLM_TRY_INNER(result, declaration, ...)      \
+  auto result = (__VA_ARGS__);                        \
   if (!result.ok()) return std::move(result).error(); \
   declaration = std::move(result).value()
 // SLLM_OK(write(file)); returns the error of a Status to the caller.
-#define SLLM_OK(...)                                                              \
-  do {                                                                            \
-    if (auto sllm_status = (__VA_ARGS__); !sllm_status.ok())                      \
-      return std::move(sllm_status).error();                                      \
+#define SLLM_OK(...)                                         \
+  do {                                                       \
+    if (auto sllm_status = (__VA_ARGS__); !sllm_status.ok()) \
+      return std::move(sllm_status).error();                 \
   } while (false)
 
 }  // namespace sllm

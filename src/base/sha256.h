@@ -18,9 +18,7 @@ class Sha256 {
   ~Sha256();
   Sha256(Sha256&&) noexcept;
   void update(std::span<const std::byte> bytes);
-  void update(std::string_view text) {
-    update(std::as_bytes(std::span(text.data(), text.size())));
-  }
+  void update(std::string_view text) { update(std::as_bytes(std::span(text.data(), text.size()))); }
   std::string hex();  // 64 digits; the object is finished afterwards
 
  private:

@@ -58,7 +58,8 @@ struct ThreadPool::Impl {
   void worker(int thread) {
     uint64_t seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen && !stop; ++i)
+      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen && !stop;
+           ++i)
         _mm_pause();
       if (generation.load(std::memory_order_acquire) == seen && !stop) {
         std::unique_lock lock(mutex);
@@ -117,7 +118,8 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain,
   const int64_t grains = ceil_div(n, std::max<int64_t>(1, grain));
   if (size() == 1 || grains == 1) return fn(0, n);
   run([&](int thread) {
-    const int64_t begin = grains * thread / size() * grain, end = grains * (thread + 1) / size() * grain;
+    const int64_t begin = grains * thread / size() * grain,
+                  end = grains * (thread + 1) / size() * grain;
     if (begin < n && begin < end) fn(begin, std::min(n, end));
   });
 }

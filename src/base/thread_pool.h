@@ -21,7 +21,8 @@ class ThreadPool {
   void run(const std::function<void(int thread)>& fn);
   // Splits [0, n) into one contiguous range per thread, each a multiple of `grain` but the last.
   // Callers must not let results depend on where the cuts fall.
-  void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& fn);
+  void parallel_for(int64_t n, int64_t grain,
+                    const std::function<void(int64_t begin, int64_t end)>& fn);
 
  private:
   struct Impl;

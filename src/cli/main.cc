@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <map>
@@ -27,15 +28,18 @@ void set_up_logging(const Globals& globals) {
                     : globals.verbose ? spdlog::level::debug
                                       : spdlog::level::info);
   set_log_sink([logger](LogLevel level, std::string_view message) {
-    static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                            spdlog::level::warn, spdlog::level::err};
+    static constexpr spdlog::level::level_enum kLevels[] = {
+        spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
     logger->log(kLevels[static_cast<int>(level)], "{}", message);
   });
 }
 
 int report(const Error& error, const Globals& globals) {
   if (globals.json)
-    print_json("error", {{"error", {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"hint", error.hint}}}});
+    print_json("error", {{"error",
+                          {{"code", static_cast<int>(error.code)},
+                           {"message", error.message},
+                           {"hint", error.hint}}}});
   std::cerr << "sllm: " << error.message << '\n';
   if (!error.hint.empty()) std::cerr << "      " << error.hint << '\n';
   return static_cast<int>(error.code);
@@ -83,8 +87,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);
     std::string hint = "Try: sllm --help";
-    if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1]))
-      if (const std::string near = nearest_command(argv[1]); !near.empty())
+    const std::string word = argc > 1 ? argv[1] : "";
+    const bool known =
+        std::ranges::any_of(commands(), [&](const Command& c) { return word == c.name; });
+    if (!known)
+      if (const std::string near = nearest_command(word); !near.empty())
         hint = fmt::format("Did you mean: sllm {}?", near);
     return report(with_hint(usage_error("{}", e.what()), hint), globals);
   }
@@ -111,7 +118,8 @@ int main(int argc, char** argv) {
     std::cerr << "sllm: not enough memory. Try a smaller model, context or batch\n";
     return 4;
   } catch (const std::exception& e) {
-    std::cerr << "sllm: internal error: " << e.what() << "\n      This is a bug; please report it\n";
+    std::cerr << "sllm: internal error: " << e.what()
+              << "\n      This is a bug; please report it\n";
     return 1;
   }
 }

@@ -17,7 +17,8 @@ std::string human_time(double seconds) {
 }
 
 std::string human_count(double n, std::string_view unit) {
-  if (unit == "bytes") return n >= 1e9 ? fmt::format("{:.2f} GB", n / 1e9) : fmt::format("{:.1f} MB", n / 1e6);
+  if (unit == "bytes")
+    return n >= 1e9 ? fmt::format("{:.2f} GB", n / 1e9) : fmt::format("{:.1f} MB", n / 1e6);
   return n >= 1e4 ? fmt::format("{:.1f}k {}", n / 1e3, unit) : fmt::format("{:.0f} {}", n, unit);
 }
 
@@ -37,15 +38,21 @@ ProgressSink progress_sink(const Globals& globals) {
     const auto now = Clock::now();
     if (state->label != p.label) *state = {std::string(p.label), now, {}, p.done, state->terminal};
     const bool finished = p.total > 0 && p.done >= p.total;
-    const auto interval = state->terminal ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
-    if (!finished && state->shown.time_since_epoch().count() && now - state->shown < interval) return;
+    const auto interval =
+        state->terminal ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
+    if (!finished && state->shown.time_since_epoch().count() && now - state->shown < interval)
+      return;
     state->shown = now;
     const double seconds = std::chrono::duration<double>(now - state->start).count();
     const double rate = seconds > 0 ? static_cast<double>(p.done - state->first) / seconds : 0;
-    std::string line = fmt::format("{}: {}", p.label, human_count(static_cast<double>(p.done), p.unit));
-    if (p.total) line += fmt::format(" of {} ({:.0f} %)", human_count(static_cast<double>(p.total), p.unit), 100.0 * static_cast<double>(p.done) / static_cast<double>(p.total));
+    std::string line =
+        fmt::format("{}: {}", p.label, human_count(static_cast<double>(p.done), p.unit));
+    if (p.total)
+      line += fmt::format(" of {} ({:.0f} %)", human_count(static_cast<double>(p.total), p.unit),
+                          100.0 * static_cast<double>(p.done) / static_cast<double>(p.total));
     if (rate > 0) line += fmt::format(", {}/s", human_count(rate, p.unit));
-    if (rate > 0 && p.total > p.done) line += fmt::format(", {} left", human_time(static_cast<double>(p.total - p.done) / rate));
+    if (rate > 0 && p.total > p.done)
+      line += fmt::format(", {} left", human_time(static_cast<double>(p.total - p.done) / rate));
     if (!p.detail.empty()) line += fmt::format(", {}", p.detail);
     if (state->terminal)
       std::cerr << "\r\x1b[K" << line << (finished ? "\n" : "") << std::flush;

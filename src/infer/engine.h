@@ -1,6 +1,6 @@
 // Engine: a loaded model that answers many callers at once by continuous batching. One thread steps
-// the model; every method here may be called from any thread. The same request gives the same tokens
-// whatever company it has in a batch.
+// the model; every method here may be called from any thread. The same request gives the same
+// tokens whatever company it has in a batch.
 #pragma once
 
 #include <atomic>
@@ -21,17 +21,18 @@ namespace sllm {
 
 struct EngineOptions {
   Numerics numerics = Numerics::kFast;
-  int threads = 0;                     // 0: all usable cores
-  int64_t context = 0;                 // tokens per sequence; 0: the model's own, cut to what memory allows (and logged)
-  int64_t max_sequences = 8;           // slots decoded together
-  int64_t prefill_chunk = 256;         // tokens of prompts per step
-  int64_t queue_limit = 64;            // waiting requests; more are refused with kLocked
-  std::vector<std::string> adapters;   // PEFT folders; name = folder name
+  int threads = 0;  // 0: all usable cores
+  int64_t context =
+      0;  // tokens per sequence; 0: the model's own, cut to what memory allows (and logged)
+  int64_t max_sequences = 8;          // slots decoded together
+  int64_t prefill_chunk = 256;        // tokens of prompts per step
+  int64_t queue_limit = 64;           // waiting requests; more are refused with kLocked
+  std::vector<std::string> adapters;  // PEFT folders; name = folder name
 };
 
 struct SamplingOptions {
-  float temperature = 1.0f;            // 0: greedy (lowest id wins ties)
-  int top_k = 0;                       // 0: off
+  float temperature = 1.0f;  // 0: greedy (lowest id wins ties)
+  int top_k = 0;             // 0: off
   float top_p = 1.0f, min_p = 0.0f;
   float repetition_penalty = 1.0f, frequency_penalty = 0.0f, presence_penalty = 0.0f;
   std::map<TokenId, float> logit_bias;
@@ -41,29 +42,29 @@ struct SamplingOptions {
 struct TokenLogprob {
   TokenId id = -1;
   float logprob = 0;
-  std::vector<std::pair<TokenId, float>> top;   // best first
+  std::vector<std::pair<TokenId, float>> top;  // best first
 };
 
 enum class FinishReason { kStop, kLength, kCancelled, kError };
 
 struct GenerateRequest {
-  std::vector<TokenId> prompt;                  // already tokenized; at least one token
+  std::vector<TokenId> prompt;  // already tokenized; at least one token
   int64_t max_tokens = 256;
   SamplingOptions sampling;
-  std::vector<std::string> stop;                // text that ends the answer, not included in it
+  std::vector<std::string> stop;  // text that ends the answer, not included in it
   bool ignore_eos = false;
-  int top_logprobs = -1;                        // -1: none; n: with the n best alternatives
-  bool echo_logprobs = false;                   // also for the prompt's tokens
-  std::string adapter;                          // "" = base
+  int top_logprobs = -1;       // -1: none; n: with the n best alternatives
+  bool echo_logprobs = false;  // also for the prompt's tokens
+  std::string adapter;         // "" = base
 };
 
 struct GenerateEvent {
-  std::string text;                             // newly complete text (valid UTF-8, possibly "")
-  std::vector<TokenId> tokens;                  // newly decided tokens
+  std::string text;             // newly complete text (valid UTF-8, possibly "")
+  std::vector<TokenId> tokens;  // newly decided tokens
   std::vector<TokenLogprob> logprobs;
   bool done = false;
   FinishReason reason = FinishReason::kStop;
-  std::string error;                            // kError: what happened
+  std::string error;  // kError: what happened
 };
 
 struct GenerateResult {
@@ -79,8 +80,8 @@ struct ScoreRequest {
   std::vector<TokenId> context, continuation;
 };
 struct ScoreResult {
-  double logprob = 0;                           // sum over continuation tokens, natural logarithm
-  bool greedy = false;                          // every continuation token was the argmax
+  double logprob = 0;   // sum over continuation tokens, natural logarithm
+  bool greedy = false;  // every continuation token was the argmax
   std::vector<float> token_logprobs;
 };
 
@@ -92,8 +93,8 @@ struct EngineStats {
 
 class Engine {
  public:
-  // `path`: GGUF file or Hugging Face folder. Errors as ModelSource::open and Model::load; kResource
-  // when not even 512 tokens of context fit in memory.
+  // `path`: GGUF file or Hugging Face folder. Errors as ModelSource::open and Model::load;
+  // kResource when not even 512 tokens of context fit in memory.
   static Result<std::shared_ptr<Engine>> open(const fs::path& path, EngineOptions options = {});
   virtual ~Engine() = default;
 
@@ -101,14 +102,15 @@ class Engine {
   virtual const ModelSource& source() const = 0;
   virtual std::shared_ptr<const Tokenizer> tokenizer() const = 0;
   virtual std::shared_ptr<const ChatTemplate> chat_template() const = 0;
-  virtual const EngineOptions& options() const = 0;      // context resolved
+  virtual const EngineOptions& options() const = 0;  // context resolved
   virtual std::vector<std::string> adapters() const = 0;
 
   // Starts a request; `on_event` is called on the engine thread and must not block. Errors: kUsage
-  // (empty prompt, prompt longer than the context with both numbers, unknown adapter), kLocked (queue
-  // full). The id is for cancel(), which frees the slot within one step.
+  // (empty prompt, prompt longer than the context with both numbers, unknown adapter), kLocked
+  // (queue full). The id is for cancel(), which frees the slot within one step.
   using RequestId = uint64_t;
-  virtual Result<RequestId> submit(GenerateRequest request, std::function<void(const GenerateEvent&)> on_event) = 0;
+  virtual Result<RequestId> submit(GenerateRequest request,
+                                   std::function<void(const GenerateEvent&)> on_event) = 0;
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;
 
@@ -118,11 +120,14 @@ class Engine {
   Result<GenerateResult> chat(const Conversation& messages, GenerateRequest request = {});
 
   // Scores in any order, results in the requests' order. Progress unit: "requests".
-  virtual Result<std::vector<ScoreResult>> score(const std::vector<ScoreRequest>& requests, const ProgressSink& progress = {}) = 0;
+  virtual Result<std::vector<ScoreResult>> score(const std::vector<ScoreRequest>& requests,
+                                                 const ProgressSink& progress = {}) = 0;
   // Logits [V] of the last position.
   virtual Result<std::vector<float>> logits(const std::vector<TokenId>& ids) = 0;
-  // Sum of negative log-likelihoods over positions [first, ids.size()) of one window; for perplexity.
-  virtual Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids, int64_t first) = 0;
+  // Sum of negative log-likelihoods over positions [first, ids.size()) of one window; for
+  // perplexity.
+  virtual Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids,
+                                                    int64_t first) = 0;
   // Mean of the final hidden states over the text's tokens, L2-normalised: [D].
   virtual Result<std::vector<float>> embed(const std::vector<TokenId>& ids) = 0;
 };

@@ -20,45 +20,46 @@
 namespace sllm {
 
 struct TensorInfo {
-  std::string name;   // Hugging Face name
+  std::string name;  // Hugging Face name
   DType dtype;
-  Shape shape;        // PyTorch order: [out, in]
+  Shape shape;  // PyTorch order: [out, in]
 };
 
 // Where text/tokenizer.h gets its tables from.
 struct TokenizerSource {
   // Exactly one of the two is set.
-  std::string tokenizer_json;                   // contents of tokenizer.json
-  std::string tokenizer_config_json;            // contents of tokenizer_config.json ("" when absent)
+  std::string tokenizer_json;         // contents of tokenizer.json
+  std::string tokenizer_config_json;  // contents of tokenizer_config.json ("" when absent)
   struct Gguf {
-    std::string model, pre;                     // tokenizer.ggml.model ("gpt2"), tokenizer.ggml.pre
+    std::string model, pre;  // tokenizer.ggml.model ("gpt2"), tokenizer.ggml.pre
     std::vector<std::string> tokens, merges;
     std::vector<float> scores;
-    std::vector<int32_t> types;                 // 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte
+    std::vector<int32_t> types;  // 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte
     int32_t bos_id = -1, eos_id = -1, unknown_id = -1, padding_id = -1, eot_id = -1;
-    std::optional<bool> add_bos, add_eos;       // absent: the default of the model and pre-tokenizer
+    std::optional<bool> add_bos, add_eos;  // absent: the default of the model and pre-tokenizer
   };
   std::optional<Gguf> gguf;
 };
 
 class ModelSource {
  public:
-  // `path`: a .gguf file or a folder. Everything is validated here (offsets, overlaps, sizes, types,
-  // shapes against the config) before any tensor is handed out. Errors: kBadInput with file and
-  // offset; a pickle (.bin, .pt) is refused by name.
+  // `path`: a .gguf file or a folder. Everything is validated here (offsets, overlaps, sizes,
+  // types, shapes against the config) before any tensor is handed out. Errors: kBadInput with file
+  // and offset; a pickle (.bin, .pt) is refused by name.
   static Result<std::shared_ptr<ModelSource>> open(const fs::path& path);
   virtual ~ModelSource() = default;
 
   virtual const ModelConfig& config() const = 0;
   virtual const TokenizerSource& tokenizer() const = 0;
-  virtual const std::string& chat_template() const = 0;      // Jinja source; "" when the model has none
+  virtual const std::string& chat_template() const = 0;  // Jinja source; "" when the model has none
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   virtual bool has(const std::string& hf_name) const = 0;
   // Borrows mapped memory where the stored bytes are usable as they lie; copies otherwise.
   virtual Result<Tensor> tensor(const std::string& hf_name) const = 0;
   virtual const fs::path& path() const = 0;
-  virtual std::string format() const = 0;                    // "GGUF v3", "safetensors"
-  // Free-form description for `sllm show` and lineage: licence, quantisation, ... (string -> string).
+  virtual std::string format() const = 0;  // "GGUF v3", "safetensors"
+  // Free-form description for `sllm show` and lineage: licence, quantisation, ... (string ->
+  // string).
   virtual std::map<std::string, std::string> description() const = 0;
 };
 
@@ -69,7 +70,7 @@ struct ModelToWrite {
   TokenizerSource tokenizer;
   std::string chat_template;
   std::vector<TensorInfo> tensors;
-  std::map<std::string, std::string> description;           // e.g. "license", "sllm.lineage"
+  std::map<std::string, std::string> description;  // e.g. "license", "sllm.lineage"
   std::function<Result<Tensor>(const TensorInfo&)> tensor;
 };
 // Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted.

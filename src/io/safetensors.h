@@ -12,8 +12,8 @@
 namespace sllm {
 
 struct SafetensorsFile {
-  std::map<std::string, Tensor> tensors;              // borrowed from the mapping
-  std::map<std::string, std::string> metadata;        // "__metadata__"
+  std::map<std::string, Tensor> tensors;        // borrowed from the mapping
+  std::map<std::string, std::string> metadata;  // "__metadata__"
 };
 // Errors: kBadInput naming what is wrong: header over 100 MB or past the end, not JSON, duplicate
 // names, offsets that overlap, leave holes or pass the end, sizes that do not match the shape.

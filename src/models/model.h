@@ -23,15 +23,16 @@ struct BoundAdapter {
 
 struct Segment {
   int64_t first_row = 0, rows = 0;
-  int64_t position = 0;                       // position of the first row
-  SequenceState* state = nullptr;             // null: training, attention within the segment only
+  int64_t position = 0;            // position of the first row
+  SequenceState* state = nullptr;  // null: training, attention within the segment only
   const BoundAdapter* adapter = nullptr;
 };
 // Flat rows of all sequences, plus what each row is.
 struct Batch {
-  std::vector<int32_t> tokens;                // [N]
-  std::vector<Segment> segments;              // in row order, covering all rows
-  static Batch single(std::vector<int32_t> tokens, SequenceState* state = nullptr, int64_t position = 0);
+  std::vector<int32_t> tokens;    // [N]
+  std::vector<Segment> segments;  // in row order, covering all rows
+  static Batch single(std::vector<int32_t> tokens, SequenceState* state = nullptr,
+                      int64_t position = 0);
 };
 
 class Model {
@@ -47,7 +48,7 @@ class Model {
   virtual Tensor forward(Context& ctx, const Batch& batch) const = 0;
   // Logits [n, V] of hidden rows.
   virtual Tensor logits(Context& ctx, const Tensor& hidden) const = 0;
-  virtual const Weight& head() const = 0;     // [V, D]; the embedding when tied
+  virtual const Weight& head() const = 0;  // [V, D]; the embedding when tied
   // Every linear by module name with its weight [out, in], in forward order; not the head.
   virtual std::vector<std::pair<std::string, const Weight*>> linears() const = 0;
   // Every parameter by Hugging Face name (for full tuning, merge and export).

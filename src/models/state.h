@@ -19,7 +19,7 @@ class StatePool {
   StatePool(const ModelConfig& config, DType kv, int64_t max_tokens);
   ~StatePool();
   int64_t free_tokens() const;
-  int64_t bytes() const;               // memory if all pages are in use
+  int64_t bytes() const;  // memory if all pages are in use
   struct Impl;
   Impl& impl() { return *impl_; }
   const Impl& impl() const { return *impl_; }
@@ -35,13 +35,13 @@ class SequenceState {
   SequenceState(SequenceState&&) noexcept;
   SequenceState& operator=(SequenceState&&) noexcept;
 
-  int64_t length() const;                                   // tokens remembered
-  Status reserve(int64_t new_tokens);                       // kResource when the pool is full
+  int64_t length() const;              // tokens remembered
+  Status reserve(int64_t new_tokens);  // kResource when the pool is full
   // Appends T rows k, v [T, Hk*Dh] f32 of one layer at `position`; reserve() came before.
   void append(int64_t layer, int64_t position, const float* k, const float* v, int64_t T);
-  void advance(int64_t T);                                  // after all layers
+  void advance(int64_t T);  // after all layers
   KvView view(int64_t layer) const;
-  SequenceState fork() const;                               // shares full pages, copies the last
+  SequenceState fork() const;  // shares full pages, copies the last
   void truncate(int64_t length);
 
  private:

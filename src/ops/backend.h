@@ -1,7 +1,8 @@
 // Backend: one virtual per piece of arithmetic; the default body of each is the reference, its
-// specification and oracle. src/cpu overrides them with threads and SIMD. Raw row-major pointers, all
-// activations f32. RULE (design 3.4): what is computed for one row must not depend on how many rows
-// come with it, nor on the number of threads: fixed order along K, attention in fixed chunks of keys.
+// specification and oracle. src/cpu overrides them with threads and SIMD. Raw row-major pointers,
+// all activations f32. RULE (design 3.4): what is computed for one row must not depend on how many
+// rows come with it, nor on the number of threads: fixed order along K, attention in fixed chunks
+// of keys.
 #pragma once
 
 #include <cstdint>
@@ -24,25 +25,31 @@ class Weight {
   int64_t K() const { return tensor_.cols(); }
   bool defined() const { return tensor_.defined(); }
   // The backend's own form of this weight; made on first use, shared by copies of this Weight.
-  struct Prepared { virtual ~Prepared() = default; };
+  struct Prepared {
+    virtual ~Prepared() = default;
+  };
   std::shared_ptr<Prepared>& prepared() const { return *prepared_; }
 
  private:
   Tensor tensor_;
-  std::shared_ptr<std::shared_ptr<Prepared>> prepared_ = std::make_shared<std::shared_ptr<Prepared>>();
+  std::shared_ptr<std::shared_ptr<Prepared>> prepared_ =
+      std::make_shared<std::shared_ptr<Prepared>>();
 };
 
-// An activation matrix [M, K] on its way into matrix products. Forms other than f32 (bf16, int8 with
-// scales) are made once on first use and shared by all products that read it (q, k, v; gate, up).
+// An activation matrix [M, K] on its way into matrix products. Forms other than f32 (bf16, int8
+// with scales) are made once on first use and shared by all products that read it (q, k, v; gate,
+// up).
 class Operand {
  public:
   explicit Operand(Tensor x) : x_(std::move(x)) {}
   const Tensor& f32() const { return x_; }
   int64_t M() const { return x_.rows(); }
   int64_t K() const { return x_.cols(); }
-  Tensor bf16_form;                       // BF16 [M, K] once made
-  struct Form { virtual ~Form() = default; };
-  std::shared_ptr<Form> q8_form[2];       // int8 with a scale per 32 / per 256 along K; backend's layout
+  Tensor bf16_form;  // BF16 [M, K] once made
+  struct Form {
+    virtual ~Form() = default;
+  };
+  std::shared_ptr<Form> q8_form[2];  // int8 with a scale per 32 / per 256 along K; backend's layout
   // Frees the f32 rows once another form serves (a training graph keeps bf16 only).
   void drop_f32() { x_ = Tensor(); }
 
@@ -51,16 +58,17 @@ class Operand {
 };
 
 struct AttentionShape {
-  int64_t H, Hk, Dh;      // query heads, KV heads (H % Hk == 0), head width
-  float scale;            // usually 1/sqrt(Dh)
-  int64_t window = 0;     // sliding window in tokens (0: unlimited): key j visible to query i iff i-j < window
+  int64_t H, Hk, Dh;  // query heads, KV heads (H % Hk == 0), head width
+  float scale;        // usually 1/sqrt(Dh)
+  int64_t window =
+      0;  // sliding window in tokens (0: unlimited): key j visible to query i iff i-j < window
 };
 
 // Keys and values of one sequence as the attention kernel sees them: blocks of kBlockTokens tokens,
 // each block [Hk][kBlockTokens][Dh] for K and for V, dtype F32, F16 or BF16.
 struct KvView {
   static constexpr int64_t kBlockTokens = 64;
-  const void* const* k = nullptr;   // k[block]
+  const void* const* k = nullptr;  // k[block]
   const void* const* v = nullptr;
   DType dtype = DType::kF32;
 };
@@ -69,7 +77,7 @@ struct KvView {
 // [position, position + rows). They see keys 0..own position: causal.
 struct AttentionSegment {
   int64_t first_row = 0, rows = 0, position = 0;
-  KvView kv;              // inference: keys 0 .. position+rows-1, the new ones already appended
+  KvView kv;  // inference: keys 0 .. position+rows-1, the new ones already appended
 };
 
 class Backend {
@@ -78,56 +86,71 @@ class Backend {
   virtual int threads() const { return 1; }
 
   // y[M,N] = x Wᵀ (+ y when accumulate). See Numerics for what is rounded when.
-  virtual void linear(float* y, Operand& x, const Weight& w, Numerics numerics, bool accumulate = false);
+  virtual void linear(float* y, Operand& x, const Weight& w, Numerics numerics,
+                      bool accumulate = false);
   // dx[M,K] = dy W (+ dx when accumulate); dy is [M,N]. kFast falls back to kBf16 here.
-  virtual void linear_dx(float* dx, Operand& dy, const Weight& w, Numerics numerics, bool accumulate = false);
+  virtual void linear_dx(float* dx, Operand& dy, const Weight& w, Numerics numerics,
+                         bool accumulate = false);
   // dw[N,K] += dyᵀ x.  dy [M,N], x [M,K].
   virtual void linear_dw(float* dw, Operand& dy, Operand& x, Numerics numerics);
 
   // y[i] = table[ids[i]] decoded to f32; table [V, D] of any dtype.
   virtual void embed(float* y, const Tensor& table, std::span<const int32_t> ids);
-  virtual void embed_backward(float* dtable, const float* dy, std::span<const int32_t> ids, int64_t D);
+  virtual void embed_backward(float* dtable, const float* dy, std::span<const int32_t> ids,
+                              int64_t D);
 
-  // y = x * r * w, r = 1/sqrt(mean(x²)+eps); x,y [N,D], w [D], r [N] (may be null). Zhang & Sennrich 2019.
-  virtual void rms_norm(float* y, float* r, const float* x, const float* w, int64_t N, int64_t D, float eps);
+  // y = x * r * w, r = 1/sqrt(mean(x²)+eps); x,y [N,D], w [D], r [N] (may be null). Zhang &
+  // Sennrich 2019.
+  virtual void rms_norm(float* y, float* r, const float* x, const float* w, int64_t N, int64_t D,
+                        float eps);
   // dx += ..., dw += ... (dw may be null).
-  virtual void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* w,
-                                 const float* r, int64_t N, int64_t D);
+  virtual void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x,
+                                 const float* w, const float* r, int64_t N, int64_t D);
 
-  // Rotate-half RoPE (HF's order) in place on rows [N, heads*Dh]; cos, sin are [N, Dh/2] for the rows'
-  // positions. inverse = true applies the transpose (backward). Su et al. 2021.
-  virtual void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t Dh, bool inverse);
+  // Rotate-half RoPE (HF's order) in place on rows [N, heads*Dh]; cos, sin are [N, Dh/2] for the
+  // rows' positions. inverse = true applies the transpose (backward). Su et al. 2021.
+  virtual void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads,
+                    int64_t Dh, bool inverse);
 
   // out [N, H*Dh] from q [N, H*Dh] and each segment's KvView. Online softmax over chunks of
   // KvView::kBlockTokens keys, in order.
-  virtual void attention(float* out, const float* q, std::span<const AttentionSegment> segments, AttentionShape shape);
-  // Training form: keys and values are the segment's own rows k,v [N, Hk*Dh] (position 0 at its first
-  // row; no KvView). lse [N, H] receives log-sum-exp for the backward. Equal to `attention` bit for bit
-  // on the same f32 keys.
-  virtual void attention_train(float* out, float* lse, const float* q, const float* k, const float* v,
-                               std::span<const AttentionSegment> segments, AttentionShape shape);
+  virtual void attention(float* out, const float* q, std::span<const AttentionSegment> segments,
+                         AttentionShape shape);
+  // Training form: keys and values are the segment's own rows k,v [N, Hk*Dh] (position 0 at its
+  // first row; no KvView). lse [N, H] receives log-sum-exp for the backward. Equal to `attention`
+  // bit for bit on the same f32 keys.
+  virtual void attention_train(float* out, float* lse, const float* q, const float* k,
+                               const float* v, std::span<const AttentionSegment> segments,
+                               AttentionShape shape);
   // dq, dk, dv are overwritten.
-  virtual void attention_backward(float* dq, float* dk, float* dv, const float* dout, const float* q,
-                                  const float* k, const float* v, const float* out, const float* lse,
-                                  std::span<const AttentionSegment> segments, AttentionShape shape);
+  virtual void attention_backward(float* dq, float* dk, float* dv, const float* dout,
+                                  const float* q, const float* k, const float* v, const float* out,
+                                  const float* lse, std::span<const AttentionSegment> segments,
+                                  AttentionShape shape);
 
   // y = silu(gate) * up, elementwise over n. Shazeer 2020.
   virtual void swiglu(float* y, const float* gate, const float* up, int64_t n);
-  virtual void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate, const float* up, int64_t n);
+  virtual void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate,
+                               const float* up, int64_t n);
 
-  virtual void add(float* y, const float* a, const float* b, int64_t n);          // y = a + b (may alias)
-  virtual void add_bias(float* y, const float* bias, int64_t N, int64_t D);       // y[N,D] += bias[D]
-  virtual void axpy(float* y, float a, const float* x, int64_t n);                // y += a x
-  virtual double sum_squares(const float* x, int64_t n);                          // fixed order
+  virtual void add(float* y, const float* a, const float* b, int64_t n);  // y = a + b (may alias)
+  virtual void add_bias(float* y, const float* bias, int64_t N, int64_t D);  // y[N,D] += bias[D]
+  virtual void axpy(float* y, float a, const float* x, int64_t n);           // y += a x
+  virtual double sum_squares(const float* x, int64_t n);                     // fixed order
 
-  // Cross-entropy rows: loss[i] = logsumexp(logits[i]) - logits[i][target[i]]; with dlogits non-null
-  // also dlogits = (softmax - onehot) * row_weight[i], which may alias logits. logits [N,V].
-  virtual void cross_entropy(float* loss, float* dlogits, const float* logits, std::span<const int32_t> targets,
-                             const float* row_weight, int64_t V);
+  // Cross-entropy rows: loss[i] = logsumexp(logits[i]) - logits[i][target[i]]; with dlogits
+  // non-null also dlogits = (softmax - onehot) * row_weight[i], which may alias logits. logits
+  // [N,V].
+  virtual void cross_entropy(float* loss, float* dlogits, const float* logits,
+                             std::span<const int32_t> targets, const float* row_weight, int64_t V);
 
-  // AdamW step (Loshchilov & Hutter 2019), torch's order of operations: p *= 1 - lr*wd; m,v updated;
-  // p -= lr/bc1 * m / (sqrt(v)/sqrt(bc2) + eps).  g is multiplied by grad_scale first (clipping).
-  struct AdamW { float lr, beta1, beta2, eps, weight_decay, grad_scale; int64_t step; };
+  // AdamW step (Loshchilov & Hutter 2019), torch's order of operations: p *= 1 - lr*wd; m,v
+  // updated; p -= lr/bc1 * m / (sqrt(v)/sqrt(bc2) + eps).  g is multiplied by grad_scale first
+  // (clipping).
+  struct AdamW {
+    float lr, beta1, beta2, eps, weight_decay, grad_scale;
+    int64_t step;
+  };
   virtual void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamW& options);
 };
 

@@ -7,7 +7,8 @@
 namespace sllm {
 
 enum class Numerics : uint8_t {
-  kExact,  // f32 activations and accumulation, weights decoded to f32: the mode in which parity is stated
+  kExact,  // f32 activations and accumulation, weights decoded to f32: the mode in which parity is
+           // stated
   kBf16,   // activations rounded to bf16 at every matrix product, weights bf16, f32 accumulation
   kFast,   // block-quantised weights times int8 activations; plain weights as in kBf16
 };

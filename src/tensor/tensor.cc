@@ -38,7 +38,8 @@ class BufferCache {
   static constexpr size_t kKeepAtMost = size_t{1} << 30;
   // Sizes are rounded up to eighths of a power of two, so at most 12.5 % is wasted.
   static size_t size_class(size_t bytes) {
-    if (bytes <= 4096) return static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
+    if (bytes <= 4096)
+      return static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
     const size_t step = size_t{1} << (60 - std::countl_zero(bytes - 1));
     return (bytes + step - 1) / step * step;
   }
@@ -80,7 +81,8 @@ Tensor Tensor::empty(DType type, Shape shape) {
   t.dtype_ = type;
   t.shape_ = std::move(shape);
   const int64_t n = product(t.shape_);
-  SLLM_CHECK(n % info(type).block_elements == 0, "tensor: {} elements do not fill blocks of {}", n, info(type).name);
+  SLLM_CHECK(n % info(type).block_elements == 0, "tensor: {} elements do not fill blocks of {}", n,
+             info(type).name);
   auto buffer = buffers().take(static_cast<size_t>(std::max<int64_t>(bytes_of(type, n), 1)));
   t.data_ = buffer.get();
   t.owner_ = std::move(buffer);
@@ -95,12 +97,14 @@ Tensor Tensor::zeros(DType type, Shape shape) {
 
 Tensor Tensor::from(std::span<const float> values, Shape shape) {
   Tensor t = empty(DType::kF32, std::move(shape));
-  SLLM_CHECK(t.size() == static_cast<int64_t>(values.size()), "tensor: {} values for {}", values.size(), t.to_string());
+  SLLM_CHECK(t.size() == static_cast<int64_t>(values.size()), "tensor: {} values for {}",
+             values.size(), t.to_string());
   std::copy(values.begin(), values.end(), t.data<float>());
   return t;
 }
 
-Tensor Tensor::borrow(DType type, Shape shape, const void* data, std::shared_ptr<const void> owner) {
+Tensor Tensor::borrow(DType type, Shape shape, const void* data,
+                      std::shared_ptr<const void> owner) {
   Tensor t;
   t.dtype_ = type;
   t.shape_ = std::move(shape);
@@ -126,7 +130,8 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::slice_rows(int64_t begin, int64_t end) const {
-  SLLM_CHECK(!shape_.empty() && 0 <= begin && begin <= end && end <= shape_[0], "slice_rows: [{}, {}) of {}", begin, end, to_string());
+  SLLM_CHECK(!shape_.empty() && 0 <= begin && begin <= end && end <= shape_[0],
+             "slice_rows: [{}, {}) of {}", begin, end, to_string());
   Tensor t = *this;
   const int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
   t.shape_[0] = end - begin;

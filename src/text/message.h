@@ -9,9 +9,9 @@
 namespace sllm {
 
 struct Message {
-  std::string role;                 // "system", "user", "assistant", "tool"
+  std::string role;  // "system", "user", "assistant", "tool"
   std::string content;
-  nlohmann::ordered_json extra;     // other fields the template may read: tool_calls, name, ...
+  nlohmann::ordered_json extra;  // other fields the template may read: tool_calls, name, ...
 };
 using Conversation = std::vector<Message>;
 
