@@ -1,0 +1,133 @@
+// The searches behind the encoders: which scale (and minimum) loses least when a group of numbers
+// is rounded to a few levels. All are weighted least squares: for fixed levels q the best scale has
+// a closed form, so a search tries several roundings and keeps the one with the smallest error.
+#pragma once
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace sllm {
+
+// The element farthest from zero, with its sign.
+inline float largest_magnitude(const float* x, int n) {
+  float best = 0;
+  for (int i = 0; i < n; ++i)
+    if (std::fabs(x[i]) > std::fabs(best)) best = x[i];
+  return best;
+}
+
+// 1/x, or 0 where x is zero or so small that 1/x overflows (such a scale is 0 in half precision).
+inline float inverse_or_zero(float x) { return std::fabs(x) >= FLT_MIN ? 1 / x : 0; }
+
+// Nearest integer, ties to even, for |x| <= 2^22: adding 1.5 * 2^23 pushes the fraction out of the
+// mantissa. std::nearbyint would do, but is a call per element on the baseline ISA.
+inline float round_small(float x) {
+  constexpr float kMagic = 12582912.0f;
+  return (x + kMagic) - kMagic;
+}
+
+inline int clamp_level(float x, int low, int high) {
+  return static_cast<int>(
+      std::clamp(round_small(x), static_cast<float>(low), static_cast<float>(high)));
+}
+
+// x ~ scale * q + minimum with q in [0, top] and minimum <= 0, minimising sum w (x - scale q -
+// min)^2.
+struct AffineFit {
+  float scale = 0, minimum = 0;
+};
+// Tries the rounding grids (top + first + step * i) / (max - min), i in [0, tries], and for each
+// the closed-form scale and minimum. Writes the levels into q. Formulas: weighted linear regression
+// of x on q; if the intercept comes out positive it is fixed at 0 and the slope refitted.
+template <int N>
+AffineFit fit_affine(const float* x, const float* weight, int top, float first, float step,
+                     int tries, uint8_t* q) {
+  float low = x[0], high = x[0], sum_w = 0, sum_x = 0;
+  for (int i = 0; i < N; ++i) {
+    low = std::min(low, x[i]);
+    high = std::max(high, x[i]);
+    sum_w += weight[i];
+    sum_x += weight[i] * x[i];
+  }
+  low = std::min(low, 0.0f);
+  if (!(high - low >= FLT_MIN)) {
+    std::memset(q, 0, N);
+    return {0, low};
+  }
+  const float top_level = static_cast<float>(top);
+  const auto error = [&](const float* levels, AffineFit fit) {
+    float sum = 0;
+    for (int i = 0; i < N; ++i) {
+      const float difference = fit.scale * levels[i] + fit.minimum - x[i];
+      sum += weight[i] * difference * difference;
+    }
+    return sum;
+  };
+  float levels[N], best_levels[N];
+  const auto round_to_grid = [&](float grid, float* out) {
+    for (int i = 0; i < N; ++i)
+      out[i] = std::clamp(round_small(grid * (x[i] - low)), 0.0f, top_level);
+  };
+  AffineFit best{(high - low) / top_level, low};
+  round_to_grid(top_level / (high - low), best_levels);
+  float best_error = error(best_levels, best);
+  for (int attempt = 0; attempt <= tries; ++attempt) {
+    round_to_grid((top_level + first + step * static_cast<float>(attempt)) / (high - low), levels);
+    float sum_q = 0, sum_qq = 0, sum_xq = 0;
+    for (int i = 0; i < N; ++i) {
+      const float wq = weight[i] * levels[i];
+      sum_q += wq;
+      sum_qq += wq * levels[i];
+      sum_xq += wq * x[i];
+    }
+    const float determinant = sum_w * sum_qq - sum_q * sum_q;
+    if (!(determinant > 0)) continue;
+    AffineFit fit{(sum_w * sum_xq - sum_x * sum_q) / determinant,
+                  (sum_qq * sum_x - sum_q * sum_xq) / determinant};
+    if (fit.minimum > 0) fit = {sum_xq / sum_qq, 0};
+    const float fit_error = error(levels, fit);
+    if (fit_error < best_error) {
+      best_error = fit_error;
+      best = fit;
+      std::memcpy(best_levels, levels, sizeof levels);
+    }
+  }
+  for (int i = 0; i < N; ++i) q[i] = static_cast<uint8_t>(best_levels[i]);
+  return best;
+}
+
+// x ~ scale * q with q in [-half, half - 1], minimising sum x^2 (x - scale q)^2: large weights
+// matter more. Tries the grids (half + i/10) / |x|max, i in [-9, 9]. Writes q + half into levels.
+template <int N>
+float fit_symmetric(const float* x, int half, int8_t* levels) {
+  const float extreme = largest_magnitude(x, N);
+  if (std::fabs(extreme) < 1e-15f) {
+    std::memset(levels, 0, N);
+    return 0;
+  }
+  const float lowest = static_cast<float>(-half), highest = static_cast<float>(half - 1);
+  float q[N], best_scale = 0, best_gain = -1;
+  // The error falls by (sum w x q)^2 / (sum w q^2): that gain is what is compared. The plain grid
+  // comes first, so that a tie keeps it.
+  for (int attempt = 0; attempt < 19; ++attempt) {
+    const int shift = attempt == 0 ? 0 : attempt <= 9 ? attempt - 10 : attempt - 9;
+    const float grid = -(static_cast<float>(half) + 0.1f * static_cast<float>(shift)) / extreme;
+    float sum_xq = 0, sum_qq = 0;
+    for (int i = 0; i < N; ++i) {
+      q[i] = std::clamp(round_small(grid * x[i]), lowest, highest);
+      const float weight = x[i] * x[i];
+      sum_xq += weight * x[i] * q[i];
+      sum_qq += weight * q[i] * q[i];
+    }
+    if (!(sum_qq > 0) || sum_xq * sum_xq <= best_gain * sum_qq) continue;
+    best_scale = sum_xq / sum_qq;
+    best_gain = best_scale * sum_xq;
+    for (int i = 0; i < N; ++i) levels[i] = static_cast<int8_t>(q[i] + static_cast<float>(half));
+  }
+  return best_scale;
+}
+
+}  // namespace sllm
