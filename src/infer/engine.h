@@ -62,6 +62,9 @@ struct GenerateEvent {
   std::string text;             // newly complete text (valid UTF-8, possibly "")
   std::vector<TokenId> tokens;  // newly decided tokens
   std::vector<TokenLogprob> logprobs;
+  // Once, before or with the first token, when echo_logprobs was asked: one per prompt token from
+  // the second on (nothing precedes the first).
+  std::vector<TokenLogprob> prompt_logprobs;
   bool done = false;
   FinishReason reason = FinishReason::kStop;
   std::string error;  // kError: what happened
