@@ -2,6 +2,8 @@
 // qwen2.cc ...) plus a row in registry.cc. Linear, Attention and Mlp are shared (layers.h).
 #pragma once
 
+#include <atomic>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,8 +33,15 @@ struct Segment {
 struct Batch {
   std::vector<int32_t> tokens;    // [N]
   std::vector<Segment> segments;  // in row order, covering all rows
+  // Looked at between layers: when it is set, forward throws Interrupted and leaves every state as
+  // it was, so that the same batch can be run again.
+  const std::atomic<bool>* interrupt = nullptr;
   static Batch single(std::vector<int32_t> tokens, SequenceState* state = nullptr,
                       int64_t position = 0);
+};
+
+struct Interrupted : std::exception {
+  const char* what() const noexcept override { return "forward was interrupted"; }
 };
 
 class Model {

@@ -12,7 +12,8 @@
 
 namespace sllm {
 
-// All pages of one engine, with a limit. Thread-compatible (one engine thread).
+// All pages of one engine, with a limit. A page holds KvView::kBlockTokens tokens of every layer.
+// Thread-compatible (one engine thread). States may outlive their pool.
 class StatePool {
  public:
   // kv: F32 (exact), F16 or BF16. max_tokens: how many tokens of all sequences fit.
@@ -20,12 +21,12 @@ class StatePool {
   ~StatePool();
   int64_t free_tokens() const;
   int64_t bytes() const;  // memory if all pages are in use
+  static int64_t bytes_per_token(const ModelConfig& config, DType kv);
   struct Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
 
  private:
-  std::unique_ptr<Impl> impl_;
+  friend class SequenceState;
+  std::shared_ptr<Impl> impl_;
 };
 
 class SequenceState {
@@ -35,17 +36,21 @@ class SequenceState {
   SequenceState(SequenceState&&) noexcept;
   SequenceState& operator=(SequenceState&&) noexcept;
 
-  int64_t length() const;              // tokens remembered
+  int64_t length() const;  // tokens remembered
+  // Makes room for new_tokens behind length(), copying a shared page that they would touch.
   Status reserve(int64_t new_tokens);  // kResource when the pool is full
-  // Appends T rows k, v [T, Hk*Dh] f32 of one layer at `position`; reserve() came before.
+  // Writes T rows k, v [T, Hk*Dh] f32 of one layer at `position`; reserve() came before. Writing
+  // again before advance() overwrites, so an interrupted forward can simply be run again.
   void append(int64_t layer, int64_t position, const float* k, const float* v, int64_t T);
   void advance(int64_t T);  // after all layers
+  // Valid until the next reserve() or truncate().
   KvView view(int64_t layer) const;
-  SequenceState fork() const;  // shares full pages, copies the last
+  SequenceState fork() const;  // shares all pages; whoever writes to a shared one copies it
   void truncate(int64_t length);
 
  private:
   struct Impl;
+  explicit SequenceState(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
