@@ -1,0 +1,1 @@
+target_compile_options(sllm_cpu PRIVATE -ffp-contract=off)

@@ -1,0 +1,58 @@
+// Matrix products in f32: weights of any type are decoded a tile at a time into the thread's cache.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "cpu/cpu_backend_impl.h"
+#include "cpu/scratch.h"
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kTileFloats = 128 * 1024;  // 512 KiB of decoded weights: a part of L2
+
+// Rows [row, row+n) and columns [column, column+width) of w as f32; `ld` receives their distance.
+const float* tile_f32(const Tensor& w, int64_t row, int64_t n, int64_t column, int64_t width,
+                      int64_t& ld) {
+  if (w.dtype() == DType::kF32) {
+    ld = w.cols();
+    return w.data<float>() + row * ld + column;
+  }
+  ld = width;
+  float* tile = thread_scratch<float>(n * width);
+  for (int64_t r = 0; r < n; ++r)
+    info(w.dtype()).decode(static_cast<const char*>(w.row(row + r)) + bytes_of(w.dtype(), column),
+                           tile + r * width, width);
+  return tile;
+}
+
+}  // namespace
+
+void CpuBackend::linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate) {
+  const int64_t M = x.rows(), K = x.cols(), N = w.rows();
+  const int64_t rows = std::max<int64_t>(4, kTileFloats / K / 4 * 4);
+  pool_.parallel_for(N, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n += rows) {
+      const int64_t size = std::min(rows, end - n);
+      int64_t ld;
+      const float* tile = tile_f32(w, n, size, 0, K, ld);
+      kernels_.gemm_nt(y + n, N, x.data<float>(), K, tile, ld, M, size, K, accumulate);
+    }
+  });
+}
+
+void CpuBackend::linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate) {
+  const int64_t M = dy.rows(), N = w.rows(), K = w.cols();
+  pool_.parallel_for(K, std::max<int64_t>(64, info(w.dtype()).block_elements),
+                     [&](int64_t begin, int64_t end) {
+                       const int64_t rows = std::max<int64_t>(16, kTileFloats / (end - begin));
+                       for (int64_t n = 0; n < N; n += rows) {
+                         const int64_t size = std::min(rows, N - n);
+                         int64_t ld;
+                         const float* tile = tile_f32(w, n, size, begin, end - begin, ld);
+                         kernels_.gemm_nn(dx + begin, K, dy.data<float>() + n, N, 1, tile, ld, M,
+                                          end - begin, size, accumulate || n > 0);
+                       }
+                     });
+}
+
+}  // namespace sllm

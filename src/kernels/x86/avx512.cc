@@ -1,0 +1,19 @@
+// Skylake-X (2017) and later.
+#include <immintrin.h>
+
+#include "kernels/levels.h"
+#include "kernels/target.h"
+
+SLLM_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2")
+namespace sllm::kernels::avx512 {
+namespace {
+#include "kernels/x86/simd512.inl"
+// The loops come after the vectors they are written in.
+#include "kernels/generic/all.inl"
+}  // namespace
+}  // namespace sllm::kernels::avx512
+SLLM_TARGET_END
+
+namespace sllm::kernels::avx512 {
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512");
+}

@@ -1,0 +1,57 @@
+// F: 8 floats in one AVX register. I: 8 int32.
+constexpr int kLanes = 8;
+constexpr int kDotM = 2;    // 2 x 4 accumulators, 4 weights, 1 x of 16 registers
+constexpr int kOuterM = 4;  // 4 x 2 accumulators, 2 of b, 1 of a
+constexpr int kOuterV = 2;
+using F = __m256;
+using I = __m256i;
+
+SLLM_INLINE __m256i lane_mask(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SLLM_INLINE F zero() { return _mm256_setzero_ps(); }
+SLLM_INLINE F set1(float x) { return _mm256_set1_ps(x); }
+SLLM_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
+SLLM_INLINE F load_n(const float* p, int64_t n) { return _mm256_maskload_ps(p, lane_mask(n)); }
+SLLM_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+SLLM_INLINE void store_n(float* p, F x, int64_t n) { _mm256_maskstore_ps(p, lane_mask(n), x); }
+SLLM_INLINE F add(F a, F b) { return _mm256_add_ps(a, b); }
+SLLM_INLINE F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+SLLM_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+SLLM_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
+SLLM_INLINE F max(F a, F b) { return _mm256_max_ps(a, b); }
+SLLM_INLINE F min(F a, F b) { return _mm256_min_ps(a, b); }
+SLLM_INLINE F sqrt(F a) { return _mm256_sqrt_ps(a); }
+SLLM_INLINE F abs(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+SLLM_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+SLLM_INLINE F round(F a) { return _mm256_round_ps(a, 8); }
+SLLM_INLINE F keep_n(F a, F other, int64_t n) {
+  return _mm256_blendv_ps(other, a, _mm256_castsi256_ps(lane_mask(n)));
+}
+SLLM_INLINE F scale2(F x, F n) {
+  const __m256i bits = _mm256_slli_epi32(
+      _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(n, set1(-127))), _mm256_set1_epi32(127)),
+      23);
+  return mul(x, _mm256_castsi256_ps(bits));
+}
+SLLM_INLINE F to_float(I i) { return _mm256_cvtepi32_ps(i); }
+
+SLLM_INLINE float reduce_add(F a) {
+  a = add(a, _mm256_permute2f128_ps(a, a, 1));
+  a = add(a, _mm256_permute_ps(a, 0x4e));
+  a = add(a, _mm256_permute_ps(a, 0xb1));
+  return _mm256_cvtss_f32(a);
+}
+SLLM_INLINE float reduce_max(F a) {
+  a = max(a, _mm256_permute2f128_ps(a, a, 1));
+  a = max(a, _mm256_permute_ps(a, 0x4e));
+  a = max(a, _mm256_permute_ps(a, 0xb1));
+  return _mm256_cvtss_f32(a);
+}
+SLLM_INLINE void reduce4(float* out, const F* v) {
+  const F ab = add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+  const F cd = add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+  const F s = add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+}
