@@ -41,10 +41,15 @@ class Weight {
 // up).
 class Operand {
  public:
-  explicit Operand(Tensor x) : x_(std::move(x)) {}
-  const Tensor& f32() const { return x_; }
-  int64_t M() const { return x_.rows(); }
-  int64_t K() const { return x_.cols(); }
+  explicit Operand(Tensor x) : M_(x.rows()), K_(x.cols()), id_(x.id()), x_(std::move(x)) {}
+  int64_t M() const { return M_; }
+  int64_t K() const { return K_; }
+  uint64_t id() const { return id_; }  // of the f32 tensor, also after drop_f32
+  bool has_f32() const { return x_.defined(); }
+  const Tensor& f32() const {
+    SLLM_CHECK(has_f32(), "operand: its f32 rows were dropped");
+    return x_;
+  }
   Tensor bf16_form;  // BF16 [M, K] once made
   struct Form {
     virtual ~Form() = default;
@@ -52,8 +57,11 @@ class Operand {
   std::shared_ptr<Form> q8_form[2];  // int8 with a scale per 32 / per 256 along K; backend's layout
   // Frees the f32 rows once another form serves (a training graph keeps bf16 only).
   void drop_f32() { x_ = Tensor(); }
+  Operand slice_rows(int64_t begin, int64_t end) const;
 
  private:
+  int64_t M_, K_;
+  uint64_t id_;
   Tensor x_;
 };
 
@@ -84,6 +92,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual int threads() const { return 1; }
+
+  // The rounded rows of an operand, made on first use: BF16 [M, K].
+  const Tensor& bf16_form(Operand& x);
 
   // y[M,N] = x Wᵀ (+ y when accumulate). See Numerics for what is rounded when.
   virtual void linear(float* y, Operand& x, const Weight& w, Numerics numerics,
@@ -136,7 +147,12 @@ class Backend {
   virtual void add(float* y, const float* a, const float* b, int64_t n);  // y = a + b (may alias)
   virtual void add_bias(float* y, const float* bias, int64_t N, int64_t D);  // y[N,D] += bias[D]
   virtual void axpy(float* y, float a, const float* x, int64_t n);           // y += a x
+  virtual void scale(float* x, float a, int64_t n);                          // x *= a
   virtual double sum_squares(const float* x, int64_t n);                     // fixed order
+
+  // Conversions, to nearest even.
+  virtual void to_bf16(bf16* y, const float* x, int64_t n);
+  virtual void from_bf16(float* y, const bf16* x, int64_t n);
 
   // Cross-entropy rows: loss[i] = logsumexp(logits[i]) - logits[i][target[i]]; with dlogits
   // non-null also dlogits = (softmax - onehot) * row_weight[i], which may alias logits. logits
@@ -148,8 +164,9 @@ class Backend {
   // updated; p -= lr/bc1 * m / (sqrt(v)/sqrt(bc2) + eps).  g is multiplied by grad_scale first
   // (clipping).
   struct AdamW {
-    float lr, beta1, beta2, eps, weight_decay, grad_scale;
-    int64_t step;
+    double lr, beta1, beta2, eps, weight_decay;
+    float grad_scale;
+    int64_t step;  // from 1
   };
   virtual void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamW& options);
 };

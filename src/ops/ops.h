@@ -7,51 +7,85 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "ops/backend.h"
 
 namespace sllm {
 
+// What the tape remembers of a tensor: which one and its shape, but not its memory.
+struct Var {
+  uint64_t id = 0;
+  Shape shape;
+  Var() = default;
+  Var(const Tensor& t) : id(t.id()), shape(t.shape()) {}
+  Var(uint64_t tensor_id, Shape tensor_shape) : id(tensor_id), shape(std::move(tensor_shape)) {}
+};
+
 // Records what forward did and replays the derivatives in reverse. Gradients are f32 tensors keyed
-// by storage identity. Leaves (parameters) are announced with `watch`.
+// by Tensor::id. Leaves (parameters) are announced with `watch`.
 class Tape {
  public:
-  void watch(const Tensor& leaf);     // gradients are wanted for this tensor
-  bool needs(const Tensor& t) const;  // does any gradient flow through t?
-  // `backward` reads grad(output) and adds into the gradients of its inputs.
-  void record(const Tensor& output, std::function<void(Tape&)> backward);
-  bool has_grad(const Tensor& t) const;
-  Tensor grad(const Tensor& t);  // zeros [same shape] on first use
-  void set_grad(const Tensor& t, Tensor g);
-  Tensor take_grad(const Tensor& t);  // moves it out
+  // Reads dy, the gradient of the output, and adds into the gradients of the inputs.
+  using Backward = std::function<void(Tape&, const Tensor& dy)>;
+
+  void watch(const Tensor& leaf);  // gradients are wanted for this tensor
+  bool needs(uint64_t id) const;   // does any gradient flow through this tensor?
+  // The gradient of `output` flows on to `inputs`. An in-place op names one tensor as both.
+  void record(const Var& output, const std::vector<uint64_t>& inputs, Backward backward);
+  bool has_grad(uint64_t id) const { return grads_.contains(id); }
+  Tensor grad(const Var& v);  // zeros [same shape] on first use
+  // Where a backward writes its share: `accumulate` says whether something is there already.
+  struct Share {
+    float* data;
+    bool accumulate;
+  };
+  Share share(const Var& v);
+  // Adds g, or keeps it as the gradient when there is none yet (g must not be used afterwards).
+  // Does nothing when no gradient is wanted.
+  void add_grad(Backend& backend, const Var& v, Tensor g);
+  Tensor take_grad(uint64_t id);  // moves it out; undefined when there is none
   // Runs all recorded backwards, newest first, freeing each one's saved tensors at once. Called
   // after the loss op has seeded its gradient. `on_ready(leaf)` fires when a leaf's gradient is
-  // complete.
+  // complete (a leaf that no gradient reached has none).
   void backward(const std::function<void(const Tensor& leaf)>& on_ready = {});
-  void clear();
+  void clear();  // forgets everything but the watched leaves
 
  private:
   struct Node {
-    Tensor output;
-    std::function<void(Tape&)> backward;
+    uint64_t output;
+    std::vector<uint64_t> leaves;  // watched inputs
+    Backward backward;
   };
   std::vector<Node> nodes_;
-  std::unordered_map<const void*, Tensor> grads_;
-  std::unordered_map<const void*, Tensor> watched_;
-  std::unordered_map<const void*, bool> flows_;
+  std::unordered_map<uint64_t, Tensor> grads_;
+  std::unordered_map<uint64_t, Tensor> watched_;
+  std::unordered_map<uint64_t, int64_t> pending_;  // recorded uses of a leaf
+  std::unordered_set<uint64_t> flows_;
 };
 
 struct Context {
   Backend& backend;
   Numerics numerics = Numerics::kExact;
   Tape* tape = nullptr;
-  bool recording(std::initializer_list<const Tensor*> inputs) const {
+  bool recording(std::initializer_list<uint64_t> inputs) const {
     if (!tape) return false;
-    for (const Tensor* t : inputs)
-      if (t && t->defined() && tape->needs(*t)) return true;
+    for (uint64_t id : inputs)
+      if (tape->needs(id)) return true;
     return false;
   }
+};
+
+// What a backward will read again: the tensor itself in exact mode, a bf16 copy otherwise.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(Context& ctx, const Tensor& x);
+  Tensor f32(Backend& backend) const;
+
+ private:
+  Tensor kept_;
 };
 
 // Low-rank update of one linear: y += scale * (x Aᵀ) Bᵀ. A [R, K], B [N, R]; F32. Hu et al. 2021.
@@ -84,9 +118,10 @@ Tensor attention_train(Context& ctx, const Tensor& q, const Tensor& k, const Ten
 Tensor swiglu(Context& ctx, const Tensor& gate, const Tensor& up);
 Tensor add(Context& ctx, const Tensor& a, const Tensor& b);
 Tensor gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows);  // [n, D]
-// Mean (by row_weight) next-token loss of hidden rows through the head, computed in chunks of rows
-// so that [N, V] never exists; gradients into x (and w when watched) are formed at once. Returns
-// the sum of row_weight[i] * loss[i]; per-row losses go to `row_losses` when given.
+// Next-token loss of hidden rows through the head: the sum of row_weight[i] * loss[i]. Rows of
+// weight 0 are left out. Computed in chunks of rows, so that [N, V] never exists; gradients into x
+// (and w when watched) are formed at once, so backward() may follow directly. Per-row losses go to
+// `row_losses` when given (0 for rows left out).
 double linear_cross_entropy(Context& ctx, const Tensor& x, const Weight& head,
                             std::span<const int32_t> targets, std::span<const float> row_weight,
                             std::vector<float>* row_losses = nullptr);

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -64,6 +65,11 @@ BufferCache& buffers() {
   return *cache;
 }
 
+uint64_t next_id() {
+  static std::atomic<uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 int64_t product(const Shape& shape) {
   int64_t n = 1;
   for (int64_t d : shape) {
@@ -85,6 +91,7 @@ Tensor Tensor::empty(DType type, Shape shape) {
              info(type).name);
   auto buffer = buffers().take(static_cast<size_t>(std::max<int64_t>(bytes_of(type, n), 1)));
   t.data_ = buffer.get();
+  t.id_ = next_id();
   t.owner_ = std::move(buffer);
   return t;
 }
@@ -109,6 +116,7 @@ Tensor Tensor::borrow(DType type, Shape shape, const void* data,
   t.dtype_ = type;
   t.shape_ = std::move(shape);
   t.data_ = const_cast<void*>(data);
+  t.id_ = next_id();
   t.owner_ = std::move(owner);
   return t;
 }
@@ -135,6 +143,7 @@ Tensor Tensor::slice_rows(int64_t begin, int64_t end) const {
   Tensor t = *this;
   const int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
   t.shape_[0] = end - begin;
+  t.id_ = next_id();
   t.data_ = static_cast<char*>(data_) + bytes_of(dtype_, begin * stride);
   return t;
 }

@@ -86,14 +86,16 @@ class Tensor {
   Tensor slice_rows(int64_t begin, int64_t end) const;  // along dimension 0
   Tensor clone() const;
   Tensor to_f32() const;  // decodes any float or block dtype
-  // Identity of the storage: equal for handles and reshapes of the same memory.
-  const void* id() const { return data_; }
+  // Identity of the value: equal for handles and reshapes of one tensor, never used again after it
+  // (buffers are recycled, so an address would be). 0: undefined.
+  uint64_t id() const { return id_; }
   std::string to_string() const;  // "F32[512, 576]"
 
  private:
   DType dtype_ = DType::kF32;
   Shape shape_;
   void* data_ = nullptr;
+  uint64_t id_ = 0;
   std::shared_ptr<const void> owner_;
 };
 

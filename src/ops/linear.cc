@@ -1,0 +1,228 @@
+// Matrix products. y = x Wᵀ + b + scale (x Aᵀ) Bᵀ;  x [M, K], W [N, K], A [R, K], B [N, R].
+//   dx = dy W + dh A,  dh = scale dy B;   dW += dyᵀ x;  db += Σ_m dy;  dA += dhᵀ x;  dB += scale
+//   dyᵀ h
+// The low-rank product is bracketed as (x Aᵀ) Bᵀ: R (K + N) multiplications a row, not N K.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "ops/ops.h"
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+// Σ_k a[k] b[k] in a fixed order: sixteen interleaved sums, then those from the first to the last.
+float dot(const float* a, const float* b, int64_t n) {
+  float lanes[kLanes] = {};
+  int64_t k = 0;
+  for (; k + kLanes <= n; k += kLanes)
+    for (int64_t i = 0; i < kLanes; ++i) lanes[i] += a[k + i] * b[k + i];
+  for (int64_t i = 0; k + i < n; ++i) lanes[i] += a[k + i] * b[k + i];
+  float sum = 0;
+  for (float lane : lanes) sum += lane;
+  return sum;
+}
+
+void round_to_bf16(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = to_float(to_bf16(x[i]));
+}
+
+// One int8 per number and one scale per block, decoded again: what kFast multiplies.
+void round_to_int8(float* x, int64_t n, int64_t block) {
+  for (int64_t b = 0; b < n; b += block) {
+    float largest = 0;
+    for (int64_t i = b; i < b + block; ++i) largest = std::max(largest, std::abs(x[i]));
+    const float scale = largest / 127, inverse = scale > 0 ? 1 / scale : 0;
+    for (int64_t i = b; i < b + block; ++i) x[i] = std::nearbyint(x[i] * inverse) * scale;
+  }
+}
+
+// The activations as a product sees them, in f32.
+Tensor seen(Backend& backend, Operand& x, Numerics numerics) {
+  if (numerics == Numerics::kExact) return x.f32();
+  return backend.bf16_form(x).to_f32();
+}
+
+void decode_row(float* row, const Weight& w, int64_t n, Numerics numerics) {
+  info(w.tensor().dtype()).decode(w.tensor().row(n), row, w.K());
+  const bool int8 = numerics == Numerics::kFast && is_block_format(w.tensor().dtype());
+  if (numerics != Numerics::kExact && !int8) round_to_bf16(row, w.K());
+}
+
+}  // namespace
+
+Operand Operand::slice_rows(int64_t begin, int64_t end) const {
+  if (begin == 0 && end == M_) return *this;
+  const Tensor& whole = has_f32() ? x_ : bf16_form;
+  Operand part(whole.reshape({M_, K_}).slice_rows(begin, end));
+  if (bf16_form.defined()) part.bf16_form = bf16_form.reshape({M_, K_}).slice_rows(begin, end);
+  if (!has_f32()) part.drop_f32();
+  return part;
+}
+
+const Tensor& Backend::bf16_form(Operand& x) {
+  if (!x.bf16_form.defined()) {
+    Tensor rounded = Tensor::empty(DType::kBF16, {x.M(), x.K()});
+    to_bf16(rounded.data<bf16>(), x.f32().data<float>(), rounded.size());
+    x.bf16_form = std::move(rounded);
+  }
+  return x.bf16_form;
+}
+
+void Backend::linear(float* y, Operand& x, const Weight& w, Numerics numerics, bool accumulate) {
+  const int64_t M = x.M(), N = w.N(), K = w.K();
+  const bool int8 = numerics == Numerics::kFast && is_block_format(w.tensor().dtype());
+  Tensor rows = int8 ? x.f32().clone() : seen(*this, x, numerics);
+  if (int8) round_to_int8(rows.data<float>(), M * K, info(w.tensor().dtype()).block_elements);
+  std::vector<float> weight(static_cast<size_t>(K));
+  for (int64_t n = 0; n < N; ++n) {
+    decode_row(weight.data(), w, n, numerics);
+    for (int64_t m = 0; m < M; ++m) {
+      const float sum = dot(rows.data<float>() + m * K, weight.data(), K);
+      y[m * N + n] = accumulate ? y[m * N + n] + sum : sum;
+    }
+  }
+}
+
+void Backend::linear_dx(float* dx, Operand& dy, const Weight& w, Numerics numerics,
+                        bool accumulate) {
+  if (numerics == Numerics::kFast) numerics = Numerics::kBf16;
+  const int64_t M = dy.M(), N = w.N(), K = w.K();
+  const Tensor rows = seen(*this, dy, numerics);
+  const float* d = rows.data<float>();
+  std::vector<float> weight(static_cast<size_t>(K));
+  if (!accumulate) std::memset(dx, 0, sizeof(float) * static_cast<size_t>(M * K));
+  for (int64_t n = 0; n < N; ++n) {
+    decode_row(weight.data(), w, n, numerics);
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t k = 0; k < K; ++k) dx[m * K + k] += d[m * N + n] * weight[k];
+  }
+}
+
+void Backend::linear_dw(float* dw, Operand& dy, Operand& x, Numerics numerics) {
+  if (numerics == Numerics::kFast) numerics = Numerics::kBf16;
+  const int64_t M = dy.M(), N = dy.K(), K = x.K();
+  const Tensor d = seen(*this, dy, numerics), rows = seen(*this, x, numerics);
+  for (int64_t m = 0; m < M; ++m)
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t k = 0; k < K; ++k)
+        dw[n * K + k] += d.data<float>()[m * N + n] * rows.data<float>()[m * K + k];
+}
+
+void Backend::add_bias(float* y, const float* bias, int64_t N, int64_t D) {
+  for (int64_t i = 0; i < N; ++i)
+    for (int64_t j = 0; j < D; ++j) y[i * D + j] += bias[j];
+}
+
+namespace ops {
+namespace {
+
+// Consecutive rows of one adapter, and h = scale x Aᵀ [rows, R], which its backward reads again.
+struct LowRank {
+  LoraRows where;
+  std::shared_ptr<Operand> h;
+};
+
+std::vector<LowRank> join(std::span<const LoraRows> lora) {
+  std::vector<LowRank> joined;
+  for (const LoraRows& part : lora) {
+    if (!part.lora || part.rows == 0) continue;
+    if (!joined.empty()) {
+      LoraRows& last = joined.back().where;
+      if (last.lora == part.lora && last.first_row + last.rows == part.first_row) {
+        last.rows += part.rows;
+        continue;
+      }
+    }
+    joined.push_back({part, nullptr});
+  }
+  return joined;
+}
+
+void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, LowRank& part) {
+  const auto& [first, rows, lora] = part.where;
+  Operand some = x.slice_rows(first, first + rows);
+  Tensor h = Tensor::empty(DType::kF32, {rows, lora->A.N()});
+  ctx.backend.linear(h.data<float>(), some, lora->A, ctx.numerics);
+  ctx.backend.scale(h.data<float>(), lora->scale, h.size());
+  part.h = std::make_shared<Operand>(std::move(h));
+  ctx.backend.linear(y + first * N, *part.h, lora->B, ctx.numerics, /*accumulate=*/true);
+}
+
+void low_rank_backward(Context& ctx, Tape& tape, Operand& dy, Operand& x, const Var* dx,
+                       const LowRank& part) {
+  const auto& [first, rows, lora] = part.where;
+  const Tensor &A = lora->A.tensor(), &B = lora->B.tensor();
+  Operand some_dy = dy.slice_rows(first, first + rows);
+  if (tape.needs(B.id()))
+    ctx.backend.linear_dw(tape.grad(B).data<float>(), some_dy, *part.h, ctx.numerics);
+  Tensor dh = Tensor::empty(DType::kF32, {rows, lora->A.N()});
+  ctx.backend.linear_dx(dh.data<float>(), some_dy, lora->B, ctx.numerics);
+  ctx.backend.scale(dh.data<float>(), lora->scale, dh.size());
+  Operand dh_operand(std::move(dh));
+  if (tape.needs(A.id())) {
+    Operand some_x = x.slice_rows(first, first + rows);
+    ctx.backend.linear_dw(tape.grad(A).data<float>(), dh_operand, some_x, ctx.numerics);
+  }
+  if (dx)
+    ctx.backend.linear_dx(tape.grad(*dx).data<float>() + first * x.K(), dh_operand, lora->A,
+                          ctx.numerics, /*accumulate=*/true);
+}
+
+void bias_backward(Backend& backend, Tape& tape, const Tensor& bias, const Tensor& dy) {
+  float* sum = tape.grad(bias).data<float>();
+  for (int64_t m = 0; m < dy.rows(); ++m)
+    backend.axpy(sum, 1.0f, dy.data<float>() + m * dy.cols(), dy.cols());
+}
+
+}  // namespace
+
+Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, const Tensor* bias,
+              std::span<const LoraRows> lora) {
+  SLLM_CHECK(x->K() == w.K(), "linear: rows of {} do not fit weight {}", x->K(),
+             w.tensor().to_string());
+  const int64_t M = x->M(), N = w.N();
+  Tensor y = Tensor::empty(DType::kF32, {M, N});
+  ctx.backend.linear(y.data<float>(), *x, w, ctx.numerics);
+  if (bias) ctx.backend.add_bias(y.data<float>(), bias->data<float>(), M, N);
+  std::vector<LowRank> parts = join(lora);
+  for (LowRank& part : parts) add_low_rank(ctx, y.data<float>(), *x, N, part);
+  if (!ctx.tape) return y;
+
+  std::vector<uint64_t> inputs = {x->id(), w.tensor().id(), bias ? bias->id() : 0};
+  for (const LowRank& part : parts)
+    inputs.insert(inputs.end(),
+                  {part.where.lora->A.tensor().id(), part.where.lora->B.tensor().id()});
+  if (std::none_of(inputs.begin(), inputs.end(), [&](auto id) { return ctx.tape->needs(id); }))
+    return y;
+  const bool reads_x = ctx.tape->needs(w.tensor().id()) || !parts.empty();
+  if (reads_x && ctx.numerics != Numerics::kExact) {
+    // Every product of a training step reads the bf16 rows: the f32 ones need not wait for it.
+    ctx.backend.bf16_form(*x);
+    if (ctx.numerics == Numerics::kBf16) x->drop_f32();
+    for (LowRank& part : parts) ctx.backend.bf16_form(*part.h), part.h->drop_f32();
+  }
+  ctx.tape->record(
+      y, inputs,
+      [ctx, x = reads_x ? x : nullptr, input = Var(x->id(), {M, x->K()}), w,
+       bias = bias ? *bias : Tensor(), parts = std::move(parts)](Tape& tape, const Tensor& dy) {
+        Context context = ctx;
+        Operand d(dy);
+        const bool wants_dx = tape.needs(input.id);
+        if (wants_dx) {
+          const auto dx = tape.share(input);
+          ctx.backend.linear_dx(dx.data, d, w, ctx.numerics, dx.accumulate);
+        }
+        if (tape.needs(w.tensor().id()))
+          ctx.backend.linear_dw(tape.grad(w.tensor()).data<float>(), d, *x, ctx.numerics);
+        if (tape.needs(bias.id())) bias_backward(ctx.backend, tape, bias, dy);
+        for (const LowRank& part : parts)
+          low_rank_backward(context, tape, d, *x, wants_dx ? &input : nullptr, part);
+      });
+  return y;
+}
+
+}  // namespace ops
+}  // namespace sllm
