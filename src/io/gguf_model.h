@@ -1,0 +1,22 @@
+// The parts of a GGUF model that are metadata: configuration, tokenizer, description.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "io/gguf.h"
+#include "io/model_config.h"
+#include "io/model_source.h"
+
+namespace sllm {
+
+Result<ModelConfig> gguf_config(const GgufFile& file);
+// Checks types, lengths and ids; nullopt when the file has no tokenizer.
+Result<std::optional<TokenizerSource::Gguf>> gguf_tokenizer(const GgufFile& file,
+                                                            const ModelConfig& config);
+std::map<std::string, std::string> gguf_description(const GgufFile& file);
+
+// Opens a GGUF model; `file` holds its own mapping or borrows memory that outlives the source.
+Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path);
+
+}  // namespace sllm

@@ -1,0 +1,83 @@
+// A GGUF file seen as a model: Hugging Face names and row order over the mapped data.
+#include <unordered_map>
+
+#include "io/expected_tensors.h"
+#include "io/gguf_model.h"
+#include "io/gguf_names.h"
+#include "io/gguf_rope.h"
+
+namespace sllm {
+namespace {
+
+class GgufSource : public ModelSource {
+ public:
+  static Result<std::shared_ptr<ModelSource>> make(GgufFile file, const fs::path& path) {
+    auto source = std::make_shared<GgufSource>();
+    source->path_ = path;
+    SLLM_TRY(source->config_, gguf_config(file));
+    if (source->config_.name.empty()) source->config_.name = path.stem().string();
+    SLLM_TRY(source->tokenizer_.gguf, gguf_tokenizer(file, source->config_));
+    SLLM_TRY(const auto chat_template, file.string("tokenizer.chat_template"));
+    source->chat_template_ = chat_template.value_or("");
+    source->description_ = gguf_description(file);
+    source->file_ = std::make_shared<const GgufFile>(std::move(file));
+    SLLM_OK(source->list_tensors());
+    return std::shared_ptr<ModelSource>(std::move(source));
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  const TokenizerSource& tokenizer() const override { return tokenizer_; }
+  const std::string& chat_template() const override { return chat_template_; }
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  bool has(const std::string& hf_name) const override { return by_name_.contains(hf_name); }
+  const fs::path& path() const override { return path_; }
+  std::string format() const override { return fmt::format("GGUF v{}", file_->version()); }
+  std::map<std::string, std::string> description() const override { return description_; }
+
+  Result<Tensor> tensor(const std::string& hf_name) const override {
+    const auto found = by_name_.find(hf_name);
+    if (found == by_name_.end())
+      return bad_input("{}: there is no tensor \"{}\"", path_.string(), hf_name);
+    const GgufTensor& t = *found->second;
+    Tensor stored = Tensor::borrow(t.dtype, t.shape, t.data.data(), file_);
+    if (const int64_t heads = permuted_heads(config_, hf_name)) return to_hf_rows(stored, heads);
+    // With a small general.alignment, numbers may lie where their type must not.
+    if (reinterpret_cast<uintptr_t>(t.data.data()) % 4 != 0) return stored.clone();
+    return stored;
+  }
+
+ private:
+  Status list_tensors() {
+    for (const GgufTensor& t : file_->tensors()) {
+      if (t.name == "rope_freqs.weight") continue;       // read as part of the configuration
+      if (t.name.ends_with(".attn_rot_embd")) continue;  // derived from the configuration, unused
+      const auto name = hf_name_of(t.name);
+      if (!name)
+        return bad_input("tensor \"{}\" is not part of a {} model", t.name, config_.architecture);
+      tensors_.push_back({*name, t.dtype, t.shape});
+      by_name_[*name] = &t;
+    }
+    return check_tensors(config_, tensors_);
+  }
+
+  fs::path path_;
+  std::shared_ptr<const GgufFile> file_;
+  ModelConfig config_;
+  TokenizerSource tokenizer_;
+  std::string chat_template_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, const GgufTensor*> by_name_;
+  std::map<std::string, std::string> description_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path) {
+  auto source = GgufSource::make(std::move(file), path);
+  if (source.ok()) return source;
+  // Container errors name the file already; those of the model's metadata do not.
+  if (source.error().message.starts_with(path.string())) return source;
+  return std::move(source).context(path.string());
+}
+
+}  // namespace sllm

@@ -1,0 +1,58 @@
+// The bounds a model's numbers must keep, whatever file they came from.
+#include "io/model_config.h"
+
+#include <cmath>
+
+namespace sllm {
+namespace {
+
+struct Bound {
+  const char* name;  // Hugging Face's
+  int64_t value, low, high;
+};
+
+}  // namespace
+
+Status validate(const ModelConfig& c) {
+  const Bound bounds[] = {
+      {"hidden_size", c.D, 1, 1 << 20},
+      {"num_hidden_layers", c.L, 1, 512},
+      {"num_attention_heads", c.H, 1, 4096},
+      {"num_key_value_heads", c.Hk, 1, c.H},
+      {"head_dim", c.Dh, 2, 4096},
+      {"intermediate_size", c.F, 1, 1 << 22},
+      {"vocab_size", c.V, 1, 1 << 24},
+      {"max_position_embeddings", c.max_context, 1, 1 << 24},
+      {"sliding_window", c.sliding_window, 0, 1 << 24},
+      {"bos_token_id", c.bos_id, -1, c.V - 1},
+  };
+  for (const Bound& b : bounds)
+    if (b.value < b.low || b.value > b.high)
+      return bad_input("{} is {}, expected {} to {}", b.name, b.value, b.low, b.high);
+  if (c.H % c.Hk != 0)
+    return bad_input("num_attention_heads {} is not a multiple of num_key_value_heads {}", c.H,
+                     c.Hk);
+  if (c.Dh % 2 != 0) return bad_input("head_dim is {}, rotary embedding needs an even one", c.Dh);
+  for (int32_t id : c.eos_ids)
+    if (id < 0 || id >= c.V) return bad_input("eos_token_id is {}, expected 0 to {}", id, c.V - 1);
+  if (!(c.norm_eps > 0 && c.norm_eps < 1))
+    return bad_input("rms_norm_eps is {}, expected a small positive number", c.norm_eps);
+  if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))
+    return bad_input("rope_theta is {}, expected a positive number", c.rope_theta);
+  const RopeScaling& r = c.rope_scaling;
+  if (r.type != "none" && r.type != "linear" && r.type != "llama3")
+    return bad_input("rope_scaling type \"{}\" is not supported (none, linear, llama3 are)",
+                     r.type);
+  if (!(r.factor > 0) || !std::isfinite(r.factor))
+    return bad_input("rope_scaling factor is {}, expected a positive number", r.factor);
+  if (r.type == "llama3" &&
+      (!(r.low_freq_factor > 0) || !(r.high_freq_factor > r.low_freq_factor) ||
+       !std::isfinite(r.high_freq_factor) || r.original_context < 1))
+    return bad_input(
+        "rope_scaling needs 0 < low_freq_factor < high_freq_factor and a positive "
+        "original_max_position_embeddings, found {}, {} and {}",
+        r.low_freq_factor, r.high_freq_factor, r.original_context);
+  return ok();
+}
+
+}  // namespace sllm
