@@ -1,0 +1,33 @@
+# Sourced by run.sh: exports what the comparisons need, installing it under build/parity.
+#   PARITY_PYTHON  a Python with transformers, PEFT ...     SLLM_BIN     our program
+#   SLLM_MODELS    folder of real GGUF files                LLAMA_BIN    llama.cpp's programs ("" when absent)
+#   SLLM_SHARED    folder with data/ and models/fetch.sh ("" when absent; tests that need it skip)
+# PARITY_LLAMA=0 leaves llama.cpp out (its build takes about ten minutes on two cores).
+parity=$root/build/parity; mkdir -p "$parity/models"
+export SLLM_BIN=${SLLM_BIN:-$root/build/release/sllm}
+export SLLM_SHARED=${SLLM_SHARED:-$([ -d "$root/../shared/data" ] && cd "$root/../shared" && pwd)}
+export SLLM_MODELS=${SLLM_MODELS:-$parity/models}
+export PARITY_PYTHON=${PARITY_PYTHON:-$parity/venv/bin/python}
+
+if [ ! -x "$PARITY_PYTHON" ]; then
+  echo "parity: installing PyTorch, transformers, PEFT and lm-evaluation-harness into build/parity/venv"
+  python3 -m venv "$parity/venv" && "$parity/venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 2>&1 | grep -v WARNING
+  "$parity/venv/bin/pip" install -q --disable-pip-version-check -r "$root/tests/parity/requirements.txt" 2>&1 | grep -v WARNING
+fi
+[ -x "$PARITY_PYTHON" ] || export PARITY_PYTHON=python3
+
+if [ -n "$SLLM_SHARED" ] && [ -f "$SLLM_SHARED/models/fetch.sh" ]; then
+  for name in ${PARITY_MODELS:-smollm2-135m qwen2.5-coder-0.5b}; do
+    bash "$SLLM_SHARED/models/fetch.sh" "$name" "$SLLM_MODELS" >/dev/null 2>&1 || echo "parity: $name could not be fetched"
+  done
+fi
+
+export LLAMA_BIN=${LLAMA_BIN:-$parity/llama/bin}
+if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
+  echo "parity: building llama.cpp from llama-cpp-python's source package"
+  (cd "$parity" && python3 -m pip download -q --no-deps --no-build-isolation --no-binary :all: llama-cpp-python==0.3.36 2>/dev/null || "$parity/venv/bin/pip" download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36
+   tar xf llama_cpp_python-0.3.36.tar.gz &&
+   cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
+   cmake --build llama --target llama-bench llama-perplexity llama-quantize) >"$parity/llama.log" 2>&1 || true
+fi
+[ -x "$LLAMA_BIN/llama-perplexity" ] || { echo "parity: llama.cpp is not at hand; its comparisons are skipped"; export LLAMA_BIN=; }
