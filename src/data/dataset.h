@@ -4,7 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <array>
 #include <map>
 #include <string>
 #include <string_view>
@@ -35,9 +34,10 @@ struct Example {
 };
 
 struct ReadOptions {
-  uint64_t skip_bad = 0;   // malformed rows to log and leave out before it is an error
-  std::string system;      // put as system message before conversations that have none
-  uint64_t max_bytes = 0;  // of one file; 0: 4 GiB
+  uint64_t skip_bad = 0;  // malformed rows to log and leave out before it is an error
+  std::string system;     // put as system message before conversations that have none
+  std::map<std::string, std::string> columns;  // "question" -> the file's name for it
+  uint64_t max_bytes = 0;                      // of one file; 0: 4 GiB
 };
 
 // A row that was not taken, and why ("exact duplicate of faq.csv:3").

@@ -1,0 +1,185 @@
+// read_examples: one file of any supported kind into examples, with "file:line" in every error.
+#include <algorithm>
+#include <cctype>
+
+#include "data/charset.h"
+#include "data/csv.h"
+#include "data/dataset.h"
+#include "data/document.h"
+#include "data/row.h"
+
+namespace sllm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxRowBytes = size_t{64} << 20;
+constexpr size_t kTextCharacters = 2000;  // of one `text` example made from a document
+
+// Collects examples, and decides whether a bad row is dropped or ends the reading.
+class Rows {
+ public:
+  Rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped)
+      : path_(path.string()), options_(options), dropped_(dropped) {}
+
+  const std::string& path() const { return path_; }
+  std::string at(size_t line) const { return fmt::format("{}:{}", path_, line); }
+
+  Status add(Json row, size_t line) {
+    auto example = example_from_row(std::move(row), at(line), options_);
+    if (!example.ok()) return bad(std::move(example).error(), line);
+    examples_.push_back(std::move(*example));
+    return ok();
+  }
+  void add_text(std::string text, size_t line) {
+    Example e;
+    e.text = std::move(text);
+    e.source = at(line);
+    examples_.push_back(std::move(e));
+  }
+  Status bad(Error error, size_t line) {
+    if (bad_rows_ >= options_.skip_bad) {
+      if (error.hint.empty())
+        error.hint = "Mend the row, or leave up to N such rows out with --skip-bad N";
+      return std::move(error).context(at(line));
+    }
+    ++bad_rows_;
+    log(LogLevel::kWarning, fmt::format("{}: {}; row left out", at(line), error.message));
+    if (dropped_) dropped_->push_back({at(line), "malformed", error.message});
+    return ok();
+  }
+  std::vector<Example> finish() { return std::move(examples_); }
+
+ private:
+  std::string path_;
+  const ReadOptions& options_;
+  std::vector<DroppedRow>* dropped_;
+  std::vector<Example> examples_;
+  uint64_t bad_rows_ = 0;
+};
+
+Status read_jsonl(std::string_view text, Rows& rows) {
+  size_t line = 0;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view row = text.substr(start, end - start);
+    start = end + 1;
+    ++line;
+    if (row.find_first_not_of(" \t") == std::string_view::npos) continue;
+    if (row.size() > kMaxRowBytes) {
+      SLLM_OK(
+          rows.bad(bad_input("a row of {} bytes, more than {}", row.size(), kMaxRowBytes), line));
+      continue;
+    }
+    auto json = parse_json(row);
+    if (json.ok()) {
+      SLLM_OK(rows.add(std::move(*json), line));
+    } else {
+      SLLM_OK(rows.bad(std::move(json).error(), line));
+    }
+  }
+  return ok();
+}
+
+// A JSON array of rows; a row's place is told by its number, since lines say nothing there.
+Status read_json_array(std::string_view text, Rows& rows) {
+  SLLM_TRY(Json list, parse_json(text).context(rows.path()));
+  if (!list.is_array())
+    return with_hint(bad_input("{}: the file holds {}, expected an array [...] of rows",
+                               rows.path(), list.type_name()),
+                     "One object a line is JSONL: name the file .jsonl");
+  size_t number = 0;
+  for (Json& row : list) SLLM_OK(rows.add(std::move(row), ++number));
+  return ok();
+}
+
+Status read_csv(std::string_view text, char separator, Rows& rows) {
+  CsvReader reader(text, separator);
+  CsvRow header, row;
+  SLLM_TRY(const bool any, reader.next(header).context(rows.path()));
+  if (!any) return bad_input("{}: the file is empty, expected a header line", rows.path());
+  for (std::string& name : header.fields) {
+    name.erase(0, std::min(name.find_first_not_of(' '), name.size()));
+    name.erase(name.find_last_not_of(' ') + 1);
+    if (std::ranges::count(header.fields, name) > 1)
+      return bad_input("{}: the column \"{}\" appears twice", rows.at(header.line), name);
+  }
+  for (;;) {
+    auto more = reader.next(row);
+    if (!more.ok()) {
+      SLLM_OK(rows.bad(std::move(more).error(), row.line));
+      continue;
+    }
+    if (!*more) return ok();
+    if (row.fields.size() != header.fields.size()) {
+      SLLM_OK(rows.bad(bad_input("{} fields, expected {} as in the header", row.fields.size(),
+                                 header.fields.size()),
+                       row.line));
+      continue;
+    }
+    Json object = Json::object();
+    for (size_t i = 0; i < row.fields.size(); ++i)
+      object[header.fields[i]] = std::move(row.fields[i]);
+    SLLM_OK(rows.add(std::move(object), row.line));
+  }
+}
+
+// Sections of a document, joined up to kTextCharacters, become `text` examples.
+void read_sections(const Document& document, Rows& rows) {
+  const std::string_view text = document.text;
+  size_t line = 1, counted = 0;
+  const auto emit = [&](uint64_t begin, uint64_t end) {
+    line += static_cast<size_t>(std::ranges::count(text.substr(counted, begin - counted), '\n'));
+    counted = begin;
+    rows.add_text(std::string(text.substr(begin, end - begin)), line);
+  };
+  bool open = false;
+  uint64_t begin = 0, end = 0;
+  for (const Block& b : document.blocks) {
+    if (open && (b.heading || b.end - begin > kTextCharacters)) {
+      emit(begin, end);
+      open = false;
+    }
+    if (!open) {
+      // The marks in front of a heading ("## ") lie before its text, on the same line.
+      const size_t newline = b.begin ? text.rfind('\n', b.begin - 1) : std::string_view::npos;
+      begin = newline == std::string_view::npos ? 0 : newline + 1;
+      open = true;
+    }
+    end = b.end;
+  }
+  if (open) emit(begin, end);
+}
+
+}  // namespace
+
+Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
+                                           std::vector<DroppedRow>* dropped) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+  const bool json = extension == ".json", lines = extension == ".jsonl" || extension == ".ndjson";
+  const bool table = extension == ".csv" || extension == ".tsv";
+  const auto format = document_format(path);
+  if (!json && !lines && !table && !format)
+    return with_hint(
+        bad_input("{}: \"{}\" is not a data file that can be read", path.string(), extension),
+        "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt");
+  SLLM_TRY(const DecodedText decoded,
+           read_text(path, options.max_bytes ? options.max_bytes : uint64_t{4} << 30));
+  if (decoded.charset != "UTF-8")
+    log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), decoded.charset));
+  Rows rows(path, options, dropped);
+  if (lines) {
+    SLLM_OK(read_jsonl(decoded.text, rows));
+  } else if (json) {
+    SLLM_OK(read_json_array(decoded.text, rows));
+  } else if (table) {
+    SLLM_OK(read_csv(decoded.text, extension == ".tsv" ? '\t' : '\0', rows));
+  } else {
+    read_sections(parse_document(decoded.text, *format), rows);
+  }
+  return rows.finish();
+}
+
+}  // namespace sllm
