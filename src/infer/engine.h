@@ -25,7 +25,7 @@ struct EngineOptions {
   int64_t context =
       0;  // tokens per sequence; 0: the model's own, cut to what memory allows (and logged)
   int64_t max_sequences = 8;          // slots decoded together
-  int64_t prefill_chunk = 256;        // tokens of prompts per step
+  int64_t prefill_chunk = 512;        // tokens of prompts per step (a quarter while others decode)
   int64_t queue_limit = 64;           // waiting requests; more are refused with kLocked
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
 };
@@ -81,6 +81,7 @@ struct GenerateResult {
 // Log-likelihood of `continuation` after `context`, as lm-evaluation-harness asks for it.
 struct ScoreRequest {
   std::vector<TokenId> context, continuation;
+  std::string adapter;  // "" = base
 };
 struct ScoreResult {
   double logprob = 0;   // sum over continuation tokens, natural logarithm
@@ -94,11 +95,20 @@ struct EngineStats {
   double prompt_seconds = 0, generate_seconds = 0;
 };
 
+// What an engine is made of, when it does not come from a path.
+struct EngineParts {
+  std::shared_ptr<ModelSource> source;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat_template;
+  std::shared_ptr<Backend> backend;  // null: this machine's processor
+};
+
 class Engine {
  public:
   // `path`: GGUF file or Hugging Face folder. Errors as ModelSource::open and Model::load;
   // kResource when not even 512 tokens of context fit in memory.
   static Result<std::shared_ptr<Engine>> open(const fs::path& path, EngineOptions options = {});
+  static Result<std::shared_ptr<Engine>> create(EngineParts parts, EngineOptions options = {});
   virtual ~Engine() = default;
 
   virtual const ModelConfig& config() const = 0;
@@ -122,15 +132,21 @@ class Engine {
   // Renders with the model's template and answers; the reply's text only.
   Result<GenerateResult> chat(const Conversation& messages, GenerateRequest request = {});
 
-  // Scores in any order, results in the requests' order. Progress unit: "requests".
+  // Scores in any order, results in the requests' order. A context too long is cut on its left, as
+  // lm-evaluation-harness does. Progress unit: "requests". Errors: kUsage (empty context or
+  // continuation, continuation longer than the context window), kInterrupted after request_stop().
   virtual Result<std::vector<ScoreResult>> score(const std::vector<ScoreRequest>& requests,
                                                  const ProgressSink& progress = {}) = 0;
-  // Logits [V] of the last position.
-  virtual Result<std::vector<float>> logits(const std::vector<TokenId>& ids) = 0;
-  // Sum of negative log-likelihoods over positions [first, ids.size()) of one window; for
+  // Logits [V] of the last position of each prompt. All prompts run as one ragged batch, in chunks
+  // of prefill_chunk rows.
+  virtual Result<std::vector<std::vector<float>>> logits(
+      const std::vector<std::vector<TokenId>>& prompts, const std::string& adapter = "") = 0;
+  Result<std::vector<float>> logits(const std::vector<TokenId>& ids,
+                                    const std::string& adapter = "");
+  // log p(ids[i] | ids before i) for i in [first, ids.size()) of one window, first >= 1; for
   // perplexity.
-  virtual Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids,
-                                                    int64_t first) = 0;
+  virtual Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids, int64_t first,
+                                                    const std::string& adapter = "") = 0;
   // Mean of the final hidden states over the text's tokens, L2-normalised: [D].
   virtual Result<std::vector<float>> embed(const std::vector<TokenId>& ids) = 0;
 };

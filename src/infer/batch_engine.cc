@@ -1,0 +1,274 @@
+// Scheduling of requests; see batch_engine.h.
+#include "infer/batch_engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/checked.h"
+
+namespace sllm {
+
+BatchEngine::BatchEngine(Setup setup)
+    : setup_(std::move(setup)),
+      eos_ids_(setup_.parts.tokenizer->eos_ids()),
+      runner_(setup_.model, setup_.parts.backend, setup_.options.numerics),
+      pool_(config(), setup_.kv, setup_.pool_tokens),
+      scoring_pool_(config(), setup_.kv, setup_.scoring_tokens),
+      scorer_(runner_, scoring_pool_, setup_.options.prefill_chunk) {
+  for (int32_t id : config().eos_ids)
+    if (!std::ranges::count(eos_ids_, id)) eos_ids_.push_back(id);
+  thread_ = std::thread([this] { loop(); });
+}
+
+BatchEngine::~BatchEngine() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    interrupt_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+std::vector<std::string> BatchEngine::adapters() const {
+  std::vector<std::string> names;
+  for (const auto& [name, adapter] : setup_.adapters) names.push_back(name);
+  return names;
+}
+
+Result<const BoundAdapter*> BatchEngine::find_adapter(const std::string& name) const {
+  if (name.empty()) return static_cast<const BoundAdapter*>(nullptr);
+  const auto found = setup_.adapters.find(name);
+  if (found != setup_.adapters.end()) return &found->second;
+  return usage_error(
+      "no adapter is called \"{}\"; loaded: {}", name,
+      setup_.adapters.empty() ? "none" : fmt::format("{}", fmt::join(adapters(), ", ")));
+}
+
+Status BatchEngine::check_ids(const std::vector<TokenId>& ids) const {
+  if (ids.empty()) return usage_error("the prompt is empty: at least one token is needed");
+  for (TokenId id : ids)
+    if (id < 0 || id >= config().V)
+      return usage_error("token {} is not in the vocabulary of {} tokens", id, config().V);
+  return ok();
+}
+
+Status BatchEngine::check_window(const std::vector<TokenId>& ids) const {
+  SLLM_OK(check_ids(ids));
+  if (static_cast<int64_t>(ids.size()) > options().context)
+    return with_hint(
+        usage_error("the prompt has {} tokens, the context {}", ids.size(), options().context),
+        "Shorten the prompt or ask for a larger context");
+  return ok();
+}
+
+// What a sequence may come to hold, in whole pages.
+int64_t BatchEngine::pages_tokens(const Sequence& s) const {
+  return round_up(s.prompt_size() + s.max_tokens(), KvView::kBlockTokens);
+}
+
+Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink on_event) {
+  SLLM_OK(check_window(request.prompt));
+  SLLM_TRY(const BoundAdapter* adapter, find_adapter(request.adapter));
+  const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());
+  const int64_t max_tokens = std::clamp<int64_t>(request.max_tokens, 0, room);
+  std::lock_guard lock(mutex_);
+  if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit) {
+    ++stats_.refused;
+    return with_hint(make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting",
+                                waiting_.size()),
+                     "Try again later");
+  }
+  const RequestId id = next_id_++;
+  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(on_event),
+                                             setup_.parts.tokenizer, eos_ids_, max_tokens);
+  sequence->adapter = adapter;
+  waiting_.push_back(std::move(sequence));
+  ++stats_.requests;
+  wake_.notify_all();
+  return id;
+}
+
+void BatchEngine::cancel(RequestId id) {
+  std::lock_guard lock(mutex_);
+  cancelled_.insert(id);
+  if (reading_.contains(id)) interrupt_ = true;  // a long prompt: do not wait for its step
+  wake_.notify_all();
+}
+
+EngineStats BatchEngine::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.waiting = static_cast<int64_t>(waiting_.size());
+  return stats;
+}
+
+void BatchEngine::end_all(Sequences& sequences, FinishReason reason, const std::string& error) {
+  for (auto& s : sequences) s->end(reason, error);
+  sequences.clear();
+}
+
+void BatchEngine::loop() {
+  for (;;) {
+    std::function<void()> job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] {
+        return stopping_ || !jobs_.empty() || !waiting_.empty() || !active_.empty();
+      });
+      if (stopping_) break;
+      if (!jobs_.empty()) job = std::move(jobs_.front()), jobs_.pop_front();
+    }
+    try {
+      if (job) job();
+      sweep_and_admit();
+      if (const auto work = plan(); !work.empty()) step(work);
+    } catch (const std::exception& e) {  // out of memory outside of a forward
+      log(LogLevel::kError, fmt::format("engine: {}", e.what()));
+      end_all(active_, FinishReason::kError, e.what());
+      committed_ = 0;
+    }
+  }
+  end_all(active_, FinishReason::kCancelled);
+  Sequences waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting.swap(waiting_);
+    jobs_.clear();  // their waiters see a broken promise
+  }
+  end_all(waiting, FinishReason::kCancelled);
+}
+
+void BatchEngine::sweep_and_admit() {
+  Sequences gone;
+  {
+    std::lock_guard lock(mutex_);
+    const auto sweep = [&](Sequences& from, bool holds_slot) {
+      for (auto& s : from) {
+        const bool cancelled = cancelled_.contains(s->id);
+        if (!s->finished() && !cancelled) continue;
+        if (holds_slot) committed_ -= pages_tokens(*s), s->state.reset();
+        stats_.cancelled += cancelled && !s->finished();
+        gone.push_back(std::move(s));
+      }
+      std::erase(from, nullptr);
+    };
+    sweep(active_, true);
+    sweep(waiting_, false);
+    cancelled_.clear();
+    interrupt_ = stopping_;
+    while (!waiting_.empty() && static_cast<int64_t>(active_.size()) < options().max_sequences) {
+      Sequence& first = *waiting_.front();
+      if (committed_ + pages_tokens(first) > round_up(setup_.pool_tokens, KvView::kBlockTokens) &&
+          !active_.empty())
+        break;
+      committed_ += pages_tokens(first);
+      first.state.emplace(pool_);
+      active_.push_back(std::move(waiting_.front()));
+      waiting_.pop_front();
+    }
+    stats_.active = static_cast<int64_t>(active_.size());
+  }
+  for (auto& s : gone) s->end(FinishReason::kCancelled);  // nothing when it had finished
+}
+
+// Everyone who decodes gets its row. The prompts share what is left of the chunk evenly, oldest
+// first, so that a long prompt delays neither a short one nor those who are being answered.
+std::vector<BatchEngine::Work> BatchEngine::plan() {
+  std::vector<Work> work;
+  int64_t prompts = 0;
+  for (const auto& s : active_) prompts += s->pending().size() > 1;
+  const bool decoding = prompts < static_cast<int64_t>(active_.size());
+  int64_t budget = std::max<int64_t>(options().prefill_chunk / (decoding ? 4 : 1), 1);
+  for (const auto& s : active_) {
+    auto rows = static_cast<int64_t>(s->pending().size());
+    if (rows > 1) {
+      rows = std::min(rows, std::max<int64_t>(budget / prompts, 1));
+      budget -= rows, --prompts;
+    }
+    if (rows > 0) work.push_back({s.get(), rows});
+  }
+  return work;
+}
+
+void BatchEngine::step(const std::vector<Work>& work) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  int64_t prompt_rows = 0, rows = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (!cancelled_.empty()) return;  // came in since the sweep, which saw no prompt to interrupt
+    for (const Work& w : work) {
+      rows += w.rows;
+      if (!w.sequence->prefilling()) continue;
+      prompt_rows += w.rows;
+      reading_.insert(w.sequence->id);
+    }
+  }
+  run(work);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double share = static_cast<double>(prompt_rows) / static_cast<double>(rows);
+  std::lock_guard lock(mutex_);
+  reading_.clear();
+  stats_.prompt_tokens += static_cast<uint64_t>(prompt_rows);
+  stats_.generated_tokens += static_cast<uint64_t>(rows - prompt_rows);
+  stats_.prompt_seconds += seconds * share;
+  stats_.generate_seconds += seconds * (1 - share);
+}
+
+// When a step fails, its sequences are run again one by one, and only those that fail alone end
+// with an error.
+void BatchEngine::run(const std::vector<Work>& work) {
+  std::vector<int64_t> lengths;
+  for (const Work& w : work) lengths.push_back(w.sequence->state->length());
+  try {
+    std::vector<Feed> feeds;
+    for (const Work& w : work)
+      feeds.push_back({&*w.sequence->state,
+                       w.sequence->pending().first(static_cast<size_t>(w.rows)),
+                       w.sequence->adapter});
+    const Tensor hidden = runner_.forward(feeds, &interrupt_);
+    deliver(work, hidden);
+  } catch (const Interrupted&) {
+  } catch (const std::exception& e) {
+    for (size_t i = 0; i < work.size(); ++i)
+      if (!work[i].sequence->finished() && work[i].sequence->state->length() > lengths[i])
+        work[i].sequence->state->truncate(lengths[i]);
+    if (work.size() == 1) return work[0].sequence->end(FinishReason::kError, e.what());
+    for (const Work& w : work)
+      if (!w.sequence->finished()) run({w});
+  }
+}
+
+// Logits are made only where they are looked at: after the last token of each sequence, and after
+// every prompt token for those who asked for the echo.
+void BatchEngine::deliver(const std::vector<Work>& work, const Tensor& hidden) {
+  std::vector<Tensor> last;
+  std::vector<Sequence*> takers;
+  int64_t row = 0;
+  for (const auto& [s, rows] : work) {
+    const int64_t first = row, begin = s->state->length() - rows;
+    row += rows;
+    if (s->request.echo_logprobs && begin < s->prompt_size() - 1) {
+      const int64_t seen = std::min(rows, s->prompt_size() - 1 - begin);
+      runner_.logits(
+          hidden.slice_rows(first, first + seen),
+          [&, s = s](int64_t i, std::span<float> logits) { s->see_prompt_row(begin + i, logits); });
+    }
+    if (!s->pending().empty()) continue;
+    if (s->max_tokens() == 0) {
+      s->finish_without_tokens();
+      continue;
+    }
+    last.push_back(hidden.slice_rows(row - 1, row));
+    takers.push_back(s);
+  }
+  if (last.empty()) return;
+  runner_.logits(concatenate_rows(last), [&](int64_t i, std::span<float> logits) {
+    Sequence* s = takers[static_cast<size_t>(i)];
+    if (!s->see_last_row(logits))
+      s->end(FinishReason::kError, "the model's logits are not numbers (NaN or infinity)");
+  });
+}
+
+}  // namespace sllm

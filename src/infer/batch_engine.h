@@ -1,0 +1,98 @@
+// The engine: one thread that steps all sequences together (continuous batching, Yu et al. 2022,
+// with prompts read in chunks beside the others' decoding, Agrawal et al. 2023).
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "infer/engine.h"
+#include "infer/runner.h"
+#include "infer/scorer.h"
+#include "infer/sequence.h"
+
+namespace sllm {
+
+class BatchEngine final : public Engine {
+ public:
+  struct Setup {
+    EngineParts parts;
+    EngineOptions options;  // resolved
+    std::shared_ptr<Model> model;
+    std::map<std::string, BoundAdapter> adapters;
+    DType kv;
+    int64_t pool_tokens, scoring_tokens;
+  };
+  explicit BatchEngine(Setup setup);
+  ~BatchEngine() override;
+
+  const ModelConfig& config() const override { return setup_.model->config(); }
+  const ModelSource& source() const override { return *setup_.parts.source; }
+  std::shared_ptr<const Tokenizer> tokenizer() const override { return setup_.parts.tokenizer; }
+  std::shared_ptr<const ChatTemplate> chat_template() const override {
+    return setup_.parts.chat_template;
+  }
+  const EngineOptions& options() const override { return setup_.options; }
+  std::vector<std::string> adapters() const override;
+
+  Result<RequestId> submit(GenerateRequest request, EventSink on_event) override;
+  void cancel(RequestId id) override;
+  EngineStats stats() const override;
+
+  Result<std::vector<ScoreResult>> score(const std::vector<ScoreRequest>& requests,
+                                         const ProgressSink& progress) override;
+  Result<std::vector<std::vector<float>>> logits(const std::vector<std::vector<TokenId>>& prompts,
+                                                 const std::string& adapter) override;
+  Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids, int64_t first,
+                                            const std::string& adapter) override;
+  Result<std::vector<float>> embed(const std::vector<TokenId>& ids) override;
+
+ private:
+  // What one sequence does in one step.
+  struct Work {
+    Sequence* sequence;
+    int64_t rows;
+  };
+  using Sequences = std::deque<std::unique_ptr<Sequence>>;
+
+  void loop();
+  // Cancelled sequences leave, waiting ones take free slots.
+  void sweep_and_admit();
+  std::vector<Work> plan();
+  void step(const std::vector<Work>& work);
+  void run(const std::vector<Work>& work);
+  void deliver(const std::vector<Work>& work, const Tensor& hidden);
+  void end_all(Sequences& sequences, FinishReason reason, const std::string& error = "");
+
+  // Runs `job` on the engine's thread between two steps and waits for its result.
+  template <class Job>
+  auto on_engine(Job job) -> Result<decltype(job())>;
+  Result<const BoundAdapter*> find_adapter(const std::string& name) const;
+  Status check_ids(const std::vector<TokenId>& ids) const;
+  Status check_window(const std::vector<TokenId>& ids) const;
+  int64_t pages_tokens(const Sequence& s) const;
+
+  Setup setup_;
+  std::vector<TokenId> eos_ids_;
+  Runner runner_;
+  StatePool pool_, scoring_pool_;
+  Scorer scorer_;
+  Sequences active_;       // engine thread only
+  int64_t committed_ = 0;  // tokens promised to active sequences; engine thread only
+  std::atomic<bool> interrupt_ = false;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  Sequences waiting_;
+  std::deque<std::function<void()>> jobs_;
+  std::set<RequestId> cancelled_, reading_;  // reading_: prompts in the running step
+  EngineStats stats_;
+  RequestId next_id_ = 1;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sllm

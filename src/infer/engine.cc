@@ -1,0 +1,159 @@
+// Opening an engine: model, tokenizer, template, adapters, and how much context fits in memory.
+#include "infer/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/checked.h"
+#include "cpu/cpu_backend.h"
+#include "infer/batch_engine.h"
+#include "infer/memory.h"
+#include "io/peft.h"
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kLeastContext = 512;
+
+// Halves keep the error of rounding below that of int8 activations at half the traffic of f32;
+// exact rounds nothing.
+DType kv_type(Numerics numerics) {
+  switch (numerics) {
+    case Numerics::kExact:
+      return DType::kF32;
+    case Numerics::kBf16:
+      return DType::kBF16;
+    case Numerics::kFast:
+      return DType::kF16;
+  }
+  return DType::kF32;
+}
+
+int64_t weight_bytes(const ModelSource& source) {
+  int64_t bytes = 0;
+  for (const TensorInfo& t : source.tensors()) {
+    int64_t n = 1;
+    for (int64_t d : t.shape) n *= d;
+    bytes += bytes_of(t.dtype, n);
+  }
+  return bytes;
+}
+
+// Sets options.context and returns how many tokens fit into one state pool. A quarter of the memory
+// that the weights and a backend's copy of them leave goes to each of the two pools (answers,
+// scoring).
+Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& options) {
+  const ModelConfig& config = source.config();
+  const int64_t left = available_memory() - 2 * weight_bytes(source);
+  const int64_t fits = std::max<int64_t>(left, 0) / 4 / StatePool::bytes_per_token(config, kv) /
+                       KvView::kBlockTokens * KvView::kBlockTokens;
+  const int64_t wanted = options.context > 0 ? options.context : config.max_context;
+  const int64_t least = options.context > 0 ? wanted : std::min(wanted, kLeastContext);
+  if (fits < least)
+    return with_hint(
+        make_error(ErrorCode::kResource, "{}: a context of {} tokens does not fit in memory, {} do",
+                   source.path().string(), least, fits),
+        "Use a smaller model or free some memory");
+  options.context = std::min(wanted, fits);
+  if (options.context < wanted)
+    log(LogLevel::kInfo,
+        fmt::format("context cut from {} to {} tokens: more does not fit in memory", wanted,
+                    options.context));
+  if (options.context > config.max_context)
+    log(LogLevel::kWarning, fmt::format("the context of {} tokens is beyond the model's own {}",
+                                        options.context, config.max_context));
+  return fits;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions options) {
+  SLLM_TRY(auto source, ModelSource::open(path));
+  SLLM_TRY(auto tokenizer, Tokenizer::load(source->tokenizer()));
+  SLLM_TRY(auto chat_template, ChatTemplate::of(*source, *tokenizer));
+  return create({source, tokenizer, chat_template, nullptr}, std::move(options));
+}
+
+Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions options) {
+  if (options.max_sequences < 1 || options.prefill_chunk < 1 || options.queue_limit < 0)
+    return usage_error("engine: max_sequences {} and prefill_chunk {} must be at least 1",
+                       options.max_sequences, options.prefill_chunk);
+  BatchEngine::Setup setup;
+  SLLM_TRY(setup.model, Model::load(parts.source));
+  for (const std::string& folder : options.adapters) {
+    const fs::path path(folder);
+    SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(path));
+    const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+    if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
+    SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
+  }
+  setup.kv = kv_type(options.numerics);
+  SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, setup.kv, options));
+  setup.pool_tokens =
+      std::min(setup.scoring_tokens,
+               round_up(options.context, KvView::kBlockTokens) * options.max_sequences);
+  if (!parts.backend) parts.backend = make_cpu_backend(options.threads);
+  setup.parts = std::move(parts);
+  setup.options = std::move(options);
+  return std::shared_ptr<Engine>(std::make_shared<BatchEngine>(std::move(setup)));
+}
+
+Result<GenerateResult> Engine::generate(GenerateRequest request) {
+  using Clock = std::chrono::steady_clock;
+  struct Waiter {
+    std::mutex mutex;
+    std::condition_variable changed;
+    GenerateResult result;
+    std::string error;
+    bool done = false;
+  };
+  // Shared with the callback, which may outlive this call's stack when submit's engine goes away.
+  auto waiter = std::make_shared<Waiter>();
+  const auto start = Clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const auto on_event = [waiter, seconds](const GenerateEvent& e) {
+    std::lock_guard lock(waiter->mutex);
+    GenerateResult& r = waiter->result;
+    const auto extend = [](auto& to, const auto& from) {
+      to.insert(to.end(), from.begin(), from.end());
+    };
+    if (r.tokens.empty() && !e.tokens.empty()) r.seconds_to_first = seconds();
+    r.text += e.text;
+    extend(r.tokens, e.tokens);
+    extend(r.logprobs, e.logprobs);
+    extend(r.prompt_logprobs, e.prompt_logprobs);
+    if (!e.done) return;
+    r.reason = e.reason;
+    r.seconds = seconds();
+    waiter->error = e.error;
+    waiter->done = true;
+    waiter->changed.notify_all();
+  };
+  const auto id = submit(std::move(request), on_event);
+  if (!id.ok()) return id.error();
+  std::unique_lock lock(waiter->mutex);
+  waiter->changed.wait(lock, [&] { return waiter->done; });
+  if (waiter->result.reason == FinishReason::kError)
+    return make_error(ErrorCode::kInternal, "generation failed: {}", waiter->error);
+  return std::move(waiter->result);
+}
+
+Result<GenerateResult> Engine::chat(const Conversation& messages, GenerateRequest request) {
+  RenderOptions options;
+  options.add_generation_prompt = true;
+  SLLM_TRY(auto encoded, encode_conversation(*chat_template(), *tokenizer(), messages, options));
+  request.prompt = std::move(encoded.ids);
+  return generate(std::move(request));
+}
+
+Result<std::vector<float>> Engine::logits(const std::vector<TokenId>& ids,
+                                          const std::string& adapter) {
+  SLLM_TRY(auto all, logits(std::vector<std::vector<TokenId>>{ids}, adapter));
+  return std::move(all.front());
+}
+
+}  // namespace sllm

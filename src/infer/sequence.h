@@ -1,0 +1,60 @@
+// Sequence: one request on its way through the engine. It knows its tokens, how they become text,
+// and when the answer ends; the scheduler only feeds it logits.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "infer/engine.h"
+#include "infer/sampler.h"
+#include "infer/stop_filter.h"
+
+namespace sllm {
+
+using EventSink = std::function<void(const GenerateEvent&)>;
+
+class Sequence {
+ public:
+  Sequence(Engine::RequestId id, GenerateRequest request, EventSink sink,
+           std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> eos_ids,
+           int64_t max_tokens);
+
+  const Engine::RequestId id;
+  const GenerateRequest request;
+  const BoundAdapter* adapter = nullptr;
+  std::optional<SequenceState> state;  // set while it has a slot
+
+  int64_t prompt_size() const { return static_cast<int64_t>(request.prompt.size()); }
+  int64_t max_tokens() const { return max_tokens_; }
+  bool prefilling() const { return generated_ == 0; }
+  bool finished() const { return finished_; }
+  // Tokens that the state has not seen yet.
+  std::span<const TokenId> pending() const {
+    return std::span(tokens_).subspan(static_cast<size_t>(state->length()));
+  }
+  // Logits after prompt token `position`, for echo_logprobs.
+  void see_prompt_row(int64_t position, std::span<const float> logits);
+  // Logits after the last token: decides the next one. False when no logit is finite.
+  bool see_last_row(std::span<float> logits);
+  // The prompt has been read and no token was asked for.
+  void finish_without_tokens();
+  void end(FinishReason reason, std::string error = "");
+
+ private:
+  void emit(GenerateEvent& event);
+  EventSink sink_;
+  int64_t max_tokens_;
+  std::vector<TokenId> tokens_;  // prompt, then the answer
+  std::vector<TokenId> eos_ids_;
+  Sampler sampler_;
+  StreamDecoder decoder_;
+  StopFilter stop_;
+  std::vector<TokenLogprob> prompt_logprobs_;
+  int64_t generated_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace sllm
