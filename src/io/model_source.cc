@@ -2,10 +2,28 @@
 #include "io/model_source.h"
 
 #include "io/gguf_model.h"
+#include "io/hf_source.h"
 
 namespace sllm {
 
 Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status))
+    return with_hint(bad_input("{}: there is no such file or folder", path.string()),
+                     "Give a .gguf file or a Hugging Face folder; sllm pull fetches one by name");
+  if (fs::is_directory(status)) return open_hf_folder(path);
+  const std::string extension = path.extension().string();
+  for (const char* pickle : {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+    if (extension == pickle)
+      return with_hint(bad_input("{}: {} files are pickles, which can run code when they are read; "
+                                 "refused",
+                                 path.string(), pickle),
+                       "Convert the model to safetensors, or use a GGUF file");
+  if (extension == ".safetensors")
+    return with_hint(
+        bad_input("{}: is the weights alone, without a configuration and tokenizer", path.string()),
+        fmt::format("Give its folder: {}", path.parent_path().string()));
   SLLM_TRY(GgufFile file, GgufFile::open(path));
   return open_gguf(std::move(file), path);
 }
