@@ -18,8 +18,13 @@ class CpuBackend : public Backend {
   void linear_dw(float* dw, Operand& dy, Operand& x, Numerics numerics) override;
 
  private:
+  Tensor rows_f32(Operand& x);
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);
   void linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate);
+  void linear_dw_f32(float* dw, const Tensor& dy, const Tensor& x);
+  void linear_bf16(float* y, Operand& x, const Tensor& w, bool accumulate);
+  void linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool accumulate);
+  void linear_dw_bf16(float* dw, Operand& dy, Operand& x);
 
   ThreadPool pool_;
   const kernels::KernelTable& kernels_;

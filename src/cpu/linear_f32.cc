@@ -11,8 +11,8 @@ namespace {
 constexpr int64_t kTileFloats = 128 * 1024;  // 512 KiB of decoded weights: a part of L2
 
 // Rows [row, row+n) and columns [column, column+width) of w as f32; `ld` receives their distance.
-const float* tile_f32(const Tensor& w, int64_t row, int64_t n, int64_t column, int64_t width,
-                      int64_t& ld) {
+const float* tile_f32(const kernels::KernelTable& table, const Tensor& w, int64_t row, int64_t n,
+                      int64_t column, int64_t width, int64_t& ld) {
   if (w.dtype() == DType::kF32) {
     ld = w.cols();
     return w.data<float>() + row * ld + column;
@@ -20,8 +20,9 @@ const float* tile_f32(const Tensor& w, int64_t row, int64_t n, int64_t column, i
   ld = width;
   float* tile = thread_scratch<float>(n * width);
   for (int64_t r = 0; r < n; ++r)
-    info(w.dtype()).decode(static_cast<const char*>(w.row(row + r)) + bytes_of(w.dtype(), column),
-                           tile + r * width, width);
+    table.decode[static_cast<int>(w.dtype())](
+        static_cast<const char*>(w.row(row + r)) + bytes_of(w.dtype(), column), tile + r * width,
+        width);
   return tile;
 }
 
@@ -34,7 +35,7 @@ void CpuBackend::linear_f32(float* y, const Tensor& x, const Tensor& w, bool acc
     for (int64_t n = begin; n < end; n += rows) {
       const int64_t size = std::min(rows, end - n);
       int64_t ld;
-      const float* tile = tile_f32(w, n, size, 0, K, ld);
+      const float* tile = tile_f32(kernels_, w, n, size, 0, K, ld);
       kernels_.gemm_nt(y + n, N, x.data<float>(), K, tile, ld, M, size, K, accumulate);
     }
   });
@@ -48,11 +49,21 @@ void CpuBackend::linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, boo
                        for (int64_t n = 0; n < N; n += rows) {
                          const int64_t size = std::min(rows, N - n);
                          int64_t ld;
-                         const float* tile = tile_f32(w, n, size, begin, end - begin, ld);
+                         const float* tile = tile_f32(kernels_, w, n, size, begin, end - begin, ld);
                          kernels_.gemm_nn(dx + begin, K, dy.data<float>() + n, N, 1, tile, ld, M,
                                           end - begin, size, accumulate || n > 0);
                        }
                      });
+}
+
+void CpuBackend::linear_dw_f32(float* dw, const Tensor& dy, const Tensor& x) {
+  const int64_t M = x.rows(), N = dy.cols(), K = x.cols();
+  constexpr int64_t kRows = 256;  // rows of x that stay in L2 while all of N passes
+  pool_.parallel_for(N, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t m = 0; m < M; m += kRows)
+      kernels_.gemm_nn(dw + begin * K, K, dy.data<float>() + m * N + begin, 1, N,
+                       x.data<float>() + m * K, K, end - begin, K, std::min(kRows, M - m), true);
+  });
 }
 
 }  // namespace sllm

@@ -3,9 +3,22 @@
 
 #include "kernels/table.h"
 
-// Names resolve to the functions of the surrounding namespace (one per instruction set).
-#define SLLM_KERNEL_TABLE(level) \
-  { .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn }
+#define SLLM_DECODERS(Out)                                                                        \
+  {                                                                                               \
+    decode_f32<Out>, decode_f16<Out>, decode_bf16<Out>, decode_q8_0<Out>, decode_q4_0<Out>,       \
+        decode_q4_1<Out>, decode_q5_0<Out>, decode_q5_1<Out>, decode_q4_k<Out>, decode_q5_k<Out>, \
+        decode_q6_k<Out>, nullptr, nullptr                                                        \
+  }
+
+// Names resolve to the functions of the surrounding namespace (one per instruction set). Decoders
+// stand in the order of DType.
+#define SLLM_KERNEL_TABLE(level)                                                            \
+  {                                                                                         \
+    .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS(float),  \
+    .decode_to_bf16 = SLLM_DECODERS(uint16_t), .bf16_x_bytes = bf16_x_bytes,                \
+    .bf16_pack_x = bf16_pack_x, .bf16_gemm_nt = bf16_gemm_nt, .bf16_b_bytes = bf16_b_bytes, \
+    .bf16_gemm_nn = bf16_gemm_nn                                                            \
+  }
 
 namespace sllm::kernels {
 namespace scalar {
@@ -15,6 +28,15 @@ namespace avx2 {
 extern const KernelTable table;
 }
 namespace avx512 {
+extern const KernelTable table;
+}
+namespace avx512_vnni {
+extern const KernelTable table;
+}
+namespace avx512_bf16 {
+extern const KernelTable table;
+}
+namespace amx {
 extern const KernelTable table;
 }
 }  // namespace sllm::kernels

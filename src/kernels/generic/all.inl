@@ -1,3 +1,4 @@
 // The loops, written once against the names of simd*.inl. Included inside a target region and an
 // anonymous namespace: no std::, no lambdas, no exceptions, no threads.
+#include "kernels/generic/decode.inl"
 #include "kernels/generic/gemm.inl"

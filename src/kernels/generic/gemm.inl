@@ -2,11 +2,15 @@
 // it falls into: in dot products kLanes partial sums over blocks of kDotBlock, in outer products
 // one chain. That is what makes results independent of batch and threads.
 
+// bf16 weights beside f32 ones; rows of bf16 are readable and finite up to the next 32.
+SLLM_INLINE F load(const uint16_t* p) { return load_bf16(p); }
+SLLM_INLINE F load_n(const uint16_t* p, int64_t n) { return keep_n(load_bf16(p), zero(), n); }
+
 constexpr int64_t kDotBlock = 1024;  // 6 rows of x and 4 of w stay in 48 KiB of L1
 
 // y[m][0..n) (+)= dot(x[m], w[0..4)) over k in [0, K). w: four row pointers (repeated at the edge).
-template <int MR>
-SLLM_INLINE void dot_tile(float* y, int64_t ldy, const float* x, int64_t ldx, const float* const* w,
+template <int MR, class W>
+SLLM_INLINE void dot_tile(float* y, int64_t ldy, const float* x, int64_t ldx, const W* const* w,
                           int64_t n, int64_t K, bool accumulate) {
   F acc[MR][4];
   for (int m = 0; m < MR; ++m)
@@ -35,19 +39,19 @@ SLLM_INLINE void dot_tile(float* y, int64_t ldy, const float* x, int64_t ldx, co
   }
 }
 
-template <int MR>
-SLLM_INLINE void dot_rows(float* y, int64_t ldy, const float* x, int64_t ldx, const float* w,
+template <int MR, class W>
+SLLM_INLINE void dot_rows(float* y, int64_t ldy, const float* x, int64_t ldx, const W* w,
                           int64_t ldw, int64_t N, int64_t K, bool accumulate) {
   for (int64_t n = 0; n < N; n += 4) {
-    const float* rows[4];
+    const W* rows[4];
     for (int64_t j = 0; j < 4; ++j) rows[j] = w + (n + j < N ? n + j : N - 1) * ldw;
     dot_tile<MR>(y + n, ldy, x, ldx, rows, N - n < 4 ? N - n : 4, K, accumulate);
   }
 }
 
-// y[M,N] (+)= x[M,K] w[N,K]ᵀ
-void gemm_nt(float* y, int64_t ldy, const float* x, int64_t ldx, const float* w, int64_t ldw,
-             int64_t M, int64_t N, int64_t K, bool accumulate) noexcept {
+template <class W>
+SLLM_INLINE void dot_product(float* y, int64_t ldy, const float* x, int64_t ldx, const W* w,
+                             int64_t ldw, int64_t M, int64_t N, int64_t K, bool accumulate) {
   for (int64_t k = 0; k < K; k += kDotBlock) {
     const int64_t size = K - k < kDotBlock ? K - k : kDotBlock;
     const bool add_to = accumulate || k > 0;
@@ -59,9 +63,18 @@ void gemm_nt(float* y, int64_t ldy, const float* x, int64_t ldx, const float* w,
   }
 }
 
+// y[M,N] (+)= x[M,K] w[N,K]ᵀ
+void gemm_nt(float* y, int64_t ldy, const float* x, int64_t ldx, const float* w, int64_t ldw,
+             int64_t M, int64_t N, int64_t K, bool accumulate) noexcept {
+  dot_product(y, ldy, x, ldx, w, ldw, M, N, K, accumulate);
+}
+
 // c[MR][kOuterV * kLanes, the last vector of n lanes] (+)= sum over k of a[m][k] b[k]
-template <int MR, int V>
-SLLM_INLINE void outer_tile(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
+SLLM_INLINE F broadcast(float a) { return set1(a); }
+SLLM_INLINE F broadcast(uint16_t a) { return set1(sllm::to_float(bf16{a})); }
+
+template <int MR, int V, class A>
+SLLM_INLINE void outer_tile(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t K, bool accumulate) {
   F acc[MR][V];
   for (int m = 0; m < MR; ++m)
@@ -70,7 +83,7 @@ SLLM_INLINE void outer_tile(float* c, int64_t ldc, const float* a, int64_t a_row
     F bk[V];
     for (int v = 0; v < V; ++v) bk[v] = load(b + k * ldb + v * kLanes);
     for (int m = 0; m < MR; ++m) {
-      const F am = set1(a[m * a_row + k * a_k]);
+      const F am = broadcast(a[m * a_row + k * a_k]);
       for (int v = 0; v < V; ++v) acc[m][v] = fma(am, bk[v], acc[m][v]);
     }
   }
@@ -78,20 +91,20 @@ SLLM_INLINE void outer_tile(float* c, int64_t ldc, const float* a, int64_t a_row
     for (int v = 0; v < V; ++v) store(c + m * ldc + v * kLanes, acc[m][v]);
 }
 
-template <int MR>
-SLLM_INLINE void outer_edge(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
+template <int MR, class A>
+SLLM_INLINE void outer_edge(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t n, int64_t K, bool accumulate) {
   F acc[MR];
   for (int m = 0; m < MR; ++m) acc[m] = accumulate ? load_n(c + m * ldc, n) : zero();
   for (int64_t k = 0; k < K; ++k) {
     const F bk = load_n(b + k * ldb, n);
-    for (int m = 0; m < MR; ++m) acc[m] = fma(set1(a[m * a_row + k * a_k]), bk, acc[m]);
+    for (int m = 0; m < MR; ++m) acc[m] = fma(broadcast(a[m * a_row + k * a_k]), bk, acc[m]);
   }
   for (int m = 0; m < MR; ++m) store_n(c + m * ldc, acc[m], n);
 }
 
-template <int MR>
-SLLM_INLINE void outer_rows(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
+template <int MR, class A>
+SLLM_INLINE void outer_rows(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t N, int64_t K, bool accumulate) {
   int64_t j = 0;
   for (; j + kOuterV * kLanes <= N; j += kOuterV * kLanes)
@@ -101,13 +114,19 @@ SLLM_INLINE void outer_rows(float* c, int64_t ldc, const float* a, int64_t a_row
   if (j < N) outer_edge<MR>(c + j, ldc, a, a_row, a_k, b + j, ldb, N - j, K, accumulate);
 }
 
-// c[M,N] (+)= a b with a[m][k] at a[m*a_row + k*a_k] and b[K,N]. Chains along K may be continued by
-// a later call with accumulate.
-void gemm_nn(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k, const float* b,
-             int64_t ldb, int64_t M, int64_t N, int64_t K, bool accumulate) noexcept {
+template <class A>
+SLLM_INLINE void outer_product(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
+                               const float* b, int64_t ldb, int64_t M, int64_t N, int64_t K,
+                               bool accumulate) {
   int64_t m = 0;
   for (; m + kOuterM <= M; m += kOuterM)
     outer_rows<kOuterM>(c + m * ldc, ldc, a + m * a_row, a_row, a_k, b, ldb, N, K, accumulate);
   for (; m < M; ++m)
     outer_rows<1>(c + m * ldc, ldc, a + m * a_row, a_row, a_k, b, ldb, N, K, accumulate);
+}
+
+// c[M,N] (+)= a b with a[m][k] at a[m*a_row + k*a_k] and b[K,N].
+void gemm_nn(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k, const float* b,
+             int64_t ldb, int64_t M, int64_t N, int64_t K, bool accumulate) noexcept {
+  outer_product(c, ldc, a, a_row, a_k, b, ldb, M, N, K, accumulate);
 }

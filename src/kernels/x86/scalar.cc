@@ -7,9 +7,12 @@
 SLLM_TARGET_BEGIN("sse2")
 namespace sllm::kernels::scalar {
 namespace {
-#include "kernels/x86/simd_scalar.inl"
-// The loops come after the vectors they are written in.
+// clang-format off: each file uses the names of those before it
 #include "kernels/generic/all.inl"
+#include "kernels/generic/bf16_outer.inl"
+#include "kernels/generic/bf16_widen.inl"
+#include "kernels/x86/simd_scalar.inl"
+// clang-format on
 }  // namespace
 }  // namespace sllm::kernels::scalar
 SLLM_TARGET_END

@@ -37,6 +37,34 @@ SLLM_INLINE F scale2(F x, F n) {
 }
 SLLM_INLINE F to_float(I i) { return _mm256_cvtepi32_ps(i); }
 
+SLLM_INLINE I set1_i(int32_t x) { return _mm256_set1_epi32(x); }
+SLLM_INLINE I iota() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+SLLM_INLINE I add_i(I a, I b) { return _mm256_add_epi32(a, b); }
+SLLM_INLINE I and_i(I a, I b) { return _mm256_and_si256(a, b); }
+SLLM_INLINE I or_i(I a, I b) { return _mm256_or_si256(a, b); }
+SLLM_INLINE I shift_right(I a, int n) { return _mm256_srli_epi32(a, n); }
+SLLM_INLINE I shift_left(I a, int n) { return _mm256_slli_epi32(a, n); }
+SLLM_INLINE I shift_right_each(I a, I n) { return _mm256_srlv_epi32(a, n); }
+SLLM_INLINE I bits(F a) { return _mm256_castps_si256(a); }
+SLLM_INLINE F from_bits(I a) { return _mm256_castsi256_ps(a); }
+SLLM_INLINE I load_u8(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+SLLM_INLINE I load_s8(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+SLLM_INLINE I load_u16(const uint16_t* p) {
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+SLLM_INLINE void store_low16(uint16_t* p, I x) {
+  const __m256i low = and_i(x, set1_i(0xffff));
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
+SLLM_INLINE F load_f16(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
 SLLM_INLINE float reduce_add(F a) {
   a = add(a, _mm256_permute2f128_ps(a, a, 1));
   a = add(a, _mm256_permute_ps(a, 0x4e));

@@ -31,6 +31,35 @@ SLLM_INLINE F keep_n(F a, F other, int64_t n) {
 SLLM_INLINE F scale2(F x, F n) { return _mm512_scalef_ps(x, n); }
 SLLM_INLINE F to_float(I i) { return _mm512_cvtepi32_ps(i); }
 
+SLLM_INLINE I set1_i(int32_t x) { return _mm512_set1_epi32(x); }
+SLLM_INLINE I iota() {
+  return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+SLLM_INLINE I add_i(I a, I b) { return _mm512_add_epi32(a, b); }
+SLLM_INLINE I and_i(I a, I b) { return _mm512_and_si512(a, b); }
+SLLM_INLINE I or_i(I a, I b) { return _mm512_or_si512(a, b); }
+SLLM_INLINE I shift_right(I a, int n) { return _mm512_srli_epi32(a, static_cast<unsigned>(n)); }
+SLLM_INLINE I shift_left(I a, int n) { return _mm512_slli_epi32(a, static_cast<unsigned>(n)); }
+SLLM_INLINE I shift_right_each(I a, I n) { return _mm512_srlv_epi32(a, n); }
+SLLM_INLINE I bits(F a) { return _mm512_castps_si512(a); }
+SLLM_INLINE F from_bits(I a) { return _mm512_castsi512_ps(a); }
+// kLanes bytes or 16-bit numbers, widened.
+SLLM_INLINE I load_u8(const uint8_t* p) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+SLLM_INLINE I load_s8(const int8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+SLLM_INLINE I load_u16(const uint16_t* p) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+SLLM_INLINE void store_low16(uint16_t* p, I x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x));
+}
+SLLM_INLINE F load_f16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
 SLLM_INLINE F swap_halves(F a) { return _mm512_shuffle_f32x4(a, a, 0x4e); }
 SLLM_INLINE float reduce_add(F a) {
   a = add(a, swap_halves(a));

@@ -29,6 +29,24 @@ SLLM_INLINE F scale2(F x, F n) {
   return x * __builtin_bit_cast(float, bits);
 }
 SLLM_INLINE F to_float(I i) { return static_cast<float>(i); }
+
+SLLM_INLINE I set1_i(int32_t x) { return x; }
+SLLM_INLINE I iota() { return 0; }
+SLLM_INLINE I add_i(I a, I b) { return a + b; }
+SLLM_INLINE I and_i(I a, I b) { return a & b; }
+SLLM_INLINE I or_i(I a, I b) { return a | b; }
+SLLM_INLINE I shift_right(I a, int n) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) >> n);
+}
+SLLM_INLINE I shift_left(I a, int n) { return static_cast<int32_t>(static_cast<uint32_t>(a) << n); }
+SLLM_INLINE I shift_right_each(I a, I n) { return shift_right(a, n); }
+SLLM_INLINE I bits(F a) { return __builtin_bit_cast(int32_t, a); }
+SLLM_INLINE F from_bits(I a) { return __builtin_bit_cast(float, a); }
+SLLM_INLINE I load_u8(const uint8_t* p) { return *p; }
+SLLM_INLINE I load_s8(const int8_t* p) { return *p; }
+SLLM_INLINE I load_u16(const uint16_t* p) { return *p; }
+SLLM_INLINE void store_low16(uint16_t* p, I x) { *p = static_cast<uint16_t>(x); }
+SLLM_INLINE F load_f16(const uint16_t* p) { return sllm::to_float(f16{*p}); }
 SLLM_INLINE float reduce_add(F a) { return a; }
 SLLM_INLINE float reduce_max(F a) { return a; }
 SLLM_INLINE void reduce4(float* out, const F* v) {

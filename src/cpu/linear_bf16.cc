@@ -1,0 +1,120 @@
+// Matrix products in bf16 with f32 sums. bf16 weights are read where they lie; others are decoded a
+// tile at a time into the thread's cache.
+#include <algorithm>
+#include <cstring>
+
+#include "base/checked.h"
+#include "cpu/cpu_backend_impl.h"
+#include "cpu/scratch.h"
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kTileNumbers = 512 * 1024;  // 1 MiB of bf16: half of L2
+
+// Rows [row, row+n) and columns [column, column+width) of w as bf16 in the form that bf16_gemm_nt
+// wants: rows zero up to a multiple of 32, up to 16 rows readable. `ld` receives their distance.
+const uint16_t* tile_bf16(const kernels::KernelTable& table, const Tensor& w, int64_t row,
+                          int64_t n, int64_t column, int64_t width, int64_t& ld) {
+  if (w.dtype() == DType::kBF16 && width % 32 == 0 && n % 16 == 0) {
+    ld = w.cols();
+    return reinterpret_cast<const uint16_t*>(w.data<bf16>()) + row * ld + column;
+  }
+  // 32 more than needed: distances of a multiple of 4 KiB would fall into one set of L1.
+  ld = round_up(width, 32) + 32;
+  auto* tile = thread_scratch<uint16_t>(round_up(n, 16) * ld);
+  for (int64_t r = 0; r < n; ++r) {
+    uint16_t* to = tile + r * ld;
+    table.decode_to_bf16[static_cast<int>(w.dtype())](
+        static_cast<const char*>(w.row(row + r)) + bytes_of(w.dtype(), column), to, width);
+    std::fill(to + width, to + round_up(width, 32), uint16_t{0});
+  }
+  return tile;
+}
+
+struct Packed {
+  Tensor memory;
+  void* data() { return memory.raw(); }
+};
+Packed bytes(int64_t n) { return {Tensor::empty(DType::kI8, {n})}; }
+
+}  // namespace
+
+// The rows of an operand as f32, also when only its bf16 form is left.
+Tensor CpuBackend::rows_f32(Operand& x) {
+  if (x.has_f32()) return x.f32();
+  Tensor rows = Tensor::empty(DType::kF32, {x.M(), x.K()});
+  from_bf16(rows.data<float>(), x.bf16_form.data<bf16>(), rows.size());
+  return rows;
+}
+
+void CpuBackend::linear_bf16(float* y, Operand& x, const Tensor& w, bool accumulate) {
+  const int64_t M = x.M(), K = x.K(), N = w.rows();
+  Packed packed = bytes(kernels_.bf16_x_bytes(M, K));
+  const Tensor rows = rows_f32(x);
+  pool_.parallel_for(M, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; m += 16)
+      kernels_.bf16_pack_x(packed.data(), rows.data<float>(), m, M, K);
+  });
+  const int64_t chunk = std::clamp<int64_t>(kTileNumbers / K / 32 * 32, 32, 512);
+  pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n += chunk) {
+      const int64_t size = std::min(chunk, end - n);
+      int64_t ld;
+      const uint16_t* tile = tile_bf16(kernels_, w, n, size, 0, K, ld);
+      kernels_.bf16_gemm_nt(y + n, N, packed.data(), tile, ld, M, size, K, accumulate);
+    }
+  });
+}
+
+void CpuBackend::linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool accumulate) {
+  const int64_t M = dy.M(), N = w.rows(), K = w.cols(), lda = round_up(N, 32) + 32;
+  Tensor a = Tensor::empty(DType::kBF16, {round_up(M, 16), lda});
+  auto* rows = reinterpret_cast<uint16_t*>(a.data<bf16>());
+  const Tensor from = rows_f32(dy);
+  pool_.parallel_for(M, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      kernels_.decode_to_bf16[0](from.data<float>() + m * N, rows + m * lda, N);
+      std::fill(rows + m * lda + N, rows + (m + 1) * lda, uint16_t{0});
+    }
+  });
+  pool_.parallel_for(
+      K, std::max<int64_t>(32, info(w.dtype()).block_elements), [&](int64_t begin, int64_t end) {
+        const int64_t width = end - begin;
+        const int64_t chunk = std::clamp<int64_t>(kTileNumbers / 2 / width / 32 * 32, 32, 1024);
+        void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(chunk, width));
+        for (int64_t n = 0; n < N; n += chunk) {
+          const int64_t size = std::min(chunk, N - n);
+          int64_t ld;
+          const uint16_t* tile = tile_bf16(kernels_, w, n, size, begin, width, ld);
+          kernels_.bf16_gemm_nn(dx + begin, K, rows + n, lda, tile, ld, M, width, size,
+                                accumulate || n > 0, scratch);
+        }
+      });
+}
+
+void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {
+  const int64_t M = x.M(), N = dy.K(), K = x.K(), lda = round_up(M, 32) + 32;
+  const Tensor d = rows_f32(dy);
+  const Tensor& b = bf16_form(x);
+  Tensor transposed = Tensor::empty(DType::kBF16, {round_up(N, 16), lda});
+  auto* a = reinterpret_cast<uint16_t*>(transposed.data<bf16>());
+  pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n += 16) {  // 16 columns of dy: a cache line
+      const int64_t columns = std::min<int64_t>(16, end - n);
+      for (int64_t m = 0; m < M; ++m)
+        for (int64_t i = 0; i < columns; ++i)
+          a[(n + i) * lda + m] = sllm::to_bf16(d.data<float>()[m * N + n + i]).bits;
+      for (int64_t i = 0; i < columns; ++i)
+        std::fill(a + (n + i) * lda + M, a + (n + i + 1) * lda, uint16_t{0});
+    }
+    constexpr int64_t kRows = 512;
+    void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(std::min(M, kRows), K));
+    for (int64_t m = 0; m < M; m += kRows)
+      kernels_.bf16_gemm_nn(dw + begin * K, K, a + begin * lda + m, lda,
+                            reinterpret_cast<const uint16_t*>(b.data<bf16>()) + m * K, K,
+                            end - begin, K, std::min(kRows, M - m), true, scratch);
+  });
+}
+
+}  // namespace sllm

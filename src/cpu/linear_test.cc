@@ -1,0 +1,149 @@
+// Matrix products of the CPU backend against the reference and against themselves in company. Runs
+// once per instruction set (SLLM_ISA).
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/rng.h"
+#include "cpu/cpu_backend.h"
+#include "kernels/table.h"
+
+namespace sllm {
+namespace {
+
+Tensor random(Shape shape, uint64_t seed) {
+  Rng rng(seed);
+  Tensor t = Tensor::empty(DType::kF32, std::move(shape));
+  for (int64_t i = 0; i < t.size(); ++i) t.data<float>()[i] = rng.normal();
+  return t;
+}
+
+Tensor encoded(const Tensor& x, DType type) {
+  Tensor t = Tensor::empty(type, x.shape());
+  info(type).encode(x.data<float>(), t.raw(), x.size());
+  return t;
+}
+
+double relative_error(const Tensor& a, const Tensor& b) {
+  double error = 0, size = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double difference = double{a.data<float>()[i]} - b.data<float>()[i];
+    error += difference * difference;
+    size += double{b.data<float>()[i]} * b.data<float>()[i];
+  }
+  return std::sqrt(error / size);
+}
+
+constexpr DType kPlain[] = {DType::kF32, DType::kF16, DType::kBF16};
+constexpr DType kBlocks[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                             DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+
+struct Case {
+  DType type;
+  int64_t M, N, K;
+};
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (DType type : kPlain)
+    for (auto [M, N, K] : {std::array<int64_t, 3>{1, 1, 1},
+                           {3, 5, 7},
+                           {7, 16, 16},
+                           {17, 33, 31},
+                           {13, 70, 1056},
+                           {33, 47, 63}})
+      all.push_back({type, M, N, K});
+  for (DType type : kBlocks)
+    for (auto [M, N, K] :
+         {std::array<int64_t, 3>{1, 19, 256}, {5, 33, 512}, {37, 50, 256}, {18, 64, 1280}})
+      all.push_back({type, M, N, K});
+  for (DType type : kBlocks)
+    if (info(type).block_elements == 32) all.push_back({type, 19, 49, 96});
+  return all;
+}
+
+// What kFast may differ by: int8 activations or bf16 ones, against exact ones.
+constexpr double kFastError = 1.5e-2;
+
+double tolerance(Numerics numerics) {
+  // f32 sums of up to 1280 terms in two orders; bf16 products add nothing to that but sums of
+  // products in pairs and subnormals flushed to zero.
+  return numerics == Numerics::kFast ? kFastError : 2e-6;
+}
+
+class CpuLinear : public testing::TestWithParam<Numerics> {
+ protected:
+  std::shared_ptr<Backend> cpu = make_cpu_backend(2);
+  Backend reference;
+};
+
+TEST_P(CpuLinear, ForwardEqualsReference) {
+  for (const Case& c : cases()) {
+    const Weight w(encoded(random({c.N, c.K}, 1), c.type));
+    Operand x(random({c.M, c.K}, 2)), same(x.f32());
+    Tensor y = random({c.M, c.N}, 3), expected = y.clone();
+    for (bool accumulate : {false, true}) {
+      cpu->linear(y.data<float>(), x, w, GetParam(), accumulate);
+      reference.linear(expected.data<float>(), same, w,
+                       GetParam() == Numerics::kFast ? Numerics::kExact : GetParam(), accumulate);
+      EXPECT_LT(relative_error(y, expected), tolerance(GetParam()))
+          << info(c.type).name << " " << c.M << "x" << c.N << "x" << c.K << " " << accumulate;
+    }
+  }
+}
+
+TEST_P(CpuLinear, BackwardEqualsReference) {
+  const Numerics numerics = GetParam() == Numerics::kExact ? Numerics::kExact : Numerics::kBf16;
+  for (const Case& c : cases()) {
+    const Weight w(encoded(random({c.N, c.K}, 1), c.type));
+    Operand dy(random({c.M, c.N}, 2)), same(dy.f32()), x(random({c.M, c.K}, 4)), same_x(x.f32());
+    Tensor dx = random({c.M, c.K}, 3), expected = dx.clone();
+    for (bool accumulate : {false, true}) {
+      cpu->linear_dx(dx.data<float>(), dy, w, GetParam(), accumulate);
+      reference.linear_dx(expected.data<float>(), same, w, numerics, accumulate);
+      EXPECT_LT(relative_error(dx, expected), 2e-6)
+          << info(c.type).name << " " << c.M << "x" << c.N << "x" << c.K << " " << accumulate;
+    }
+    Tensor dw = random({c.N, c.K}, 5), expected_dw = dw.clone();
+    cpu->linear_dw(dw.data<float>(), dy, x, GetParam());
+    reference.linear_dw(expected_dw.data<float>(), same, same_x, numerics);
+    EXPECT_LT(relative_error(dw, expected_dw), 2e-6) << c.M << "x" << c.N << "x" << c.K;
+  }
+}
+
+TEST_P(CpuLinear, RowsDoNotDependOnTheirCompanyNorOnThreads) {
+  auto alone = make_cpu_backend(1);
+  for (const Case& c : cases()) {
+    const int64_t M = 37;
+    const Weight w(encoded(random({c.N, c.K}, 1), c.type));
+    const Tensor rows = random({M, c.K}, 2);
+    Tensor all = Tensor::empty(DType::kF32, {M, c.N}), one = Tensor::empty(DType::kF32, {c.N});
+    Operand x(rows);
+    cpu->linear(all.data<float>(), x, w, GetParam(), false);
+    for (int64_t m = 0; m < M; m += m < 4 ? 1 : 11) {
+      Operand row(rows.slice_rows(m, m + 1));
+      alone->linear(one.data<float>(), row, w, GetParam(), false);
+      EXPECT_EQ(std::memcmp(one.raw(), all.row(m), static_cast<size_t>(c.N) * 4), 0)
+          << info(c.type).name << " row " << m << " of " << c.N << "x" << c.K;
+    }
+    Tensor dx = Tensor::empty(DType::kF32, {M, c.K}), dx_one = Tensor::empty(DType::kF32, {c.K});
+    const Tensor gradient = random({M, c.N}, 4);
+    Operand dy(gradient);
+    cpu->linear_dx(dx.data<float>(), dy, w, GetParam(), false);
+    Operand dy_row(gradient.slice_rows(20, 21));
+    alone->linear_dx(dx_one.data<float>(), dy_row, w, GetParam(), false);
+    EXPECT_EQ(std::memcmp(dx_one.raw(), dx.row(20), static_cast<size_t>(c.K) * 4), 0)
+        << info(c.type).name << " dx of " << c.N << "x" << c.K;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, CpuLinear,
+                         testing::Values(Numerics::kExact, Numerics::kBf16, Numerics::kFast),
+                         [](const auto& info) {
+                           return std::string(info.param == Numerics::kExact  ? "Exact"
+                                              : info.param == Numerics::kBf16 ? "Bf16"
+                                                                              : "Fast");
+                         });
+
+}  // namespace
+}  // namespace sllm

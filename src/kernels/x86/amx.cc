@@ -1,0 +1,22 @@
+// Sapphire Rapids (2023) and later: bf16 matrix tiles.
+#include <immintrin.h>
+
+#include "kernels/levels.h"
+#include "kernels/target.h"
+
+SLLM_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni,avx512bf16,amx-tile,amx-bf16")
+namespace sllm::kernels::amx {
+namespace {
+// clang-format off: each file uses the names of those before it
+#include "kernels/generic/all.inl"
+#include "kernels/x86/amx_bf16.inl"
+#include "kernels/x86/simd512.inl"
+// clang-format on
+}  // namespace
+}  // namespace sllm::kernels::amx
+SLLM_TARGET_END
+
+namespace sllm::kernels::amx {
+constinit const KernelTable table = SLLM_KERNEL_TABLE("amx");
+}

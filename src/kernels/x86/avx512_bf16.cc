@@ -1,0 +1,22 @@
+// Zen 4 (2022), Cooper Lake and later: bf16 dot products.
+#include <immintrin.h>
+
+#include "kernels/levels.h"
+#include "kernels/target.h"
+
+SLLM_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni,avx512bf16")
+namespace sllm::kernels::avx512_bf16 {
+namespace {
+// clang-format off: each file uses the names of those before it
+#include "kernels/generic/all.inl"
+#include "kernels/generic/bf16_outer.inl"
+#include "kernels/x86/bf16_native.inl"
+#include "kernels/x86/simd512.inl"
+// clang-format on
+}  // namespace
+}  // namespace sllm::kernels::avx512_bf16
+SLLM_TARGET_END
+
+namespace sllm::kernels::avx512_bf16 {
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_bf16");
+}

@@ -1,0 +1,22 @@
+// Cascade Lake (2019), Ice Lake and later: int8 dot products.
+#include <immintrin.h>
+
+#include "kernels/levels.h"
+#include "kernels/target.h"
+
+SLLM_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni")
+namespace sllm::kernels::avx512_vnni {
+namespace {
+// clang-format off: each file uses the names of those before it
+#include "kernels/generic/all.inl"
+#include "kernels/generic/bf16_outer.inl"
+#include "kernels/generic/bf16_widen.inl"
+#include "kernels/x86/simd512.inl"
+// clang-format on
+}  // namespace
+}  // namespace sllm::kernels::avx512_vnni
+SLLM_TARGET_END
+
+namespace sllm::kernels::avx512_vnni {
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_vnni");
+}
