@@ -21,13 +21,25 @@ struct EncodeOptions {
       true;  // "<|im_start|>" in the text becomes its token; false: it is plain text
 };
 
+struct EncodedText {
+  std::vector<TokenId> ids;
+  std::vector<size_t> ends;  // for each token the byte of the text where it ends
+};
+
 class Tokenizer {
  public:
+  // Errors: kBadInput naming the entry that is malformed or the part that is not supported.
   static Result<std::shared_ptr<const Tokenizer>> load(const TokenizerSource& source);
   virtual ~Tokenizer() = default;
 
-  // Thread-safe. Invalid UTF-8 is replaced by U+FFFD, as Python's decoder does before HF sees it.
+  // Thread-safe; throws ResultError where a file's own pattern backtracks without bound. Invalid
+  // UTF-8 is replaced by U+FFFD, as Python's decoder does before HF sees it.
   virtual std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const = 0;
+  // As encode(), but a special token is recognised only where all its bytes have plain[i] == 0 (one
+  // entry per byte of `text`, which must be valid UTF-8). Tokens that are added but not special
+  // ("<think>") are recognised everywhere.
+  virtual EncodedText encode_marked(std::string_view text,
+                                    std::span<const uint8_t> plain) const = 0;
   // Bytes of the tokens joined (may end inside a character). Special tokens are skipped on request.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
   virtual std::string_view token_bytes(TokenId id) const = 0;  // raw bytes of one token
@@ -36,8 +48,9 @@ class Tokenizer {
   virtual bool is_special(TokenId id) const = 0;
   virtual TokenId id_of(std::string_view token_text) const = 0;  // -1: none
   virtual int64_t vocab_size() const = 0;
-  virtual TokenId bos_id() const = 0;                       // -1: none
-  virtual const std::vector<TokenId>& eos_ids() const = 0;  // all tokens that end an answer
+  virtual TokenId bos_id() const = 0;  // -1: none
+  // All tokens that end an answer; the one that the files call eos first.
+  virtual const std::vector<TokenId>& eos_ids() const = 0;
 };
 
 // Turns tokens into text as they arrive, never splitting a character: push() returns what has

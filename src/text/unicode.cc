@@ -1,0 +1,155 @@
+// UTF-8 checks, property table and normal forms on top of ICU and simdjson.
+#include "text/unicode.h"
+
+#include <simdjson.h>
+#include <unicode/bytestream.h>
+#include <unicode/edits.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uchar.h>
+
+#include "base/check.h"
+
+namespace sllm::unicode {
+namespace {
+
+// Length of the well-formed sequence at text[i], or 0; `skip` is then its maximal subpart.
+size_t sequence_length(std::string_view text, size_t i, size_t& skip) {
+  const auto byte = [&](size_t k) -> uint32_t {
+    return k < text.size() ? static_cast<uint8_t>(text[k]) : 0u;
+  };
+  const uint32_t lead = byte(i);
+  skip = 1;
+  if (lead < 0x80) return 1;
+  const size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                        : lead >= 0xE0 && lead <= 0xEF ? 3
+                        : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                       : 0;
+  if (length == 0) return 0;
+  const uint32_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const uint32_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (byte(i + 1) < low || byte(i + 1) > high) return 0;
+  for (skip = 2; skip < length; ++skip)
+    if ((byte(i + skip) & 0xC0) != 0x80) return 0;
+  return length;
+}
+
+UBool set_class(const void* context, UChar32 start, UChar32 limit, UCharCategory category) {
+  auto* table = static_cast<Class*>(const_cast<void*>(context));
+  const uint32_t mask = U_MASK(category);
+  const Class value = mask & U_GC_L_MASK   ? Class::kLetter
+                      : mask & U_GC_N_MASK ? Class::kNumber
+                                           : Class::kOther;
+  std::fill(table + start, table + limit, value);
+  return true;
+}
+
+const icu::Normalizer2& normalizer(Form form) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* n = form == Form::kNfc    ? icu::Normalizer2::getNFCInstance(status)
+                              : form == Form::kNfd  ? icu::Normalizer2::getNFDInstance(status)
+                              : form == Form::kNfkc ? icu::Normalizer2::getNFKCInstance(status)
+                                                    : icu::Normalizer2::getNFKDInstance(status);
+  SLLM_CHECK(U_SUCCESS(status) && n, "ICU has no normalizer: {}", u_errorName(status));
+  return *n;
+}
+
+bool is_ascii(std::string_view text) {
+  for (const char c : text)
+    if (static_cast<uint8_t>(c) >= 0x80) return false;
+  return true;
+}
+
+}  // namespace
+
+bool valid_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+
+std::string sanitize_utf8(std::string_view text) {
+  if (valid_utf8(text)) return std::string(text);
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    size_t skip = 0;
+    if (const size_t length = sequence_length(text, i, skip)) {
+      out.append(text.substr(i, length));
+      i += length;
+    } else {
+      out += "\xEF\xBF\xBD";
+      i += skip;
+    }
+  }
+  return out;
+}
+
+void append_utf8(std::string& out, char32_t code) {
+  const auto put = [&out](uint32_t byte) { out += static_cast<char>(byte); };
+  if (code < 0x80) return put(code);
+  if (code < 0x800) {
+    put(0xC0 | code >> 6);
+  } else {
+    if (code < 0x10000) {
+      put(0xE0 | code >> 12);
+    } else {
+      put(0xF0 | code >> 18);
+      put(0x80 | (code >> 12 & 0x3F));
+    }
+    put(0x80 | (code >> 6 & 0x3F));
+  }
+  put(0x80 | (code & 0x3F));
+}
+
+const Class* class_table() {
+  static const std::vector<Class> table = [] {
+    std::vector<Class> t(0x110000, Class::kOther);
+    u_enumCharTypes(set_class, t.data());
+    for (UChar32 c = 0; c <= 0x3000; ++c)
+      if (u_isUWhiteSpace(c)) t[static_cast<size_t>(c)] = Class::kSpace;
+    return t;
+  }();
+  return table.data();
+}
+
+bool is_word(char32_t code) {
+  const auto c = static_cast<UChar32>(code);
+  return u_isUAlphabetic(c) || (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK));
+}
+
+bool is_normalized(Form form, std::string_view text) {
+  if (form == Form::kNone || is_ascii(text)) return true;
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
+  return text.size() < INT32_MAX && normalizer(form).isNormalizedUTF8(piece, status) &&
+         U_SUCCESS(status);
+}
+
+std::string normalize(Form form, std::string_view text, std::vector<size_t>* source_ends) {
+  std::string out;
+  if (source_ends) source_ends->clear();
+  // ICU counts in int32: longer texts go through in parts cut where no character can combine.
+  constexpr size_t kPart = size_t{1} << 30;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(text.size(), begin + kPart);
+    while (end < text.size() && end > begin + 1 && text[end] != '\n') --end;
+    const std::string_view part = text.substr(begin, end - begin);
+    std::string result;
+    icu::StringByteSink<std::string> sink(&result);
+    icu::Edits edits;
+    UErrorCode status = U_ZERO_ERROR;
+    normalizer(form).normalizeUTF8(0,
+                                   icu::StringPiece(part.data(), static_cast<int32_t>(part.size())),
+                                   sink, source_ends ? &edits : nullptr, status);
+    SLLM_CHECK(U_SUCCESS(status), "normalizing failed: {}", u_errorName(status));
+    if (source_ends) {
+      icu::Edits::Iterator it = edits.getFineIterator();
+      while (it.next(status))
+        for (int32_t k = 0; k < it.newLength(); ++k)
+          source_ends->push_back(begin + static_cast<size_t>(it.hasChange()
+                                                                 ? it.sourceIndex() + it.oldLength()
+                                                                 : it.sourceIndex() + k + 1));
+    }
+    out += result;
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace sllm::unicode
