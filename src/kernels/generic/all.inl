@@ -1,4 +1,6 @@
 // The loops, written once against the names of simd*.inl. Included inside a target region and an
 // anonymous namespace: no std::, no lambdas, no exceptions, no threads.
+// clang-format off
 #include "kernels/generic/decode.inl"
 #include "kernels/generic/gemm.inl"
+// clang-format on

@@ -8,10 +8,11 @@ SLLM_TARGET_BEGIN(
     "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni,avx512bf16,amx-tile,amx-bf16")
 namespace sllm::kernels::amx {
 namespace {
-// clang-format off: each file uses the names of those before it
+// Each file uses the names of those before it.
+// clang-format off
+#include "kernels/x86/simd512.inl"
 #include "kernels/generic/all.inl"
 #include "kernels/x86/amx_bf16.inl"
-#include "kernels/x86/simd512.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::amx

@@ -7,11 +7,12 @@
 SLLM_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,avx512vnni")
 namespace sllm::kernels::avx512_vnni {
 namespace {
-// clang-format off: each file uses the names of those before it
-#include "kernels/generic/all.inl"
-#include "kernels/generic/bf16_outer.inl"
-#include "kernels/generic/bf16_widen.inl"
+// Each file uses the names of those before it.
+// clang-format off
 #include "kernels/x86/simd512.inl"
+#include "kernels/generic/all.inl"
+#include "kernels/generic/bf16_widen.inl"
+#include "kernels/generic/bf16_outer.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::avx512_vnni
