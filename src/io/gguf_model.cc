@@ -126,6 +126,9 @@ Result<ModelConfig> gguf_config(const GgufFile& file) {
     if (std::ranges::find(c.eos_ids, *id) == c.eos_ids.end())
       c.eos_ids.push_back(static_cast<int32_t>(*id));
   }
+  SLLM_TRY(const auto all_ends, file.integers("sllm.eos_token_ids"));
+  for (int32_t id : all_ends.value_or(std::vector<int32_t>()))
+    if (std::ranges::find(c.eos_ids, id) == c.eos_ids.end()) c.eos_ids.push_back(id);
   // Bounds first: read_rope makes Dh/2 numbers.
   SLLM_OK(validate(c));
   SLLM_OK(read_rope(file, keys, c));

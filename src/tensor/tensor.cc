@@ -161,6 +161,17 @@ Tensor Tensor::to_f32() const {
   return t;
 }
 
+Tensor Tensor::to(DType type) const {
+  if (type == dtype_) return *this;
+  const Tensor numbers = dtype_ == DType::kF32 ? *this : to_f32();
+  if (type == DType::kF32) return numbers;
+  SLLM_CHECK(info(type).encode != nullptr && cols() % info(type).block_elements == 0,
+             "to: {} cannot become {}", to_string(), info(type).name);
+  Tensor t = empty(type, shape_);
+  info(type).encode(numbers.data<float>(), t.data_, size());
+  return t;
+}
+
 std::string Tensor::to_string() const {
   return fmt::format("{}[{}]", info(dtype_).name, fmt::join(shape_, ", "));
 }

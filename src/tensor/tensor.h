@@ -86,6 +86,9 @@ class Tensor {
   Tensor slice_rows(int64_t begin, int64_t end) const;  // along dimension 0
   Tensor clone() const;
   Tensor to_f32() const;  // decodes any float or block dtype
+  // The same numbers as another float or block dtype, by the reference codecs; itself if it is
+  // that.
+  Tensor to(DType type) const;
   // Identity of the value: equal for handles and reshapes of one tensor, never used again after it
   // (buffers are recycled, so an address would be). 0: undefined.
   uint64_t id() const { return id_; }

@@ -1,0 +1,24 @@
+// Byte-level BPE tokenizers between tokenizer.json and GGUF's arrays.
+#pragma once
+
+#include <string>
+
+#include "io/model_config.h"
+#include "io/model_source.h"
+
+namespace sllm {
+
+// tokenizer.json -> GGUF. Ids without a token up to config.V become unused "[PAD<id>]" entries.
+// kBadInput for tokenizers other than byte-level BPE and for pre-tokenizers without a GGUF name.
+Result<TokenizerSource::Gguf> to_gguf_tokenizer(const TokenizerSource& source,
+                                                const ModelConfig& config);
+
+struct HfTokenizerFiles {
+  std::string tokenizer_json, tokenizer_config_json;
+};
+// GGUF -> tokenizer.json and tokenizer_config.json. kBadInput when tokenizer.ggml.model is not
+// "gpt2" or its pre-tokenizer is not one of smollm, gpt-2, qwen2, llama-bpe (and their aliases).
+Result<HfTokenizerFiles> to_hf_tokenizer(const TokenizerSource::Gguf& tokenizer,
+                                         const std::string& chat_template, int64_t max_context);
+
+}  // namespace sllm

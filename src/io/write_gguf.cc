@@ -1,0 +1,155 @@
+// A model written as GGUF: metadata, tokenizer and tensors under ggml's names and row order.
+#include "io/expected_tensors.h"
+#include "io/gguf_names.h"
+#include "io/gguf_rope.h"
+#include "io/gguf_writer.h"
+#include "io/model_source.h"
+#include "io/tokenizer_convert.h"
+
+namespace sllm {
+namespace {
+
+// general.file_type, llama.cpp's enum llama_ftype. A mix is named by its most frequent type; K
+// mixes with Q6_K beside it are the "M" ones.
+uint32_t file_type_of(const std::vector<TensorInfo>& tensors) {
+  std::map<DType, int> count;
+  for (const TensorInfo& t : tensors)
+    if (t.shape.size() > 1 && t.name.starts_with("model.layers.")) ++count[t.dtype];
+  DType most = DType::kF32;
+  for (const auto& [type, n] : count)
+    if (n > count[most]) most = type;
+  const bool has_q6 = count[DType::kQ6_K] > 0;
+  switch (most) {
+    case DType::kF16:
+      return 1;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ4_1:
+      return 3;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kQ5_0:
+      return 8;
+    case DType::kQ5_1:
+      return 9;
+    case DType::kQ4_K:
+      return has_q6 ? 15 : 14;
+    case DType::kQ5_K:
+      return has_q6 ? 17 : 16;
+    case DType::kQ6_K:
+      return 18;
+    case DType::kBF16:
+      return 32;
+    default:
+      return 0;
+  }
+}
+
+void add_general(GgufWriter& out, const ModelToWrite& model, const std::string& architecture) {
+  out.add("general.architecture", architecture);
+  out.add("general.type", "model");
+  static constexpr std::pair<const char*, const char*> kKeys[] = {
+      {"name", "general.name"},
+      {"license", "general.license"},
+      {"license_link", "general.license.link"},
+      {"organization", "general.organization"},
+      {"basename", "general.basename"},
+      {"size_label", "general.size_label"},
+      {"finetune", "general.finetune"},
+      {"description", "general.description"},
+      {"url", "general.url"},
+      {"source_url", "general.source.url"},
+  };
+  for (const auto& [from, to] : kKeys)
+    if (const auto it = model.description.find(from); it != model.description.end())
+      out.add(to, it->second);
+  if (!model.description.contains("name") && !model.config.name.empty())
+    out.add("general.name", model.config.name);
+  for (const auto& [key, value] : model.description)
+    if (key.starts_with("sllm.")) out.add(key, value);
+  out.add("general.file_type", file_type_of(model.tensors));
+  out.add("general.quantization_version", uint32_t{2});
+}
+
+void add_config(GgufWriter& out, const ModelConfig& c, const std::string& architecture) {
+  const auto key = [&](const char* name) { return fmt::format("{}.{}", architecture, name); };
+  const auto whole = [&](const char* name, int64_t n) {
+    out.add(key(name), static_cast<uint32_t>(n));
+  };
+  whole("block_count", c.L);
+  whole("context_length", c.max_context);
+  whole("embedding_length", c.D);
+  whole("feed_forward_length", c.F);
+  whole("attention.head_count", c.H);
+  whole("attention.head_count_kv", c.Hk);
+  if (c.Dh * c.H != c.D) {
+    whole("attention.key_length", c.Dh);
+    whole("attention.value_length", c.Dh);
+  }
+  if (c.sliding_window > 0) whole("attention.sliding_window", c.sliding_window);
+  out.add(key("attention.layer_norm_rms_epsilon"), c.norm_eps);
+  whole("rope.dimension_count", c.Dh);
+  out.add(key("rope.freq_base"), c.rope_theta);
+  if (c.rope_scaling.type == "linear") {
+    out.add(key("rope.scaling.type"), "linear");
+    out.add(key("rope.scaling.factor"), c.rope_scaling.factor);
+  }
+  whole("vocab_size", c.V);
+}
+
+void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelToWrite& model) {
+  out.add("tokenizer.ggml.model", t.model);
+  if (!t.pre.empty()) out.add("tokenizer.ggml.pre", t.pre);
+  out.add("tokenizer.ggml.tokens", std::span<const std::string>(t.tokens));
+  if (!t.scores.empty()) out.add("tokenizer.ggml.scores", std::span<const float>(t.scores));
+  if (!t.types.empty()) out.add("tokenizer.ggml.token_type", std::span<const int32_t>(t.types));
+  if (!t.merges.empty()) out.add("tokenizer.ggml.merges", std::span<const std::string>(t.merges));
+  const std::pair<const char*, int32_t> ids[] = {
+      {"tokenizer.ggml.bos_token_id", t.bos_id},
+      {"tokenizer.ggml.eos_token_id", t.eos_id},
+      {"tokenizer.ggml.eot_token_id", t.eot_id},
+      {"tokenizer.ggml.unknown_token_id", t.unknown_id},
+      {"tokenizer.ggml.padding_token_id", t.padding_id},
+  };
+  for (const auto& [key, id] : ids)
+    if (id >= 0) out.add(key, static_cast<uint32_t>(id));
+  if (t.add_bos) out.add("tokenizer.ggml.add_bos_token", *t.add_bos);
+  if (t.add_eos) out.add("tokenizer.ggml.add_eos_token", *t.add_eos);
+  if (!model.chat_template.empty()) out.add("tokenizer.chat_template", model.chat_template);
+  // GGUF has room for one end token; ours keeps the others.
+  if (model.config.eos_ids.size() > 1)
+    out.add("sllm.eos_token_ids", std::span<const int32_t>(model.config.eos_ids));
+}
+
+}  // namespace
+
+Status write_gguf(const fs::path& path, const ModelToWrite& model) {
+  SLLM_OK(validate(model.config));
+  SLLM_OK(check_tensors(model.config, model.tensors));
+  const std::string architecture = model.config.architecture == "qwen2" ? "qwen2" : "llama";
+  GgufWriter out;
+  add_general(out, model, architecture);
+  add_config(out, model.config, architecture);
+  if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty()) {
+    SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, model.config));
+    add_tokenizer(out, tokenizer, model);
+  }
+  std::vector<TensorInfo> stored = model.tensors;
+  for (TensorInfo& t : stored) {
+    if (t.shape.size() == 1) t.dtype = DType::kF32;  // llama.cpp wants norms and biases in F32
+    out.add_tensor(*gguf_name_of(t.name), t.dtype, t.shape);
+  }
+  const bool scaled = model.config.rope_scaling.type == "llama3";
+  if (scaled) out.add_tensor("rope_freqs.weight", DType::kF32, {model.config.Dh / 2});
+  return out.write(path, [&](size_t i) -> Result<Tensor> {
+    if (i == stored.size())
+      return Tensor::from(llama3_divisors(model.config), {model.config.Dh / 2});
+    SLLM_TRY(Tensor t, model.tensor(model.tensors[i]));
+    t = t.to(stored[i].dtype);
+    if (const int64_t heads = permuted_heads(model.config, stored[i].name))
+      return to_ggml_rows(t, heads);
+    return t;
+  });
+}
+
+}  // namespace sllm

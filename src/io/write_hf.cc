@@ -1,0 +1,60 @@
+// A model written as a Hugging Face folder.
+#include "io/expected_tensors.h"
+#include "io/hf_config.h"
+#include "io/model_source.h"
+#include "io/safetensors.h"
+#include "io/tokenizer_convert.h"
+
+namespace sllm {
+namespace {
+
+Status write_tokenizer(const fs::path& folder, const ModelToWrite& model) {
+  HfTokenizerFiles files{model.tokenizer.tokenizer_json, model.tokenizer.tokenizer_config_json};
+  if (model.tokenizer.gguf) {
+    SLLM_TRY(files,
+             to_hf_tokenizer(*model.tokenizer.gguf, model.chat_template, model.config.max_context));
+  }
+  if (!files.tokenizer_json.empty())
+    SLLM_OK(write_file_atomically(folder / "tokenizer.json", files.tokenizer_json));
+  if (!files.tokenizer_config_json.empty())
+    SLLM_OK(write_file_atomically(folder / "tokenizer_config.json", files.tokenizer_config_json));
+  if (!model.chat_template.empty())
+    SLLM_OK(write_file_atomically(folder / "chat_template.jinja", model.chat_template));
+  return ok();
+}
+
+}  // namespace
+
+Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
+  SLLM_OK(validate(model.config));
+  SLLM_OK(check_tensors(model.config, model.tensors));
+  std::vector<SafetensorsEntry> entries;
+  for (const TensorInfo& t : model.tensors) {
+    if (is_block_format(t.dtype))
+      return with_hint(
+          bad_input("a Hugging Face folder cannot hold {} ({})", info(t.dtype).name, t.name),
+          "Choose BF16, F16 or F32");
+    entries.push_back({t.name, t.dtype, t.shape});
+  }
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  for (const auto& [key, value] : model.description)
+    if (key.starts_with("sllm.") || key == "license") metadata[key] = value;
+  SLLM_TRY(const std::string config,
+           hf_config_json(model.config, entries.empty() ? DType::kF32 : entries[0].dtype));
+
+  SLLM_TRY(auto dir, AtomicDir::create(folder));
+  SLLM_OK(write_file_atomically(dir.path() / "config.json", config));
+  SLLM_OK(write_file_atomically(dir.path() / "generation_config.json",
+                                hf_generation_config_json(model.config)));
+  SLLM_OK(write_tokenizer(dir.path(), model));
+  SLLM_OK(write_safetensors(
+      dir.path() / "model.safetensors", entries,
+      [&](const SafetensorsEntry& e) -> Result<Tensor> {
+        SLLM_TRY(const Tensor t, model.tensor({e.name, e.dtype, e.shape}));
+        return t.to(e.dtype);
+      },
+      metadata));
+  return dir.commit();
+}
+
+}  // namespace sllm
