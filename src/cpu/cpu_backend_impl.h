@@ -17,7 +17,44 @@ class CpuBackend : public Backend {
                  bool accumulate) override;
   void linear_dw(float* dw, Operand& dy, Operand& x, Numerics numerics) override;
 
+  void embed(float* y, const Tensor& table, std::span<const int32_t> ids) override;
+  void embed_backward(float* dtable, const float* dy, std::span<const int32_t> ids,
+                      int64_t D) override;
+  void rms_norm(float* y, float* r, const float* x, const float* w, int64_t N, int64_t D,
+                float eps) override;
+  void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* w,
+                         const float* r, int64_t N, int64_t D) override;
+  void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t Dh,
+            bool inverse) override;
+  void attention(float* out, const float* q, std::span<const AttentionSegment> segments,
+                 AttentionShape shape) override;
+  void attention_train(float* out, float* lse, const float* q, const float* k, const float* v,
+                       std::span<const AttentionSegment> segments, AttentionShape shape) override;
+  void attention_backward(float* dq, float* dk, float* dv, const float* dout, const float* q,
+                          const float* k, const float* v, const float* out, const float* lse,
+                          std::span<const AttentionSegment> segments,
+                          AttentionShape shape) override;
+  void swiglu(float* y, const float* gate, const float* up, int64_t n) override;
+  void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate,
+                       const float* up, int64_t n) override;
+  void add(float* y, const float* a, const float* b, int64_t n) override;
+  void add_bias(float* y, const float* bias, int64_t N, int64_t D) override;
+  void axpy(float* y, float a, const float* x, int64_t n) override;
+  void scale(float* x, float a, int64_t n) override;
+  double sum_squares(const float* x, int64_t n) override;
+  void to_bf16(bf16* y, const float* x, int64_t n) override;
+  void from_bf16(float* y, const bf16* x, int64_t n) override;
+  void cross_entropy(float* loss, float* dlogits, const float* logits,
+                     std::span<const int32_t> targets, const float* row_weight, int64_t V) override;
+  void adamw(float* p, const float* g, float* m, float* v, int64_t n,
+             const AdamW& options) override;
+
  private:
+  template <class Work>
+  void for_each_task(int64_t n, Work work);
+  template <class Task, class KeysOf>
+  void attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
+              const AttentionShape& shape, KeysOf keys);
   Tensor rows_f32(Operand& x);
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);
   void linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate);

@@ -2,38 +2,11 @@
 // once per instruction set (SLLM_ISA).
 #include <gmock/gmock.h>
 
-#include <cstdlib>
-#include <cstring>
-
-#include "base/rng.h"
 #include "cpu/cpu_backend.h"
-#include "kernels/table.h"
+#include "cpu/test_data.h"
 
 namespace sllm {
 namespace {
-
-Tensor random(Shape shape, uint64_t seed) {
-  Rng rng(seed);
-  Tensor t = Tensor::empty(DType::kF32, std::move(shape));
-  for (int64_t i = 0; i < t.size(); ++i) t.data<float>()[i] = rng.normal();
-  return t;
-}
-
-Tensor encoded(const Tensor& x, DType type) {
-  Tensor t = Tensor::empty(type, x.shape());
-  info(type).encode(x.data<float>(), t.raw(), x.size());
-  return t;
-}
-
-double relative_error(const Tensor& a, const Tensor& b) {
-  double error = 0, size = 0;
-  for (int64_t i = 0; i < a.size(); ++i) {
-    const double difference = double{a.data<float>()[i]} - b.data<float>()[i];
-    error += difference * difference;
-    size += double{b.data<float>()[i]} * b.data<float>()[i];
-  }
-  return std::sqrt(error / size);
-}
 
 constexpr DType kPlain[] = {DType::kF32, DType::kF16, DType::kBF16};
 constexpr DType kBlocks[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
@@ -123,7 +96,7 @@ TEST_P(CpuLinear, RowsDoNotDependOnTheirCompanyNorOnThreads) {
     for (int64_t m = 0; m < M; m += m < 4 ? 1 : 11) {
       Operand row(rows.slice_rows(m, m + 1));
       alone->linear(one.data<float>(), row, w, GetParam(), false);
-      EXPECT_EQ(std::memcmp(one.raw(), all.row(m), static_cast<size_t>(c.N) * 4), 0)
+      EXPECT_TRUE(same_bits(one.raw(), all.row(m), c.N))
           << info(c.type).name << " row " << m << " of " << c.N << "x" << c.K;
     }
     Tensor dx = Tensor::empty(DType::kF32, {M, c.K}), dx_one = Tensor::empty(DType::kF32, {c.K});
@@ -132,7 +105,7 @@ TEST_P(CpuLinear, RowsDoNotDependOnTheirCompanyNorOnThreads) {
     cpu->linear_dx(dx.data<float>(), dy, w, GetParam(), false);
     Operand dy_row(gradient.slice_rows(20, 21));
     alone->linear_dx(dx_one.data<float>(), dy_row, w, GetParam(), false);
-    EXPECT_EQ(std::memcmp(dx_one.raw(), dx.row(20), static_cast<size_t>(c.K) * 4), 0)
+    EXPECT_TRUE(same_bits(dx_one.raw(), dx.row(20), c.K))
         << info(c.type).name << " dx of " << c.N << "x" << c.K;
   }
 }

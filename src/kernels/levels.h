@@ -17,7 +17,12 @@
     .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS(float),  \
     .decode_to_bf16 = SLLM_DECODERS(uint16_t), .bf16_x_bytes = bf16_x_bytes,                \
     .bf16_pack_x = bf16_pack_x, .bf16_gemm_nt = bf16_gemm_nt, .bf16_b_bytes = bf16_b_bytes, \
-    .bf16_gemm_nn = bf16_gemm_nn                                                            \
+    .bf16_gemm_nn = bf16_gemm_nn, .add = add_arrays, .axpy = axpy, .scale = scale,          \
+    .swiglu = swiglu, .swiglu_backward = swiglu_backward, .adamw = adamw,                   \
+    .sum_squares = sum_squares, .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx,           \
+    .rms_norm_dw = rms_norm_dw, .rope = rope, .log_sum_exp_parts = log_sum_exp_parts,       \
+    .exp_scaled = exp_scaled, .attend_chunk = attend_chunk,                                 \
+    .attention_gradient = attention_gradient                                                \
   }
 
 namespace sllm::kernels {

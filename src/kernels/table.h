@@ -13,6 +13,11 @@
 
 namespace sllm::kernels {
 
+// The scalars of one AdamW step; see ops/adamw.cc.
+struct AdamWFactors {
+  float grad_scale, decay, gain1, beta2, gain2, step_size, root2, eps;
+};
+
 struct KernelTable {
   const char* name;
 
@@ -43,6 +48,44 @@ struct KernelTable {
   void (*bf16_gemm_nn)(float* c, int64_t ldc, const uint16_t* a, int64_t lda, const uint16_t* b,
                        int64_t ldb, int64_t M, int64_t N, int64_t K, bool accumulate,
                        void* scratch) noexcept;
+
+  // Element by element; outputs may alias inputs. Formulas: src/ops.
+  void (*add)(float* y, const float* a, const float* b, int64_t n) noexcept;
+  void (*axpy)(float* y, float a, const float* x, int64_t n) noexcept;
+  void (*scale)(float* x, float a, int64_t n) noexcept;
+  void (*swiglu)(float* y, const float* gate, const float* up, int64_t n) noexcept;
+  void (*swiglu_backward)(float* dgate, float* dup, const float* dy, const float* gate,
+                          const float* up, int64_t n) noexcept;
+  void (*adamw)(float* p, const float* g, float* m, float* v, int64_t n,
+                const AdamWFactors& factors) noexcept;
+
+  // Rows.
+  double (*sum_squares)(const float* x, int64_t n) noexcept;
+  void (*rms_norm)(float* y, float* r, const float* x, const float* w, int64_t N, int64_t D,
+                   float eps) noexcept;
+  void (*rms_norm_dx)(float* dx, const float* dy, const float* x, const float* w, const float* r,
+                      int64_t N, int64_t D) noexcept;
+  // dw[0..width) of rows D apart.
+  void (*rms_norm_dw)(float* dw, const float* dy, const float* x, const float* r, int64_t N,
+                      int64_t D, int64_t width) noexcept;
+  // sign -1 turns back.
+  void (*rope)(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t half,
+               float sign) noexcept;
+  void (*log_sum_exp_parts)(const float* x, int64_t n, float* largest, double* sum) noexcept;
+  // y = exp(x - shift) * factor
+  void (*exp_scaled)(float* y, const float* x, float shift, float factor, int64_t n) noexcept;
+
+  // Queries q [rows, Dh] of one head over at most 64 keys, rows ldkv apart. Row r sees the keys
+  // [first[r], last[r]). out [rows, Dh], largest and sum carry the online softmax from chunk to
+  // chunk (0, -inf, 0 at first). scratch: 64 floats a row.
+  void (*attend_chunk)(float* out, float* largest, float* sum, const float* q, int64_t rows,
+                       const float* k, const float* v, int64_t ldkv, int64_t keys,
+                       const int32_t* first, const int32_t* last, int64_t Dh, float factor,
+                       float* scratch) noexcept;
+  // s [rows, 64] q·k becomes p = exp(factor s - lse); dp [rows, 64] becomes factor p (dp - D).
+  void (*attention_gradient)(float* s, float* dp, int64_t rows, const int32_t* first,
+                             const int32_t* last, const float* lse, const float* D,
+                             float factor) noexcept;
 };
 
 // The levels this processor runs, plainest first.

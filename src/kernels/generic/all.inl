@@ -3,4 +3,7 @@
 // clang-format off
 #include "kernels/generic/decode.inl"
 #include "kernels/generic/gemm.inl"
+#include "kernels/generic/elementwise.inl"
+#include "kernels/generic/rows.inl"
+#include "kernels/generic/attention.inl"
 // clang-format on

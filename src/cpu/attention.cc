@@ -1,0 +1,184 @@
+// Attention: tasks of one segment, one KV head and a few queries; chunks of 64 keys in order. Which
+// thread takes a task does not matter to its result. Formulas: ops/attention.cc.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/checked.h"
+#include "cpu/cpu_backend_impl.h"
+#include "cpu/scratch.h"
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kChunk = KvView::kBlockTokens;
+constexpr int64_t kTaskRows = 64;  // query rows (tokens x heads of a group) that share a chunk
+
+struct Task {
+  const AttentionSegment* segment;
+  int64_t head;         // KV head
+  int64_t begin, rows;  // queries of the segment
+};
+
+std::vector<Task> split(std::span<const AttentionSegment> segments, const AttentionShape& shape) {
+  const int64_t tokens = std::max<int64_t>(1, kTaskRows / (shape.H / shape.Hk));
+  std::vector<Task> tasks;
+  for (const AttentionSegment& segment : segments)
+    for (int64_t begin = (segment.rows - 1) / tokens * tokens; begin >= 0; begin -= tokens)
+      for (int64_t head = 0; head < shape.Hk; ++head)  // the longest first
+        tasks.push_back({&segment, head, begin, std::min(tokens, segment.rows - begin)});
+  return tasks;
+}
+
+int64_t first_visible(int64_t position, const AttentionShape& shape) {
+  return shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0;
+}
+
+// The keys of one head in chunk c, as f32 rows `ld` apart.
+struct Keys {
+  const float *k, *v;
+  int64_t ld;
+};
+
+}  // namespace
+
+// One task; keys(c) yields chunk c. Writes lse [N, H] when given.
+template <class Task, class KeysOf>
+void CpuBackend::attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
+                        const AttentionShape& shape, KeysOf keys) {
+  const int64_t Dh = shape.Dh, group = shape.H / shape.Hk, rows = task.rows * group;
+  float* tile = thread_scratch<float, 2>(rows * (2 * Dh + kChunk + 2));
+  float *queries = tile, *sums = tile + rows * Dh, *scores = sums + rows * Dh,
+        *largest = scores + rows * kChunk, *total = largest + rows;
+  int32_t* first = thread_scratch<int32_t, 3>(2 * rows);
+  int32_t* last = first + rows;
+  const auto place = [&](int64_t r) {  // of row r = token * group + head within the group
+    return (task.segment->first_row + task.begin + r / group) * shape.H + task.head * group +
+           r % group;
+  };
+  for (int64_t r = 0; r < rows; ++r) std::copy_n(q + place(r) * Dh, Dh, queries + r * Dh);
+  std::fill_n(sums, rows * Dh, 0.0f);
+  std::fill_n(largest, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(total, rows, 0.0f);
+
+  const int64_t start = position + task.begin, end = start + task.rows;  // of the queries
+  for (int64_t c = first_visible(start, shape) / kChunk; c * kChunk < end; ++c) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t at = start + r / group;
+      first[r] = static_cast<int32_t>(
+          std::clamp<int64_t>(first_visible(at, shape) - c * kChunk, 0, kChunk));
+      last[r] = static_cast<int32_t>(std::clamp<int64_t>(at + 1 - c * kChunk, 0, kChunk));
+    }
+    const Keys chunk = keys(c);
+    kernels_.attend_chunk(sums, largest, total, queries, rows, chunk.k, chunk.v, chunk.ld,
+                          std::min(kChunk, end - c * kChunk), first, last, Dh, shape.scale, scores);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    kernels_.scale(sums + r * Dh, 1.0f / total[r], Dh);
+    std::copy_n(sums + r * Dh, Dh, out + place(r) * Dh);
+    if (lse) lse[place(r)] = largest[r] + std::log(total[r]);
+  }
+}
+
+// Runs work(i) for i in [0, n), in turn, on whatever thread is free.
+template <class Work>
+void CpuBackend::for_each_task(int64_t n, Work work) {
+  if (n <= 1 || pool_.size() == 1) {
+    for (int64_t i = 0; i < n; ++i) work(i);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  pool_.run([&](int) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) work(i);
+  });
+}
+
+void CpuBackend::attention(float* out, const float* q, std::span<const AttentionSegment> segments,
+                           AttentionShape shape) {
+  const std::vector<Task> tasks = split(segments, shape);
+  const int64_t size = kChunk * shape.Dh;
+  for_each_task(std::ssize(tasks), [&](int64_t i) {
+    const Task& task = tasks[static_cast<size_t>(i)];
+    const KvView& kv = task.segment->kv;
+    const int64_t offset = task.head * bytes_of(kv.dtype, size);
+    const int64_t end = task.segment->position + task.begin + task.rows;
+    const auto keys = [&](int64_t c) -> Keys {
+      const auto* k = static_cast<const char*>(kv.k[c]) + offset;
+      const auto* v = static_cast<const char*>(kv.v[c]) + offset;
+      if (kv.dtype == DType::kF32)
+        return {reinterpret_cast<const float*>(k), reinterpret_cast<const float*>(v), shape.Dh};
+      const int64_t present = std::min(kChunk, end - c * kChunk) * shape.Dh;
+      float* wide = thread_scratch<float, 4>(2 * size);
+      kernels_.decode[static_cast<int>(kv.dtype)](k, wide, present);
+      kernels_.decode[static_cast<int>(kv.dtype)](v, wide + size, present);
+      return {wide, wide + size, shape.Dh};
+    };
+    attend(out, nullptr, q, task, task.segment->position, shape, keys);
+  });
+}
+
+void CpuBackend::attention_train(float* out, float* lse, const float* q, const float* k,
+                                 const float* v, std::span<const AttentionSegment> segments,
+                                 AttentionShape shape) {
+  const std::vector<Task> tasks = split(segments, shape);
+  const int64_t stride = shape.Hk * shape.Dh;
+  for_each_task(std::ssize(tasks), [&](int64_t i) {
+    const Task& task = tasks[static_cast<size_t>(i)];
+    const auto keys = [&](int64_t c) -> Keys {
+      const int64_t offset = (task.segment->first_row + c * kChunk) * stride + task.head * shape.Dh;
+      return {k + offset, v + offset, stride};
+    };
+    attend(out, lse, q, task, 0, shape, keys);
+  });
+}
+
+// One segment and KV head: dk and dv are sums over its queries and the group's heads, so they are
+// one task; 64 x 64 blocks below the diagonal, queries outermost.
+void CpuBackend::attention_backward(float* dq, float* dk, float* dv, const float* dout,
+                                    const float* q, const float* k, const float* v,
+                                    const float* out, const float* lse,
+                                    std::span<const AttentionSegment> segments,
+                                    AttentionShape shape) {
+  const int64_t Dh = shape.Dh, group = shape.H / shape.Hk, ldq = shape.H * Dh, ldk = shape.Hk * Dh;
+  for_each_task(std::ssize(segments) * shape.Hk, [&](int64_t task) {
+    const AttentionSegment& segment = segments[static_cast<size_t>(task / shape.Hk)];
+    const int64_t head = task % shape.Hk, rows = segment.rows;
+    const int64_t key0 = segment.first_row * ldk + head * Dh;
+    for (int64_t j = 0; j < rows; ++j) {
+      std::fill_n(dk + key0 + j * ldk, Dh, 0.0f);
+      std::fill_n(dv + key0 + j * ldk, Dh, 0.0f);
+    }
+    float* s = thread_scratch<float, 2>(2 * kChunk * kChunk + 2 * kChunk);
+    float *dp = s + kChunk * kChunk, *D = dp + kChunk * kChunk, *row_lse = D + kChunk;
+    int32_t first[kChunk], last[kChunk];
+    for (int64_t h = head * group; h < (head + 1) * group; ++h)
+      for (int64_t i0 = 0; i0 < rows; i0 += kChunk) {
+        const int64_t size = std::min(kChunk, rows - i0);
+        const int64_t at = (segment.first_row + i0) * ldq + h * Dh;
+        for (int64_t i = 0; i < size; ++i) {
+          kernels_.gemm_nt(D + i, 1, dout + at + i * ldq, ldq, out + at + i * ldq, ldq, 1, 1, Dh,
+                           false);
+          row_lse[i] = lse[(segment.first_row + i0 + i) * shape.H + h];
+          std::fill_n(dq + at + i * ldq, Dh, 0.0f);
+        }
+        for (int64_t j0 = first_visible(i0, shape) / kChunk * kChunk; j0 <= i0; j0 += kChunk) {
+          const int64_t keys = std::min(kChunk, rows - j0), key = key0 + j0 * ldk;
+          for (int64_t i = 0; i < size; ++i) {
+            first[i] = static_cast<int32_t>(
+                std::clamp<int64_t>(first_visible(i0 + i, shape) - j0, 0, kChunk));
+            last[i] = static_cast<int32_t>(std::clamp<int64_t>(i0 + i + 1 - j0, 0, kChunk));
+          }
+          kernels_.gemm_nt(s, kChunk, q + at, ldq, k + key, ldk, size, keys, Dh, false);
+          kernels_.gemm_nt(dp, kChunk, dout + at, ldq, v + key, ldk, size, keys, Dh, false);
+          kernels_.attention_gradient(s, dp, size, first, last, row_lse, D, shape.scale);
+          kernels_.gemm_nn(dv + key, ldk, s, 1, kChunk, dout + at, ldq, keys, Dh, size, true);
+          kernels_.gemm_nn(dk + key, ldk, dp, 1, kChunk, q + at, ldq, keys, Dh, size, true);
+          kernels_.gemm_nn(dq + at, ldq, dp, kChunk, 1, k + key, ldk, size, Dh, keys, true);
+        }
+      }
+  });
+}
+
+}  // namespace sllm
