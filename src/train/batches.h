@@ -1,0 +1,53 @@
+// Which samples make a step, in which order, and how they are packed into forwards. All of it is a
+// function of the seed and a cursor, so a resumed run goes on where it was.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "models/model.h"
+#include "train/options.h"
+#include "train/samples.h"
+
+namespace sllm {
+
+struct Cursor {
+  int64_t epoch = 0;
+  int64_t position = 0;  // samples of this epoch already used
+  bool operator==(const Cursor&) const = default;
+};
+
+class Schedule {
+ public:
+  Schedule(const SampleSet& data, const TuneOptions& options);
+  // The samples of the step at `cursor`, which moves on; a step never spans two epochs.
+  std::vector<uint32_t> next(Cursor& cursor);
+  int64_t total_steps() const { return total_steps_; }
+  int64_t total_tokens() const { return total_tokens_; }  // of all steps
+
+ private:
+  const std::vector<uint32_t>& order(int64_t epoch);
+  const SampleSet& data_;
+  const TuneOptions& options_;
+  int64_t cached_epoch_ = -1;
+  std::vector<uint32_t> order_;
+  int64_t total_steps_ = 0, total_tokens_ = 0;
+};
+
+// Samples side by side in one forward: a segment each, positions from 0, attention within.
+struct MicroBatch {
+  Batch batch;
+  std::vector<int32_t> targets;
+  std::vector<float> weights;  // of each row in the loss; 0: not learned
+};
+
+// At most `micro_tokens` tokens each, unless one sample alone has more. `row_weight` is the weight
+// of a learned row.
+std::vector<MicroBatch> pack(const SampleSet& data, std::span<const uint32_t> samples,
+                             int64_t micro_tokens, float row_weight, const BoundAdapter* adapter);
+
+// torch's and transformers' learning-rate schedules: the factor of step `step` (from 0) of `total`.
+double lr_factor(const TuneOptions& options, int64_t step, int64_t total);
+
+}  // namespace sllm

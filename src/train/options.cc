@@ -1,0 +1,197 @@
+// The one list of a run's settings, and what is derived from it.
+#include "train/options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include <toml++/toml.h>
+
+namespace sllm {
+namespace {
+
+enum class Use { kLearning, kLife };  // does the field decide what is learned?
+
+// f(name, field, use) for every field that a run's config.toml holds.
+template <class Options, class F>
+void for_each_field(Options& o, F f) {
+  f("model", o.model, Use::kLife);  // checked by contents, not by path
+  f("data", o.data, Use::kLife);
+  f("eval", o.eval, Use::kLife);
+  f("run", o.run, Use::kLife);
+  f("init_adapter", o.init_adapter, Use::kLearning);
+  f("eval_fraction", o.eval_fraction, Use::kLearning);
+  f("targets", o.targets, Use::kLearning);
+  f("rank", o.rank, Use::kLearning);
+  f("alpha", o.alpha, Use::kLearning);
+  f("rslora", o.rslora, Use::kLearning);
+  f("lr", o.lr, Use::kLearning);
+  f("beta1", o.beta1, Use::kLearning);
+  f("beta2", o.beta2, Use::kLearning);
+  f("eps", o.eps, Use::kLearning);
+  f("weight_decay", o.weight_decay, Use::kLearning);
+  f("clip", o.clip, Use::kLearning);
+  f("schedule", o.schedule, Use::kLearning);
+  f("warmup", o.warmup, Use::kLearning);
+  f("batch", o.batch, Use::kLearning);
+  f("accumulate", o.accumulate, Use::kLearning);
+  f("batch_tokens", o.batch_tokens, Use::kLearning);
+  f("max_length", o.max_length, Use::kLearning);
+  f("micro_tokens", o.micro_tokens, Use::kLearning);  // changes rounding, so bits
+  f("epochs", o.epochs, Use::kLearning);
+  f("steps", o.steps, Use::kLearning);
+  f("shuffle", o.shuffle, Use::kLearning);
+  f("seed", o.seed, Use::kLearning);
+  f("mode", o.mode, Use::kLearning);
+  f("eval_every", o.eval_every, Use::kLearning);  // decides with `patience` when it stops
+  f("patience", o.patience, Use::kLearning);
+  f("save_every", o.save_every, Use::kLife);
+  f("save_minutes", o.save_minutes, Use::kLife);
+  f("keep", o.keep, Use::kLife);
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+std::string toml_value(const fs::path& v) { return quoted(v.string()); }
+std::string toml_value(const std::string& v) { return quoted(v); }
+std::string toml_value(Numerics v) { return quoted(std::string(name(v))); }
+std::string toml_value(bool v) { return v ? "true" : "false"; }
+std::string toml_value(int64_t v) { return fmt::format("{}", v); }
+std::string toml_value(uint64_t v) { return fmt::format("{}", v); }
+std::string toml_value(double v) {
+  std::string s = fmt::format("{}", v);  // shortest text that reads back as the same number
+  return s.find_first_of(".en") == std::string::npos ? s + ".0" : s;
+}
+
+// Reads `node` into `field`; false when its type does not fit.
+template <class T>
+bool assign(T& field, const toml::node& node) {
+  if constexpr (std::is_same_v<T, bool>) {
+    if (!node.is_boolean()) return false;
+    field = **node.as_boolean();
+  } else if constexpr (std::is_integral_v<T>) {
+    if (!node.is_integer() || (std::is_unsigned_v<T> && **node.as_integer() < 0)) return false;
+    field = static_cast<T>(**node.as_integer());
+  } else if constexpr (std::is_floating_point_v<T>) {
+    const auto value = node.value<double>();
+    if (!value) return false;
+    field = *value;
+  } else {
+    const auto value = node.value<std::string>();
+    if (!value) return false;
+    if constexpr (std::is_same_v<T, Numerics>) {
+      const auto mode = numerics_from_name(*value);
+      if (!mode.ok()) return false;
+      field = *mode;
+    } else {
+      field = T(*value);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<Numerics> numerics_from_name(std::string_view text) {
+  for (const Numerics n : {Numerics::kExact, Numerics::kBf16, Numerics::kFast})
+    if (name(n) == text) return n;
+  return usage_error("mode '{}' is none of exact, bf16, fast", text);
+}
+
+Status validate(const TuneOptions& o) {
+  const auto require = [](bool holds, const char* field, const char* expected) -> Status {
+    if (holds) return ok();
+    return usage_error("{} must be {}", field, expected);
+  };
+  SLLM_OK(require(!o.model.empty(), "model", "a GGUF file or a Hugging Face folder"));
+  SLLM_OK(require(!o.data.empty(), "data", "a file with training rows"));
+  SLLM_OK(require(!o.run.empty(), "run", "a folder"));
+  SLLM_OK(require(o.rank >= 1 && o.rank <= 4096, "rank", "from 1 to 4096"));
+  SLLM_OK(require(std::isfinite(o.alpha) && o.alpha > 0, "alpha", "above 0"));
+  SLLM_OK(require(std::isfinite(o.lr) && o.lr > 0 && o.lr < 10, "lr", "above 0 and below 10"));
+  SLLM_OK(require(o.beta1 >= 0 && o.beta1 < 1, "beta1", "in [0, 1)"));
+  SLLM_OK(require(o.beta2 >= 0 && o.beta2 < 1, "beta2", "in [0, 1)"));
+  SLLM_OK(require(o.eps > 0, "eps", "above 0"));
+  SLLM_OK(require(o.weight_decay >= 0 && o.weight_decay < 100, "weight_decay", "in [0, 100)"));
+  SLLM_OK(require(o.clip >= 0, "clip", "0 (off) or above"));
+  SLLM_OK(require(o.schedule == "cosine" || o.schedule == "linear" || o.schedule == "constant",
+                  "schedule", "cosine, linear or constant"));
+  SLLM_OK(require(o.warmup >= 0, "warmup", "0 or above"));
+  SLLM_OK(require(o.eval_fraction >= 0 && o.eval_fraction < 1, "eval_fraction", "in [0, 1)"));
+  SLLM_OK(require(o.batch >= 1, "batch", "at least 1"));
+  SLLM_OK(require(o.accumulate >= 1, "accumulate", "at least 1"));
+  SLLM_OK(require(o.batch_tokens >= 0, "batch_tokens", "0 (off) or above"));
+  SLLM_OK(require(o.max_length >= 2 && o.max_length <= 1 << 24, "max_length", "at least 2"));
+  SLLM_OK(require(o.micro_tokens >= 1 && o.micro_tokens <= 1 << 24, "micro_tokens", "at least 1"));
+  SLLM_OK(require(o.epochs >= 1, "epochs", "at least 1"));
+  SLLM_OK(require(o.steps >= 0, "steps", "0 (as the epochs say) or above"));
+  SLLM_OK(require(o.eval_every >= 0, "eval_every", "0 (every epoch) or above"));
+  SLLM_OK(require(o.patience >= 0, "patience", "0 (off) or above"));
+  SLLM_OK(require(o.save_every >= 1, "save_every", "at least 1"));
+  SLLM_OK(require(o.save_minutes > 0, "save_minutes", "above 0"));
+  SLLM_OK(require(o.keep >= 2, "keep", "at least 2"));
+  return require(o.mode != Numerics::kFast, "mode", "bf16 or exact for training");
+}
+
+std::string to_toml(const TuneOptions& options) {
+  std::string text = "# Settings of this tuning run, defaults included.\n";
+  for_each_field(options, [&](const char* name, const auto& field, Use) {
+    text += fmt::format("{} = {}\n", name, toml_value(field));
+  });
+  return text;
+}
+
+Result<TuneOptions> tune_options_from_toml(std::string_view text, const std::string& file) {
+  toml::table table;
+  try {
+    table = toml::parse(text);
+  } catch (const toml::parse_error& e) {
+    return usage_error("{}:{}: {}", file, e.source().begin.line, e.description());
+  }
+  TuneOptions options;
+  Status status = ok();
+  for (const auto& [key, node] : table) {
+    bool known = false;
+    for_each_field(options, [&](const char* name, auto& field, Use) {
+      if (key.str() != name) return;
+      known = true;
+      if (!assign(field, node) && status.ok())
+        status = usage_error("{}:{}: {} has the wrong type", file, node.source().begin.line, name);
+    });
+    if (!known && status.ok())
+      status = usage_error("{}:{}: unknown key '{}'", file, node.source().begin.line, key.str());
+  }
+  if (!status.ok()) return status.error();
+  return options;
+}
+
+std::string learning_fields(const TuneOptions& options) {
+  std::string text;
+  for_each_field(options, [&](const char* name, const auto& field, Use use) {
+    if (use == Use::kLearning) text += fmt::format("{} = {}\n", name, toml_value(field));
+  });
+  return text;
+}
+
+std::vector<std::string> differing_fields(const TuneOptions& a, const TuneOptions& b) {
+  std::vector<std::string> values, differing;
+  for_each_field(a,
+                 [&](const char*, const auto& field, Use) { values.push_back(toml_value(field)); });
+  size_t i = 0;
+  for_each_field(b, [&](const char* name, const auto& field, Use use) {
+    if (toml_value(field) != values[i++] && use == Use::kLearning) differing.push_back(name);
+  });
+  return differing;
+}
+
+}  // namespace sllm

@@ -1,0 +1,71 @@
+// Everything that a tuning run depends on. One list of fields (options.cc) serves config.toml, the
+// run's identity and the checks of a resumed run.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "ops/numerics.h"
+
+namespace sllm {
+
+struct TuneOptions {
+  // What goes in and out.
+  fs::path model;         // GGUF file or Hugging Face folder
+  fs::path data;          // training rows: conversations, text, or {"input_ids", "labels"}
+  fs::path eval;          // held-out rows; empty: `eval_fraction` of the data
+  fs::path run;           // the run's folder
+  fs::path init_adapter;  // PEFT folder with the first A and B; its rank, alpha and targets count
+  double eval_fraction = 0;
+
+  // The adapter (Hu et al. 2021).
+  std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
+  int64_t rank = 16;
+  double alpha = 32;
+  bool rslora = false;  // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+
+  // The optimiser: AdamW with torch's meaning of each number.
+  double lr = 2e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  double clip = 1;                  // largest global gradient norm; 0: off
+  std::string schedule = "cosine";  // "cosine", "linear" to 0 at the end, or "constant"
+  double warmup = 0.03;             // below 1: share of all steps; else steps
+
+  // What a step is: batch * accumulate samples or, with batch_tokens, as many samples as fit.
+  int64_t batch = 8, accumulate = 1, batch_tokens = 0;
+  int64_t max_length = 1024;    // tokens of a sample; longer ones are cut (text: split)
+  int64_t micro_tokens = 1024;  // tokens per forward; memory grows with it, results do not change
+  int64_t epochs = 1;
+  int64_t steps = 0;  // 0: as many as the epochs have
+  bool shuffle = true;
+  uint64_t seed = 0;
+  Numerics mode = Numerics::kBf16;
+
+  // Life of the run; none of these changes what is learned, but for `patience`.
+  int64_t eval_every = 0;  // steps; 0: at the end of every epoch
+  int64_t patience = 0;    // evaluations without improvement before it stops; 0: never
+  int64_t save_every = 50;
+  double save_minutes = 10;  // whichever comes first
+  int64_t keep = 2;          // newest checkpoints kept, besides the best
+  int threads = 0;           // 0: all usable cores
+  bool resume = false;
+};
+
+// kUsage naming the first field that is out of range.
+Status validate(const TuneOptions& options);
+
+// config.toml, without `resume` and `threads`. from_toml starts from the defaults; kUsage on an
+// unknown key or a wrong type.
+std::string to_toml(const TuneOptions& options);
+Result<TuneOptions> tune_options_from_toml(std::string_view text, const std::string& name);
+
+// The fields that decide what is learned: their text (the run's identity is its hash), and the
+// names of those that differ.
+std::string learning_fields(const TuneOptions& options);
+std::vector<std::string> differing_fields(const TuneOptions& a, const TuneOptions& b);
+
+Result<Numerics> numerics_from_name(std::string_view name);
+
+}  // namespace sllm

@@ -1,0 +1,179 @@
+// Rows of a file to token ids with their targets.
+#include "train/samples.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "data/dataset.h"
+
+namespace sllm {
+namespace {
+
+constexpr uint64_t kSplitStream = 0x5711;  // apart from the shuffles' streams (batches.cc)
+
+// Labels as Hugging Face has them: aligned with ids, negative where nothing is learned.
+Sample shifted(std::vector<TokenId> ids, const std::vector<TokenId>& labels) {
+  Sample sample{std::move(ids), {}};
+  sample.targets.assign(sample.ids.size(), -1);
+  for (size_t i = 0; i + 1 < labels.size(); ++i)
+    if (labels[i + 1] >= 0) sample.targets[i] = labels[i + 1];
+  return sample;
+}
+
+// Takes a row's sample in; what is longer than max_length is cut.
+void take(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
+          int64_t max_length) {
+  if (static_cast<int64_t>(ids.size()) > max_length) {
+    ids.resize(static_cast<size_t>(max_length));
+    labels.resize(ids.size());
+    ++set.cut;
+  }
+  Sample sample = shifted(std::move(ids), labels);
+  if (sample.supervised() == 0)
+    ++set.dropped;
+  else
+    set.samples.push_back(std::move(sample));
+}
+
+Status take_example(SampleSet& set, const Example& example, const Reader& reader) {
+  if (!reader.tokenizer) return bad_input("{}: the model has no tokenizer", example.source);
+  if (!example.messages.empty()) {
+    RenderOptions options;
+    options.tools = example.tools;
+    SLLM_TRY(
+        const EncodedConversation encoded,
+        encode_conversation(*reader.chat_template, *reader.tokenizer, example.messages, options)
+            .context(example.source));
+    std::vector<TokenId> labels = encoded.ids;
+    for (size_t i = 0; i < labels.size(); ++i)
+      if (!encoded.assistant[i]) labels[i] = -100;
+    take(set, encoded.ids, std::move(labels), reader.max_length);
+    return ok();
+  }
+  std::vector<TokenId> ids =
+      reader.tokenizer->encode(example.text, {.add_special = true, .parse_special = false});
+  if (!reader.tokenizer->eos_ids().empty()) ids.push_back(reader.tokenizer->eos_ids().front());
+  for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(reader.max_length)) {
+    const size_t end = std::min(ids.size(), begin + static_cast<size_t>(reader.max_length));
+    std::vector<TokenId> part(ids.begin() + static_cast<ptrdiff_t>(begin),
+                              ids.begin() + static_cast<ptrdiff_t>(end));
+    take(set, part, part, reader.max_length);
+  }
+  return ok();
+}
+
+bool is_pretokenised(std::string_view text) {
+  const auto row = nlohmann::json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  return row.is_object() && row.contains("input_ids");
+}
+
+Result<std::vector<TokenId>> read_ids(const nlohmann::json& row, const char* key, int64_t lowest,
+                                      int64_t vocabulary) {
+  const auto at = row.find(key);
+  if (at == row.end() || !at->is_array()) return bad_input("expected an array \"{}\"", key);
+  std::vector<TokenId> ids;
+  ids.reserve(at->size());
+  for (const auto& value : *at) {
+    const int64_t id = value.is_number_integer() ? value.get<int64_t>() : INT64_MIN;
+    if (id < lowest || id >= vocabulary)
+      return bad_input("\"{}\" holds {}, expected token ids below {}", key, value.dump(),
+                       vocabulary);
+    ids.push_back(static_cast<TokenId>(id));
+  }
+  return ids;
+}
+
+Status read_pretokenised(SampleSet& set, std::string_view text, const std::string& file,
+                         const Reader& reader) {
+  for (int64_t line = 1; !text.empty(); ++line) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view row_text = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (row_text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}:{}", file, line);
+    const auto row = nlohmann::json::parse(row_text, nullptr, false);
+    if (!row.is_object()) return bad_input("{}: expected a JSON object on one line", where);
+    ++set.rows;
+    SLLM_TRY(auto ids, read_ids(row, "input_ids", 0, reader.vocabulary).context(where));
+    auto labels = ids;
+    if (row.contains("labels")) {
+      SLLM_TRY(labels, read_ids(row, "labels", -100, reader.vocabulary).context(where));
+    }
+    if (labels.size() != ids.size())
+      return bad_input("{}: {} labels for {} input_ids", where, labels.size(), ids.size());
+    take(set, std::move(ids), std::move(labels), reader.max_length);
+  }
+  return ok();
+}
+
+}  // namespace
+
+int64_t Sample::supervised() const {
+  return std::count_if(targets.begin(), targets.end(), [](TokenId t) { return t >= 0; });
+}
+
+int64_t SampleSet::tokens() const {
+  int64_t n = 0;
+  for (const Sample& s : samples) n += static_cast<int64_t>(s.ids.size());
+  return n;
+}
+
+int64_t SampleSet::supervised() const {
+  int64_t n = 0;
+  for (const Sample& s : samples) n += s.supervised();
+  return n;
+}
+
+std::string SampleSet::hash() const {
+  Sha256 sha;
+  for (const Sample& s : samples) {
+    const uint64_t size = s.ids.size();
+    sha.update(std::as_bytes(std::span(&size, 1)));
+    sha.update(std::as_bytes(std::span(s.ids)));
+    sha.update(std::as_bytes(std::span(s.targets)));
+  }
+  return sha.hex();
+}
+
+Result<SampleSet> read_samples(const fs::path& path, const Reader& reader) {
+  SampleSet set;
+  SLLM_TRY(const std::string text, read_file(path, uint64_t{4} << 30));
+  if (is_pretokenised(text)) {
+    SLLM_OK(read_pretokenised(set, text, path.string(), reader));
+  } else {
+    SLLM_TRY(const auto examples, read_examples(path));
+    set.rows = static_cast<int64_t>(examples.size());
+    for (const Example& example : examples) SLLM_OK(take_example(set, example, reader));
+  }
+  if (set.samples.empty())
+    return with_hint(
+        bad_input("{}: none of its {} rows has anything to learn", path.string(), set.rows),
+        "Expected rows like {\"messages\": [{\"role\": \"user\", ...}, "
+        "{\"role\": \"assistant\", ...}]}");
+  return set;
+}
+
+SampleSet split_off(SampleSet& set, double fraction, uint64_t seed) {
+  std::vector<size_t> order(set.samples.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  Rng rng(seed, kSplitStream);
+  shuffle(order, rng);
+  const auto wanted = static_cast<size_t>(fraction * static_cast<double>(order.size()) + 0.5);
+  order.resize(std::clamp<size_t>(wanted, 1, std::max<size_t>(order.size(), 2) - 1));
+  std::sort(order.begin(), order.end());
+  SampleSet held_out, kept;
+  for (size_t i = 0, next = 0; i < set.samples.size(); ++i) {
+    const bool out = next < order.size() && order[next] == i;
+    next += out;
+    (out ? held_out : kept).samples.push_back(std::move(set.samples[i]));
+  }
+  set.samples = std::move(kept.samples);
+  held_out.rows = static_cast<int64_t>(held_out.samples.size());
+  return held_out;
+}
+
+}  // namespace sllm

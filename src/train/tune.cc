@@ -1,0 +1,342 @@
+// The tuning loop.
+#include "train/tune.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "base/sha256.h"
+#include "cpu/cpu_backend.h"
+#include "infer/memory.h"
+#include "train/batches.h"
+#include "train/lora.h"
+#include "train/optimizer.h"
+
+namespace sllm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// What the weights are, without reading them all: every tensor's name, type and shape, and its
+// first bytes.
+Result<std::string> fingerprint(const ModelSource& source) {
+  Sha256 sha;
+  for (const TensorInfo& t : source.tensors()) {
+    SLLM_TRY(const Tensor tensor, source.tensor(t.name));
+    sha.update(t.name);
+    sha.update(tensor.to_string());
+    const auto size = static_cast<size_t>(std::min<int64_t>(tensor.bytes(), 4096));
+    sha.update(std::span(static_cast<const std::byte*>(tensor.raw()), size));
+  }
+  return sha.hex();
+}
+
+class Run {
+ public:
+  Run(TuneInput input, const TuneOptions& options, TrainableLora lora, const ProgressSink& progress)
+      : input_(std::move(input)),
+        options_(options),
+        progress_(progress),
+        lora_(std::move(lora)),
+        schedule_(input_.train, options_) {
+    identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
+                 sha256_hex(input_.train.hash() + input_.eval.hash())};
+    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+  }
+
+  Result<TuneResult> go();
+
+ private:
+  Status prepare();
+  Status step();
+  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight);
+  Status evaluate();
+  Status save();
+  Status stop(const std::string& why, ErrorCode code, const std::string& hint);
+  Status stop_if_asked();
+  void show(const StepMetrics& metrics) const;
+  Result<TuneResult> finish();
+  bool finished() const {
+    return state_.step >= schedule_.total_steps() ||
+           (options_.patience > 0 && state_.worse >= options_.patience);
+  }
+  bool evaluates_after(int64_t step, const Cursor& next) const {
+    if (input_.eval.samples.empty()) return false;
+    if (options_.eval_every > 0) return step % options_.eval_every == 0;
+    return next.epoch != state_.cursor.epoch || step == schedule_.total_steps();
+  }
+  bool save_is_due() const {
+    return state_.step % options_.save_every == 0 ||
+           seconds_since(saved_) > options_.save_minutes * 60;
+  }
+
+  TuneInput input_;
+  const TuneOptions& options_;
+  const ProgressSink& progress_;
+  TrainableLora lora_;
+  Schedule schedule_;
+  RunIdentity identity_;
+  Tape tape_;
+  TrainerState state_;
+  TuneResult result_;
+  std::optional<MetricsLog> log_;
+  Clock::time_point saved_ = Clock::now();
+  int64_t saved_step_ = -1;
+  int64_t timed_tokens_ = 0, timed_supervised_ = 0, steps_here_ = 0;
+  double timed_seconds_ = 0;
+};
+
+Status Run::prepare() {
+  std::error_code error;
+  fs::create_directories(options_.run / "checkpoints", error);
+  if (has_checkpoints(options_.run)) {
+    if (!options_.resume)
+      return with_hint(usage_error("{}: holds a run already", options_.run.string()),
+                       "Add --resume to go on with it, or name another folder");
+    SLLM_TRY(const auto restored, restore_newest(options_.run, lora_, identity_));
+    if (restored) {
+      state_ = *restored;
+      saved_step_ = result_.resumed_from = state_.step;
+      log(LogLevel::kInfo, fmt::format("resumed after step {}", state_.step));
+    }
+    drop_checkpoints_after(options_.run, state_.step);
+  }
+  SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
+  const nlohmann::ordered_json env = {{"base", identity_.base},
+                                      {"base_name", input_.base_name},
+                                      {"data", identity_.data},
+                                      {"config", identity_.config},
+                                      {"samples", input_.train.samples.size()},
+                                      {"eval_samples", input_.eval.samples.size()},
+                                      {"total_steps", schedule_.total_steps()},
+                                      {"trained_parameters", lora_.size()},
+                                      {"threads", input_.backend.threads()},
+                                      {"mode", std::string(name(options_.mode))}};
+  SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
+  SLLM_TRY(log_, MetricsLog::open(options_.run, state_.step));
+  SLLM_TRY(const auto lines, read_metrics(options_.run));
+  for (const StepMetrics& m : lines) {
+    result_.loss.push_back(m.loss);
+    if (m.eval_loss) result_.eval_loss.emplace_back(m.step, *m.eval_loss);
+  }
+  return ok();
+}
+
+Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight) {
+  double loss = 0;
+  Context ctx{input_.backend, options_.mode, &tape_};
+  for (const MicroBatch& micro :
+       pack(input_.train, samples, options_.micro_tokens, row_weight, &lora_.bound())) {
+    SLLM_OK(stop_if_asked());
+    const Tensor hidden = input_.model.forward(ctx, micro.batch);
+    loss +=
+        ops::linear_cross_entropy(ctx, hidden, input_.model.head(), micro.targets, micro.weights);
+    tape_.backward();
+  }
+  return loss;
+}
+
+// One optimiser step; on a signal or a loss that is not finite nothing has changed.
+Status Run::step() {
+  const auto start = Clock::now();
+  Cursor cursor = state_.cursor;
+  const std::vector<uint32_t> samples = schedule_.next(cursor);
+  StepMetrics m;
+  for (const uint32_t i : samples) {
+    m.tokens += static_cast<int64_t>(input_.train.samples[i].ids.size());
+    m.supervised += input_.train.samples[i].supervised();
+  }
+  tape_.clear();
+  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised)));
+  m.step = state_.step + 1;
+  m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
+  const StepResult done =
+      std::isfinite(m.loss)
+          ? adamw_step(input_.backend, tape_, lora_.parameters(), options_, m.lr, m.step)
+          : StepResult{m.loss, false};
+  tape_.clear();
+  if (!done.finite)
+    SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
+                             "the state before it is kept",
+                             m.step, m.lr),
+                 ErrorCode::kUsage, "Tune again with a lower --lr or a longer --warmup"));
+  m.grad_norm = done.grad_norm;
+  m.epoch = static_cast<double>(cursor.epoch) +
+            static_cast<double>(cursor.position) / static_cast<double>(input_.train.samples.size());
+  const double seconds = seconds_since(start);
+  m.tok_s = static_cast<double>(m.tokens) / seconds;
+  m.supervised_tok_s = static_cast<double>(m.supervised) / seconds;
+  m.memory = peak_resident_memory();
+  state_.evaluation_due = evaluates_after(m.step, cursor);
+  state_.step = m.step, state_.cursor = cursor;
+  state_.tokens += m.tokens, state_.supervised += m.supervised, state_.seconds += seconds;
+  if (steps_here_++ > 0)  // the first one also faults the weights in
+    timed_tokens_ += m.tokens, timed_supervised_ += m.supervised, timed_seconds_ += seconds;
+  result_.loss.push_back(m.loss);
+  show(m);
+  return log_->append(m);
+}
+
+Status Run::evaluate() {
+  std::vector<uint32_t> all(input_.eval.samples.size());
+  std::iota(all.begin(), all.end(), 0u);
+  Context ctx{input_.backend, options_.mode, nullptr};
+  double loss = 0;
+  uint64_t done = 0;
+  for (const MicroBatch& micro :
+       pack(input_.eval, all, options_.micro_tokens, 1.0f, &lora_.bound())) {
+    SLLM_OK(stop_if_asked());
+    const Tensor hidden = input_.model.forward(ctx, micro.batch);
+    loss +=
+        ops::linear_cross_entropy(ctx, hidden, input_.model.head(), micro.targets, micro.weights);
+    done += micro.batch.tokens.size();
+    if (progress_)
+      progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
+  }
+  loss /= static_cast<double>(input_.eval.supervised());
+  state_.evaluation_due = false;
+  const bool improved = loss < state_.best_eval;
+  state_.worse = improved ? 0 : state_.worse + 1;
+  if (improved) state_.best_eval = loss, state_.best_step = state_.step;
+  result_.eval_loss.emplace_back(state_.step, loss);
+  SLLM_OK(log_->append_evaluation(state_.step, loss));
+  return improved ? save() : ok();
+}
+
+Status Run::save() {
+  if (saved_step_ == state_.step) return ok();
+  SLLM_OK(save_checkpoint(options_.run, lora_, state_, identity_));
+  saved_step_ = state_.step;
+  saved_ = Clock::now();
+  prune_checkpoints(options_.run, options_.keep, state_.best_step);
+  return ok();
+}
+
+Status Run::stop(const std::string& why, ErrorCode code, const std::string& hint) {
+  SLLM_OK(save());
+  return with_hint(make_error(code, "{}: {}", options_.run.string(), why), hint);
+}
+
+Status Run::stop_if_asked() {
+  const int signal = stop_requested();
+  if (signal == 0) return ok();
+  tape_.clear();
+  return stop(fmt::format("stopped by signal {} after step {}", signal, state_.step),
+              signal == 2 ? ErrorCode::kInterrupted : ErrorCode::kTerminated,
+              "Add --resume to go on");
+}
+
+void Run::show(const StepMetrics& m) const {
+  if (!progress_) return;
+  std::string detail =
+      fmt::format("step {}/{}, loss {:.4f}", m.step, schedule_.total_steps(), m.loss);
+  if (!result_.eval_loss.empty())
+    detail += fmt::format(", eval {:.4f}", result_.eval_loss.back().second);
+  detail += fmt::format(", {:.1f} GB", static_cast<double>(m.memory) / 1e9);
+  progress_({"tune", "tokens", static_cast<uint64_t>(state_.tokens),
+             static_cast<uint64_t>(schedule_.total_tokens()), detail});
+}
+
+Result<TuneResult> Run::finish() {
+  // The best state is on disk; the last one is in memory.
+  const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
+  result_.adapter = adapter_path(options_.run);
+  SLLM_TRY(AtomicDir folder, AtomicDir::create(result_.adapter));
+  LoraAdapter adapter = lora_.adapter();
+  if (best_is_older) {
+    const fs::path best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(best));
+    SLLM_TRY(adapter, read_peft_adapter(best));
+  }
+  SLLM_OK(write_peft_adapter(folder.path(), adapter));
+  SLLM_OK(folder.commit());
+  result_.steps = state_.step;
+  result_.best_step = state_.best_step;
+  result_.samples = static_cast<int64_t>(input_.train.samples.size());
+  result_.eval_samples = static_cast<int64_t>(input_.eval.samples.size());
+  result_.cut = input_.train.cut, result_.dropped = input_.train.dropped;
+  result_.trained_parameters = lora_.size();
+  result_.tokens = state_.tokens, result_.supervised = state_.supervised;
+  result_.seconds = state_.seconds;
+  if (steps_here_ == 1 || timed_seconds_ == 0)
+    timed_tokens_ = state_.tokens, timed_supervised_ = state_.supervised,
+    timed_seconds_ = state_.seconds;
+  result_.tok_s = static_cast<double>(timed_tokens_) / timed_seconds_;
+  result_.supervised_tok_s = static_cast<double>(timed_supervised_) / timed_seconds_;
+  result_.peak_memory = peak_resident_memory();
+  result_.stopped_early = state_.step < schedule_.total_steps();
+  return result_;
+}
+
+Result<TuneResult> Run::go() {
+  SLLM_OK(prepare());
+  for (;;) {
+    if (state_.evaluation_due) SLLM_OK(evaluate());
+    if (finished()) break;
+    if (save_is_due()) SLLM_OK(save());
+    SLLM_OK(step());
+  }
+  SLLM_OK(save());
+  return finish();
+}
+
+}  // namespace
+
+Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const ProgressSink& progress) {
+  SLLM_OK(validate(options));
+  SLLM_CHECK(!input.train.samples.empty(), "tune: no samples");
+  std::error_code error;
+  fs::create_directories(options.run, error);
+  SLLM_TRY(const FileLock lock, FileLock::acquire(lock_path(options.run)));
+  if (options.resume && fs::exists(options.run / "config.toml")) {
+    SLLM_TRY(const RunSummary before, read_run(options.run));
+    if (const auto fields = differing_fields(before.options, options); !fields.empty())
+      return with_hint(usage_error("{}: was started with another {}", options.run.string(),
+                                   fmt::join(fields, ", ")),
+                       "Resume with the settings of its config.toml, or tune into another folder");
+  }
+  const auto make = [&]() -> Result<TrainableLora> {
+    if (options.init_adapter.empty()) return TrainableLora::create(input.model, options);
+    SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(options.init_adapter));
+    return TrainableLora::from(input.model, adapter);
+  };
+  SLLM_TRY(TrainableLora lora, make());
+  lora.set_base_model(input.base_name);
+  return Run(std::move(input), options, std::move(lora), progress).go();
+}
+
+Result<TuneFiles> open_tune_files(const TuneOptions& options) {
+  SLLM_OK(validate(options));
+  TuneFiles files;
+  SLLM_TRY(files.source, ModelSource::open(options.model));
+  Reader reader;
+  SLLM_TRY(reader.tokenizer, Tokenizer::load(files.source->tokenizer()));
+  SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
+  reader.vocabulary = files.source->config().V;
+  reader.max_length = std::min(options.max_length, files.source->config().max_context);
+  SLLM_TRY(files.train, read_samples(options.data, reader));
+  if (!options.eval.empty()) {
+    SLLM_TRY(files.eval, read_samples(options.eval, reader));
+  } else if (options.eval_fraction > 0 && files.train.samples.size() > 1) {
+    files.eval = split_off(files.train, options.eval_fraction, options.seed);
+  }
+  return files;
+}
+
+Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress) {
+  SLLM_TRY(TuneFiles files, open_tune_files(options));
+  SLLM_TRY(const auto model, Model::load(files.source));
+  SLLM_TRY(std::string base, fingerprint(*files.source));
+  const auto backend = make_cpu_backend(options.threads);
+  return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
+               options.model.string()},
+              options, progress);
+}
+
+}  // namespace sllm
