@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
+
 namespace sllm {
 
 struct Message {
@@ -14,5 +16,11 @@ struct Message {
   nlohmann::ordered_json extra;  // other fields the template may read: tool_calls, name, ...
 };
 using Conversation = std::vector<Message>;
+
+// From [{"role": ..., "content": ..., ...}, ...]. A content that is no string (null, parts) or is
+// absent goes to extra["content"] (absent: a discarded value). Errors: kBadInput with the index.
+Result<Conversation> conversation_from_json(const nlohmann::ordered_json& messages);
+// The object a template reads: role, content and the extra fields, which win.
+nlohmann::ordered_json message_to_json(const Message& message);
 
 }  // namespace sllm
