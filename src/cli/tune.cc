@@ -1,0 +1,131 @@
+// sllm tune: fine-tune a model with LoRA.
+#include "train/tune.h"
+
+#include <ctime>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "train/estimate.h"
+
+namespace sllm::cli {
+namespace {
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
+  return text;
+}
+
+nlohmann::ordered_json to_json(const TuneResult& r) {
+  nlohmann::ordered_json evals = nlohmann::ordered_json::array();
+  for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
+  return {{"adapter", r.adapter.string()},
+          {"steps", r.steps},
+          {"best_step", r.best_step},
+          {"samples", r.samples},
+          {"eval_samples", r.eval_samples},
+          {"cut", r.cut},
+          {"dropped", r.dropped},
+          {"trained_parameters", r.trained_parameters},
+          {"tokens", r.tokens},
+          {"supervised", r.supervised},
+          {"seconds", r.seconds},
+          {"tok_s", r.tok_s},
+          {"supervised_tok_s", r.supervised_tok_s},
+          {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
+          {"stopped_early", r.stopped_early},
+          {"resumed_from", r.resumed_from},
+          {"loss", r.loss},
+          {"eval_loss", evals}};
+}
+
+void print_text(const TuneResult& r) {
+  std::cout << fmt::format("{} steps over {} samples ({} tokens, {} learned) in {:.0f} s\n",
+                           r.steps, r.samples, r.tokens, r.supervised, r.seconds);
+  if (r.cut + r.dropped > 0)
+    std::cout << fmt::format("{} samples were cut at --max-length, {} had nothing to learn\n",
+                             r.cut, r.dropped);
+  std::cout << fmt::format("{:.0f} tokens/s ({:.0f} learned), {:.2f} GB at most\n", r.tok_s,
+                           r.supervised_tok_s, static_cast<double>(r.peak_memory) / 1e9);
+  if (!r.loss.empty())
+    std::cout << fmt::format("loss {:.4f} -> {:.4f}\n", r.loss.front(), r.loss.back());
+  if (!r.eval_loss.empty())
+    std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
+                             r.eval_loss.back().second, r.best_step,
+                             r.stopped_early ? " (stopped early)" : "");
+  std::cout << r.adapter.string() << '\n';
+}
+
+void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
+  app.add_option("-m,--model", o.model, "Base model: GGUF file or Hugging Face folder");
+  app.add_option("--data", o.data, "Training rows: JSONL and the other formats of `sllm data`");
+  app.add_option("--eval", o.eval, "Held-out rows for the evaluation loss");
+  app.add_option("--eval-fraction", o.eval_fraction, "Without --eval: share of the data held out");
+  app.add_option("-o,--out", o.run, "The run's folder (default runs/<date>-<model>)");
+  app.add_option("--init-adapter", o.init_adapter, "PEFT folder to start from");
+  app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
+  app.add_option("--rank", o.rank, "Rank of the low-rank updates");
+  app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
+  app.add_flag("--rslora", o.rslora, "Scale by alpha / sqrt(rank)");
+  app.add_option("--lr", o.lr, "Peak learning rate");
+  app.add_option("--schedule", o.schedule, "cosine, linear or constant");
+  app.add_option("--warmup", o.warmup, "Below 1: share of the steps; else steps");
+  app.add_option("--weight-decay", o.weight_decay, "AdamW's weight decay");
+  app.add_option("--clip", o.clip, "Largest gradient norm; 0: off");
+  app.add_option("--epochs", o.epochs, "Passes over the data");
+  app.add_option("--steps", o.steps, "Optimiser steps, instead of --epochs");
+  app.add_option("--batch", o.batch, "Samples per step, times --accumulate");
+  app.add_option("--accumulate", o.accumulate, "Factor of --batch");
+  app.add_option("--batch-tokens", o.batch_tokens, "Tokens per step, instead of --batch");
+  app.add_option("--micro-tokens", o.micro_tokens, "Tokens per forward: less needs less memory");
+  app.add_option("--max-length", o.max_length, "Tokens of a sample at most");
+  app.add_flag("!--no-shuffle", o.shuffle, "Take the samples in the file's order");
+  app.add_option("--seed", o.seed, "Of the first weights and the order");
+  app.add_option("--mode", mode, "bf16 or exact")->default_str("bf16");
+  app.add_option("--eval-every", o.eval_every, "Steps between evaluations (0: every epoch)");
+  app.add_option("--patience", o.patience, "Stop after so many evaluations without a better one");
+  app.add_option("--save-every", o.save_every, "Steps between checkpoints");
+  app.add_option("--save-minutes", o.save_minutes, "Minutes between checkpoints at most");
+  app.add_option("--keep", o.keep, "Newest checkpoints kept, besides the best");
+  app.add_option("--threads", o.threads, "0: all usable cores");
+  app.add_flag("--resume", o.resume, "Go on from the newest valid checkpoint");
+}
+
+Status run(TuneOptions options, const std::string& mode, const Globals& globals) {
+  SLLM_TRY(options.mode, numerics_from_name(mode));
+  if (options.run.empty() && !options.model.empty())
+    options.run = fs::path("runs") / (today() + "-" + options.model.stem().string());
+  if (globals.dry_run) {
+    SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
+    if (globals.json)
+      print_json("tune", {{"tokens", estimate.tokens},
+                          {"steps", estimate.steps},
+                          {"seconds", estimate.seconds},
+                          {"memory_mb", static_cast<double>(estimate.memory) / 1e6},
+                          {"disk_mb", static_cast<double>(estimate.disk) / 1e6}});
+    else
+      std::cout << fmt::format(
+          "{} steps over {} tokens: about {:.0f} minutes, {:.1f} GB of memory, {:.2f} GB of disk\n",
+          estimate.steps, estimate.tokens, estimate.seconds / 60,
+          static_cast<double>(estimate.memory) / 1e9, static_cast<double>(estimate.disk) / 1e9);
+    return ok();
+  }
+  SLLM_TRY(const TuneResult result, tune(options, progress_sink(globals)));
+  if (globals.json)
+    print_json("tune", to_json(result));
+  else
+    print_text(result);
+  return ok();
+}
+
+}  // namespace
+
+Action declare_tune(CLI::App& app, const Globals& globals) {
+  const auto options = std::make_shared<TuneOptions>();
+  const auto mode = std::make_shared<std::string>("bf16");
+  declare_options(app, *options, *mode);
+  return [=, &globals] { return run(*options, *mode, globals); };
+}
+
+}  // namespace sllm::cli
