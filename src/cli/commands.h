@@ -9,4 +9,14 @@ namespace sllm::cli {
 
 std::span<const Command> commands();
 
+Action declare_import(CLI::App& app, const Globals& globals);
+Action declare_merge(CLI::App& app, const Globals& globals);
+Action declare_quantize(CLI::App& app, const Globals& globals);
+Action declare_template(CLI::App& app, const Globals& globals);
+Action declare_tokenize(CLI::App& app, const Globals& globals);
+Action declare_show(CLI::App& app, const Globals& globals);
+
+Action declare_tune(CLI::App& app, const Globals& globals);
+Action declare_runs(CLI::App& app, const Globals& globals);
+
 }  // namespace sllm::cli

@@ -72,6 +72,8 @@ struct ModelToWrite {
   std::vector<TensorInfo> tensors;
   std::map<std::string, std::string> description;  // e.g. "license", "sllm.lineage"
   std::function<Result<Tensor>(const TensorInfo&)> tensor;
+  // GGUF's general.file_type; absent: told from the tensors' types.
+  std::optional<uint32_t> gguf_file_type;
 };
 // Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted.
 Status write_gguf(const fs::path& path, const ModelToWrite& model);

@@ -67,7 +67,8 @@ void add_general(GgufWriter& out, const ModelToWrite& model, const std::string& 
     out.add("general.name", model.config.name);
   for (const auto& [key, value] : model.description)
     if (key.starts_with("sllm.")) out.add(key, value);
-  out.add("general.file_type", file_type_of(model.tensors));
+  out.add("general.file_type",
+          model.gguf_file_type ? *model.gguf_file_type : file_type_of(model.tensors));
   out.add("general.quantization_version", uint32_t{2});
 }
 

@@ -1,4 +1,6 @@
 // A model written as a Hugging Face folder.
+#include <algorithm>
+
 #include "io/expected_tensors.h"
 #include "io/hf_config.h"
 #include "io/model_source.h"
@@ -23,6 +25,13 @@ Status write_tokenizer(const fs::path& folder, const ModelToWrite& model) {
   return ok();
 }
 
+// What config.json calls the model's dtype: that of most tensors with two dimensions.
+DType main_dtype(const std::vector<SafetensorsEntry>& entries) {
+  std::map<DType, int> count;
+  for (const SafetensorsEntry& e : entries) count[e.dtype] += e.shape.size() > 1;
+  return std::ranges::max_element(count, {}, [](const auto& c) { return c.second; })->first;
+}
+
 }  // namespace
 
 Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
@@ -39,8 +48,7 @@ Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   for (const auto& [key, value] : model.description)
     if (key.starts_with("sllm.") || key == "license") metadata[key] = value;
-  SLLM_TRY(const std::string config,
-           hf_config_json(model.config, entries.empty() ? DType::kF32 : entries[0].dtype));
+  SLLM_TRY(const std::string config, hf_config_json(model.config, main_dtype(entries)));
 
   SLLM_TRY(auto dir, AtomicDir::create(folder));
   SLLM_OK(write_file_atomically(dir.path() / "config.json", config));

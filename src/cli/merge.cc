@@ -1,0 +1,51 @@
+// sllm merge: a LoRA adapter merged into its base.
+#include "compress/merge.h"
+
+#include "cli/commands.h"
+#include "cli/model_summary.h"
+#include "hub/resolve.h"
+
+namespace sllm::cli {
+namespace {
+
+struct Flags {
+  std::string base, adapter, out, type;
+  int threads = 0;
+};
+
+Status run(const Flags& flags, const Globals& globals) {
+  const auto type = dtype_from_name(flags.type);
+  const bool fits = type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+  if (!flags.type.empty() && !fits)
+    return with_hint(usage_error("type \"{}\": expected f32, f16 or bf16", flags.type),
+                     "Quantise the merged model afterwards: sllm quantize");
+  SLLM_TRY(const fs::path path, resolve_model(flags.base));
+  SLLM_TRY(const auto base, ModelSource::open(path));
+  SLLM_TRY(LoraAdapter adapter, read_peft_adapter(flags.adapter));
+  ThreadPool pool(flags.threads);
+  SLLM_TRY(ModelToWrite model, merge_adapter(base, std::move(adapter), pool));
+  if (type) keep_floats(model, type);
+  if (globals.dry_run) {
+    report_written(globals, "merge", flags.out, count_types(model.tensors));
+    return ok();
+  }
+  SLLM_TRY(const WrittenModel written,
+           write_model(flags.out, std::move(model), pool, progress_sink(globals)));
+  report_written(globals, "merge", flags.out, written);
+  return ok();
+}
+
+}  // namespace
+
+Action declare_merge(CLI::App& app, const Globals& globals) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("base", flags->base, "The model that the adapter was trained on")->required();
+  app.add_option("adapter", flags->adapter, "A PEFT adapter's folder")->required();
+  app.add_option("out", flags->out, "A name ending in .gguf, or a folder to write")->required();
+  app.add_option("-t,--type", flags->type,
+                 "f32, f16 or bf16; left out: the base's own, bf16 for a quantised base");
+  app.add_option("--threads", flags->threads, "0: all cores");
+  return [flags, &globals] { return run(*flags, globals); };
+}
+
+}  // namespace sllm::cli

@@ -1,0 +1,21 @@
+// What `show`, `quantize`, `merge` and `import` print about a model.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "cli/command.h"
+#include "compress/convert.h"
+
+namespace sllm::cli {
+
+// {"Q4_1": {"tensors": 210, "bytes": 66355200}, ...}
+nlohmann::ordered_json types_json(const WrittenModel& model);
+// "Q4_1 66.4 MB (210 tensors), F32 0.1 MB (61 tensors)"
+std::string types_text(const WrittenModel& model);
+std::string megabytes(int64_t bytes);  // "98.4 MB", "1.12 GB"
+// Prints where a model was written, how large it is and how it is stored.
+void report_written(const Globals& globals, const std::string& command, const fs::path& out,
+                    const WrittenModel& model);
+
+}  // namespace sllm::cli

@@ -1,0 +1,130 @@
+#include "compress/convert.h"
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+namespace sllm {
+namespace {
+
+bool all_finite(const float* x, int64_t n) {
+  // Exponent bits all set means NaN or infinity; an integer loop that compilers vectorise.
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, 4);
+    bad |= static_cast<uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
+  }
+  return bad == 0;
+}
+
+// Decodes row after row, shared among the threads, and calls use(row, numbers). kBadInput naming
+// the first row with a number that is not finite.
+Status for_each_row(const Tensor& tensor, ThreadPool& pool, const std::string& name,
+                    const std::function<void(int64_t row, const float* numbers)>& use) {
+  const int64_t cols = tensor.cols();
+  std::atomic<int64_t> bad_row{INT64_MAX};
+  pool.parallel_for(tensor.rows(), 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> numbers(static_cast<size_t>(cols));
+    for (int64_t row = begin; row < end; ++row) {
+      info(tensor.dtype()).decode(tensor.row(row), numbers.data(), cols);
+      if (!all_finite(numbers.data(), cols)) {
+        int64_t first = bad_row.load();
+        while (row < first && !bad_row.compare_exchange_weak(first, row)) continue;
+        return;
+      }
+      use(row, numbers.data());
+    }
+  });
+  if (bad_row == INT64_MAX) return ok();
+  return bad_input("tensor \"{}\", row {}: holds a NaN or an infinite number", name,
+                   bad_row.load());
+}
+
+}  // namespace
+
+Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool,
+                              const std::string& name) {
+  if (tensor.dtype() == type) return tensor;
+  const int64_t cols = tensor.cols();
+  SLLM_CHECK(
+      info(tensor.dtype()).decode && info(type).encode && cols % info(type).block_elements == 0,
+      "convert_tensor: {} {} cannot become {}", name, tensor.to_string(), info(type).name);
+  Tensor out = Tensor::empty(type, tensor.shape());
+  const int64_t row_bytes = bytes_of(type, cols);
+  SLLM_OK(for_each_row(tensor, pool, name, [&](int64_t row, const float* numbers) {
+    info(type).encode(numbers, static_cast<char*>(out.raw()) + row * row_bytes, cols);
+  }));
+  return out;
+}
+
+Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressSink& progress) {
+  Progress state{"Checking", "tensors", 0, source.tensors().size(), {}};
+  for (const TensorInfo& t : source.tensors()) {
+    SLLM_TRY(const Tensor tensor, source.tensor(t.name));
+    SLLM_OK(for_each_row(tensor, pool, t.name, [](int64_t, const float*) {
+            }).context(source.path().string()));
+    ++state.done;
+    if (progress) progress(state);
+  }
+  return ok();
+}
+
+ModelToWrite as_written(std::shared_ptr<const ModelSource> source) {
+  ModelToWrite model;
+  model.config = source->config();
+  model.tokenizer = source->tokenizer();
+  model.chat_template = source->chat_template();
+  model.tensors = source->tensors();
+  model.description = source->description();
+  model.tensor = [source](const TensorInfo& t) { return source->tensor(t.name); };
+  return model;
+}
+
+void keep_floats(ModelToWrite& model, std::optional<DType> type) {
+  for (TensorInfo& t : model.tensors)
+    t.dtype = type ? *type : is_block_format(t.dtype) ? DType::kBF16 : t.dtype;
+}
+
+void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure) {
+  for (TensorInfo& t : model.tensors) t.dtype = type_for(recipe, model.config, t, pure);
+  model.gguf_file_type = recipe.file_type;
+}
+
+WrittenModel count_types(const std::vector<TensorInfo>& tensors) {
+  WrittenModel count;
+  for (const TensorInfo& t : tensors) {
+    int64_t elements = 1;
+    for (int64_t n : t.shape) elements *= n;
+    const int64_t bytes = bytes_of(t.dtype, elements);
+    count.bytes += bytes;
+    count.bytes_by_type[t.dtype] += bytes;
+    ++count.tensors_by_type[t.dtype];
+  }
+  return count;
+}
+
+Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, ThreadPool& pool,
+                                 const ProgressSink& progress) {
+  const bool gguf = out.extension() == ".gguf";
+  for (TensorInfo& t : model.tensors)
+    if (gguf && t.shape.size() < 2) t.dtype = DType::kF32;
+  const WrittenModel written = count_types(model.tensors);
+  Progress state{"Writing", "bytes", 0, static_cast<uint64_t>(written.bytes), {}};
+  const auto read = std::move(model.tensor);
+  model.tensor = [&](const TensorInfo& t) -> Result<Tensor> {
+    if (const int signal = stop_requested())
+      return make_error(static_cast<ErrorCode>(128 + signal), "{}: stopped, nothing was written",
+                        out.string());
+    SLLM_TRY(const Tensor stored, read(t));
+    SLLM_TRY(Tensor tensor, convert_tensor(stored, t.dtype, pool, t.name));
+    state.done += static_cast<uint64_t>(tensor.bytes());
+    state.detail = t.name;
+    if (progress) progress(state);
+    return tensor;
+  };
+  SLLM_OK(gguf ? write_gguf(out, model) : write_hf_folder(out, model));
+  return written;
+}
+
+}  // namespace sllm

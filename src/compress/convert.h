@@ -1,0 +1,45 @@
+// Storage types changed, files and folders rewritten: quantising, dequantising, importing.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "base/events.h"
+#include "base/thread_pool.h"
+#include "compress/recipe.h"
+#include "io/model_source.h"
+
+namespace sllm {
+
+// The tensor as `type`, rows shared among the threads; itself when it is that already. The result
+// does not depend on the number of threads. kBadInput naming `name` and the row when a number is
+// NaN or infinite (formats with scales could not keep it from spreading).
+Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool,
+                              const std::string& name);
+
+// kBadInput naming the first tensor and row with a NaN or an infinite number; reads everything.
+Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressSink& progress = {});
+
+// A model to write that holds what `source` holds.
+ModelToWrite as_written(std::shared_ptr<const ModelSource> source);
+
+// One type for every tensor, as a folder needs it: `type`, or each one's own float type and BF16
+// for block formats.
+void keep_floats(ModelToWrite& model, std::optional<DType> type);
+void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure);
+
+struct WrittenModel {
+  int64_t bytes = 0;  // of all tensors
+  std::map<DType, int64_t> bytes_by_type;
+  std::map<DType, int> tensors_by_type;
+};
+WrittenModel count_types(const std::vector<TensorInfo>& tensors);
+
+// Writes `model` to `out`: a GGUF file when its name ends in .gguf, a Hugging Face folder
+// otherwise. Converts each tensor to the type that model.tensors announces. Peak memory: one tensor
+// twice. kInterrupted or kTerminated when a stop was requested; nothing is left behind then.
+Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, ThreadPool& pool,
+                                 const ProgressSink& progress = {});
+
+}  // namespace sllm
