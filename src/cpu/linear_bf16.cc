@@ -10,8 +10,6 @@
 namespace sllm {
 namespace {
 
-constexpr int64_t kTileNumbers = 512 * 1024;  // 1 MiB of bf16: half of L2
-
 // Rows [row, row+n) and columns [column, column+width) of w as bf16 in the form that bf16_gemm_nt
 // wants: rows zero up to a multiple of 32, up to 16 rows readable. `ld` receives their distance.
 const uint16_t* tile_bf16(const kernels::KernelTable& table, const Tensor& w, int64_t row,
@@ -56,13 +54,19 @@ void CpuBackend::linear_bf16(float* y, Operand& x, const Tensor& w, bool accumul
     for (int64_t m = begin; m < end; m += 16)
       kernels_.bf16_pack_x(packed.data(), rows.data<float>(), m, M, K);
   });
-  const int64_t chunk = std::clamp<int64_t>(kTileNumbers / K / 32 * 32, 32, 512);
+  const bool blocks = M > 16 && kernels_.bf16_k_block > 0;
+  const int64_t depth = blocks ? kernels_.bf16_k_block : K;
+  const int64_t chunk = M > 16 ? 256 : 64;  // rows of w decoded at a time
   pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+    float* sums = blocks ? thread_scratch<float, 1>(round_up(M, 32) * chunk) : nullptr;
     for (int64_t n = begin; n < end; n += chunk) {
       const int64_t size = std::min(chunk, end - n);
-      int64_t ld;
-      const uint16_t* tile = tile_bf16(kernels_, w, n, size, 0, K, ld);
-      kernels_.bf16_gemm_nt(y + n, N, packed.data(), tile, ld, M, size, K, accumulate);
+      for (int64_t k = 0; k < K; k += depth) {
+        const kernels::KBlock block{k, std::min(depth, K - k), K};
+        int64_t ld;
+        const uint16_t* tile = tile_bf16(kernels_, w, n, size, k, block.size, ld);
+        kernels_.bf16_gemm_nt(y + n, N, packed.data(), tile, ld, M, size, block, accumulate, sums);
+      }
     }
   });
 }
@@ -78,19 +82,20 @@ void CpuBackend::linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool ac
       std::fill(rows + m * lda + N, rows + (m + 1) * lda, uint16_t{0});
     }
   });
-  pool_.parallel_for(
-      K, std::max<int64_t>(32, info(w.dtype()).block_elements), [&](int64_t begin, int64_t end) {
-        const int64_t width = end - begin;
-        const int64_t chunk = std::clamp<int64_t>(kTileNumbers / 2 / width / 32 * 32, 32, 1024);
-        void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(chunk, width));
-        for (int64_t n = 0; n < N; n += chunk) {
-          const int64_t size = std::min(chunk, N - n);
-          int64_t ld;
-          const uint16_t* tile = tile_bf16(kernels_, w, n, size, begin, width, ld);
-          kernels_.bf16_gemm_nn(dx + begin, K, rows + n, lda, tile, ld, M, width, size,
-                                accumulate || n > 0, scratch);
-        }
-      });
+  // Blocks of 256 columns and 512 rows of w: decoded and packed they fill a quarter of L2.
+  constexpr int64_t kColumns = 256, kDepth = 512;
+  const int64_t grain = std::max<int64_t>(32, info(w.dtype()).block_elements);
+  pool_.parallel_for(K, grain, [&](int64_t begin, int64_t end) {
+    void* packed = thread_scratch<char, 1>(kernels_.bf16_b_bytes(kDepth, kColumns));
+    for (int64_t k = begin; k < end; k += kColumns)
+      for (int64_t n = 0; n < N; n += kDepth) {
+        const int64_t width = std::min(kColumns, end - k), size = std::min(kDepth, N - n);
+        int64_t ld;
+        const uint16_t* tile = tile_bf16(kernels_, w, n, size, k, width, ld);
+        kernels_.bf16_gemm_nn(dx + k, K, rows + n, lda, tile, ld, M, width, size,
+                              accumulate || n > 0, packed);
+      }
+  });
 }
 
 void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {

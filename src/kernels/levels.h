@@ -3,26 +3,32 @@
 
 #include "kernels/table.h"
 
-#define SLLM_DECODERS(Out)                                                                        \
-  {                                                                                               \
-    decode_f32<Out>, decode_f16<Out>, decode_bf16<Out>, decode_q8_0<Out>, decode_q4_0<Out>,       \
-        decode_q4_1<Out>, decode_q5_0<Out>, decode_q5_1<Out>, decode_q4_k<Out>, decode_q5_k<Out>, \
-        decode_q6_k<Out>, nullptr, nullptr                                                        \
+#define SLLM_DECODERS                                                                   \
+  {                                                                                     \
+    decode_f32<float>, decode_f16<float>, decode_bf16<float>, decode_q8_0<float>,       \
+        decode_q4_0<float>, decode_q4_1<float>, decode_q5_0<float>, decode_q5_1<float>, \
+        decode_q4_k<float>, decode_q5_k<float>, decode_q6_k<float>, nullptr, nullptr    \
+  }
+#define SLLM_BF16_DECODERS                                                                         \
+  {                                                                                                \
+    decode_f32<uint16_t>, decode_f16<uint16_t>, decode_bf16<uint16_t>, q8_0_to_bf16, q4_0_to_bf16, \
+        q4_1_to_bf16, q5_0_to_bf16, q5_1_to_bf16, q4_k_to_bf16, q5_k_to_bf16, q6_k_to_bf16,        \
+        nullptr, nullptr                                                                           \
   }
 
 // Names resolve to the functions of the surrounding namespace (one per instruction set). Decoders
 // stand in the order of DType.
-#define SLLM_KERNEL_TABLE(level)                                                            \
-  {                                                                                         \
-    .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS(float),  \
-    .decode_to_bf16 = SLLM_DECODERS(uint16_t), .bf16_x_bytes = bf16_x_bytes,                \
-    .bf16_pack_x = bf16_pack_x, .bf16_gemm_nt = bf16_gemm_nt, .bf16_b_bytes = bf16_b_bytes, \
-    .bf16_gemm_nn = bf16_gemm_nn, .add = add_arrays, .axpy = axpy, .scale = scale,          \
-    .swiglu = swiglu, .swiglu_backward = swiglu_backward, .adamw = adamw,                   \
-    .sum_squares = sum_squares, .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx,           \
-    .rms_norm_dw = rms_norm_dw, .rope = rope, .log_sum_exp_parts = log_sum_exp_parts,       \
-    .exp_scaled = exp_scaled, .attend_chunk = attend_chunk,                                 \
-    .attention_gradient = attention_gradient                                                \
+#define SLLM_KERNEL_TABLE(level)                                                                 \
+  {                                                                                              \
+    .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS,              \
+    .decode_to_bf16 = SLLM_BF16_DECODERS, .bf16_x_bytes = bf16_x_bytes,                          \
+    .bf16_pack_x = bf16_pack_x, .bf16_k_block = bf16_k_block, .bf16_gemm_nt = bf16_gemm_nt,      \
+    .bf16_b_bytes = bf16_b_bytes, .bf16_gemm_nn = bf16_gemm_nn, .add = add_arrays, .axpy = axpy, \
+    .scale = scale, .swiglu = swiglu, .swiglu_backward = swiglu_backward, .adamw = adamw,        \
+    .sum_squares = sum_squares, .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx,                \
+    .rms_norm_dw = rms_norm_dw, .rope = rope, .log_sum_exp_parts = log_sum_exp_parts,            \
+    .exp_scaled = exp_scaled, .attend_chunk = attend_chunk,                                      \
+    .attention_gradient = attention_gradient                                                     \
   }
 
 namespace sllm::kernels {

@@ -18,6 +18,11 @@ struct AdamWFactors {
   float grad_scale, decay, gain1, beta2, gain2, step_size, root2, eps;
 };
 
+// Columns [begin, begin + size) of K = total.
+struct KBlock {
+  int64_t begin, size, total;
+};
+
 struct KernelTable {
   const char* name;
 
@@ -38,10 +43,14 @@ struct KernelTable {
   // the level's own, 16 rows a call; they are rounded there.
   int64_t (*bf16_x_bytes)(int64_t M, int64_t K) noexcept;
   void (*bf16_pack_x)(void* dst, const float* x, int64_t m, int64_t M, int64_t K) noexcept;
-  // y[M,N] (+)= x wᵀ. Rows of w are readable and finite up to K rounded up to 32; N rounded up to
-  // 16 rows are readable. Each output is summed in one order, whatever M and N are.
+  // y[M,N] (+)= x wᵀ over the whole of K, or, above 16 rows and when bf16_k_block is not 0, over
+  // blocks of it in order: w then holds columns of the block, sums (M and N rounded up to 32)
+  // carries what was summed so far, and y is written with the last block. Rows of w are readable
+  // and finite up to a multiple of 32; N rounded up to 16 rows are readable. Each output is summed
+  // in one order, whatever M, N and the blocks are.
+  int64_t bf16_k_block;
   void (*bf16_gemm_nt)(float* y, int64_t ldy, const void* x, const uint16_t* w, int64_t ldw,
-                       int64_t M, int64_t N, int64_t K, bool accumulate) noexcept;
+                       int64_t M, int64_t N, KBlock block, bool accumulate, float* sums) noexcept;
   // c[M,N] (+)= a b. Rows of a are zero from K to K rounded up to 32; M rounded up to 16 rows are
   // readable. A chain along K may be continued with accumulate after a multiple of 32.
   int64_t (*bf16_b_bytes)(int64_t K, int64_t N) noexcept;  // of scratch

@@ -12,6 +12,8 @@ void bf16_pack_x(void* dst, const float* x, int64_t m, int64_t M, int64_t K) noe
   }
 }
 void bf16_gemm_nt(float* y, int64_t ldy, const void* x, const uint16_t* w, int64_t ldw, int64_t M,
-                  int64_t N, int64_t K, bool accumulate) noexcept {
+                  int64_t N, KBlock block, bool accumulate, float*) noexcept {
+  const int64_t K = block.total;
   dot_product(y, ldy, static_cast<const float*>(x), K, w, ldw, M, N, K, accumulate);
 }
+constexpr int64_t bf16_k_block = 0;

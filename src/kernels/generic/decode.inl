@@ -15,7 +15,7 @@ SLLM_INLINE void put(uint16_t* p, F x) { store_low16(p, round_bf16(x)); }
 SLLM_INLINE float half_at(const uint8_t* p) {
   uint16_t bits16;
   __builtin_memcpy(&bits16, p, 2);
-  return sllm::to_float(f16{bits16});
+  return half_to_float(bits16);
 }
 SLLM_INLINE int32_t word_at(const uint8_t* p) {
   int32_t word;
@@ -158,7 +158,7 @@ void decode_f16(const void* src, Out* y, int64_t n) noexcept {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) put(y + i, load_f16(x + i));
   for (; i < n; ++i) {
-    const float value = sllm::to_float(f16{x[i]});
+    const float value = half_to_float(x[i]);
     decode_f32(&value, y + i, 1);
   }
 }

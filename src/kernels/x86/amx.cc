@@ -12,6 +12,7 @@ namespace {
 // clang-format off
 #include "kernels/x86/simd512.inl"
 #include "kernels/generic/all.inl"
+#include "kernels/x86/decode_bf16.inl"
 #include "kernels/x86/amx_bf16.inl"
 // clang-format on
 }  // namespace

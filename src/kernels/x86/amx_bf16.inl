@@ -82,53 +82,99 @@ SLLM_INLINE void put_transposed(float* y, int64_t ldy, const float* tile, int64_
   }
 }
 
-// y[M,N] (+)= x wᵀ: w bf16 rows of at least K rounded up to 32 numbers, finite beyond K; as many
-// rows as N rounded up to 16 must be readable. x from bf16_pack_x.
-void bf16_gemm_nt(float* y, int64_t ldy, const void* x, const uint16_t* w, int64_t ldw, int64_t M,
-                  int64_t N, int64_t K, bool accumulate) noexcept {
-  full_tiles();
-  const int64_t steps = (K + 31) / 32, stride = ldw * 2;
+// At most 16 tokens: four tiles of weights at a time, so that no product waits for the one before.
+SLLM_INLINE void few_tokens(float* y, int64_t ldy, const char* x, const uint16_t* w, int64_t ldw,
+                            int64_t M, int64_t N, int64_t steps, bool accumulate) {
+  const int64_t stride = ldw * 2;
   alignas(64) float tile[4][256];
-  for (int64_t m = 0; m < M; m += 32) {
-    const bool two_m = M - m > 16;
-    for (int64_t n = 0; n < N; n += 32) {
-      const bool two_n = N - n > 16;
+  for (int64_t n = 0; n < N; n += 64) {
+    const char* a[4];
+    for (int64_t i = 0; i < 4; ++i)  // tiles past the end repeat the last one
+      a[i] = reinterpret_cast<const char*>(w +
+                                           (n + 16 * i < N ? n + 16 * i : (N - 1) / 16 * 16) * ldw);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t k = 0; k < steps; ++k) {
+      _tile_loadd(6, x + 1024 * k, 64);
+      _tile_loadd(4, a[0] + 64 * k, stride);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(5, a[1] + 64 * k, stride);
+      _tile_dpbf16ps(1, 5, 6);
+      _tile_loadd(4, a[2] + 64 * k, stride);
+      _tile_dpbf16ps(2, 4, 6);
+      _tile_loadd(5, a[3] + 64 * k, stride);
+      _tile_dpbf16ps(3, 5, 6);
+    }
+    _tile_stored(0, tile[0], 64);
+    _tile_stored(1, tile[1], 64);
+    _tile_stored(2, tile[2], 64);
+    _tile_stored(3, tile[3], 64);
+    for (int64_t i = 0; i < 4 && n + 16 * i < N; ++i) {
+      const int64_t left = N - n - 16 * i;
+      put_transposed(y + n + 16 * i, ldy, tile[i], M, left < 16 ? left : 16, accumulate);
+    }
+  }
+}
+
+// See KernelTable. A block of 32 weight rows stays in L1 while all tokens pass.
+void bf16_gemm_nt(float* y, int64_t ldy, const void* x, const uint16_t* w, int64_t ldw, int64_t M,
+                  int64_t N, KBlock block, bool accumulate, float* sums) noexcept {
+  const int64_t total = (block.total + 31) / 32, stride = ldw * 2;
+  const int64_t steps = (block.size + 31) / 32;
+  const bool last = block.begin + block.size == block.total;
+  const char* tokens = static_cast<const char*>(x) + block.begin / 32 * 1024;
+  full_tiles();
+  if (M <= 16) {
+    few_tokens(y, ldy, tokens, w, ldw, M, N, steps, accumulate);
+    _tile_release();
+    return;
+  }
+  alignas(64) float tile[4][256];
+  for (int64_t n = 0; n < N; n += 32)
+    for (int64_t m = 0; m < M; m += 32, sums += 1024) {
+      const bool two_n = N - n > 16, two_m = M - m > 16;
       const char* a0 = reinterpret_cast<const char*>(w + n * ldw);
-      const char* a1 = a0 + 16 * stride;
-      const char* b0 = static_cast<const char*>(x) + m / 16 * steps * 1024;
-      const char* b1 = b0 + steps * 1024;
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
+      const char* a1 = two_n ? a0 + 16 * stride : a0;  // what is absent repeats the first
+      const char* b0 = tokens + m / 16 * total * 1024;
+      const char* b1 = two_m ? b0 + total * 1024 : b0;
+      if (block.begin == 0) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+      } else {
+        _tile_loadd(0, sums, 64);
+        _tile_loadd(1, sums + 256, 64);
+        _tile_loadd(2, sums + 512, 64);
+        _tile_loadd(3, sums + 768, 64);
+      }
       for (int64_t k = 0; k < steps; ++k) {
         _tile_loadd(4, a0 + 64 * k, stride);
         _tile_loadd(6, b0 + 1024 * k, 64);
         _tile_dpbf16ps(0, 4, 6);
-        if (two_m) {
-          _tile_loadd(7, b1 + 1024 * k, 64);
-          _tile_dpbf16ps(1, 4, 7);
-        }
-        if (two_n) {
-          _tile_loadd(5, a1 + 64 * k, stride);
-          _tile_dpbf16ps(2, 5, 6);
-          if (two_m) _tile_dpbf16ps(3, 5, 7);
-        }
+        _tile_loadd(7, b1 + 1024 * k, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, a1 + 64 * k, stride);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
       }
-      _tile_stored(0, tile[0], 64);
-      _tile_stored(1, tile[1], 64);
-      _tile_stored(2, tile[2], 64);
-      _tile_stored(3, tile[3], 64);
-      for (int i = 0; i < (two_n ? 2 : 1); ++i)
-        for (int j = 0; j < (two_m ? 2 : 1); ++j) {
-          const int64_t rows = M - m - 16 * j, columns = N - n - 16 * i;
-          put_transposed(y + (m + 16 * j) * ldy + n + 16 * i, ldy, tile[2 * i + j],
+      float* to = last ? tile[0] : sums;
+      _tile_stored(0, to, 64);
+      _tile_stored(1, to + 256, 64);
+      _tile_stored(2, to + 512, 64);
+      _tile_stored(3, to + 768, 64);
+      for (int t = 0; last && t < 4; ++t) {
+        const int64_t rows = M - m - 16 * (t % 2), columns = N - n - 16 * (t / 2);
+        if (rows > 0 && columns > 0)
+          put_transposed(y + (m + 16 * (t % 2)) * ldy + n + 16 * (t / 2), ldy, tile[t],
                          rows < 16 ? rows : 16, columns < 16 ? columns : 16, accumulate);
-        }
+      }
     }
-  }
   _tile_release();
 }
+constexpr int64_t bf16_k_block = 512;
 
 // Rows b[K, N] as B tiles: for each 16 columns and each 32 of k one KiB [k pair][column][2].
 int64_t bf16_b_bytes(int64_t K, int64_t N) noexcept {
@@ -162,48 +208,47 @@ void bf16_gemm_nn(float* c, int64_t ldc, const uint16_t* a, int64_t lda, const u
   pack_b(static_cast<char*>(scratch), b, ldb, K, N);
   full_tiles();
   const int64_t steps = (K + 31) / 32, stride = lda * 2;
-  alignas(64) float tile[4][256] = {};
+  alignas(64) float edge[32 * 32];
   for (int64_t n = 0; n < N; n += 32)
     for (int64_t m = 0; m < M; m += 32) {
-      const bool two_m = M - m > 16, two_n = N - n > 16;
+      const int64_t rows = M - m < 32 ? M - m : 32, columns = N - n < 32 ? N - n : 32;
+      const bool whole = rows == 32 && columns == 32;
       const auto* a0 = reinterpret_cast<const char*>(a + m * lda);
-      const char* a1 = a0 + 16 * stride;
+      const char* a1 = rows > 16 ? a0 + 16 * stride : a0;  // what is absent repeats the first
       const char* b0 = static_cast<const char*>(scratch) + n / 16 * steps * 1024;
-      const char* b1 = b0 + steps * 1024;
-      for (int t = 0; accumulate && t < 4; ++t)
-        for (int64_t i = 0; i < 16 && m + t / 2 * 16 + i < M; ++i) {
-          const int64_t left = N - n - t % 2 * 16, columns = left < 0 ? 0 : left < 16 ? left : 16;
-          store(tile[t] + 16 * i, load_n(c + (m + t / 2 * 16 + i) * ldc + n + t % 2 * 16, columns));
-        }
-      memory_seen();
-      _tile_loadd(0, tile[0], 64);
-      _tile_loadd(1, tile[1], 64);
-      _tile_loadd(2, tile[2], 64);
-      _tile_loadd(3, tile[3], 64);
-      for (int64_t k = 0; k < steps; ++k) {
-        _tile_loadd(4, a0 + 64 * k, stride);
-        _tile_loadd(6, b0 + 1024 * k, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if (two_n) {
-          _tile_loadd(7, b1 + 1024 * k, 64);
-          _tile_dpbf16ps(1, 4, 7);
-        }
-        if (two_m) {
-          _tile_loadd(5, a1 + 64 * k, stride);
-          _tile_dpbf16ps(2, 5, 6);
-          if (two_n) _tile_dpbf16ps(3, 5, 7);
-        }
+      const char* b1 = columns > 16 ? b0 + steps * 1024 : b0;
+      float* out = whole ? c + m * ldc + n : edge;
+      const int64_t ldo = whole ? ldc : 32;
+      if (accumulate) {
+        for (int64_t i = 0; !whole && i < rows; ++i)
+          __builtin_memcpy(edge + 32 * i, c + (m + i) * ldc + n, static_cast<size_t>(columns) * 4);
+        memory_seen();
+        _tile_loadd(0, out, ldo * 4);
+        _tile_loadd(1, out + 16, ldo * 4);
+        _tile_loadd(2, out + 16 * ldo, ldo * 4);
+        _tile_loadd(3, out + 16 * ldo + 16, ldo * 4);
+      } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
       }
-      alignas(64) float out[4][256];
-      _tile_stored(0, out[0], 64);
-      _tile_stored(1, out[1], 64);
-      _tile_stored(2, out[2], 64);
-      _tile_stored(3, out[3], 64);
-      for (int t = 0; t < 4; ++t)
-        for (int64_t i = 0; i < 16 && m + t / 2 * 16 + i < M; ++i) {
-          const int64_t left = N - n - t % 2 * 16, columns = left < 0 ? 0 : left < 16 ? left : 16;
-          store_n(c + (m + t / 2 * 16 + i) * ldc + n + t % 2 * 16, load(out[t] + 16 * i), columns);
-        }
+      for (int64_t k = 0; k < steps; ++k) {
+        _tile_loadd(6, b0 + 1024 * k, 64);
+        _tile_loadd(4, a0 + 64 * k, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, b1 + 1024 * k, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, a1 + 64 * k, stride);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      _tile_stored(0, out, ldo * 4);
+      _tile_stored(1, out + 16, ldo * 4);
+      _tile_stored(2, out + 16 * ldo, ldo * 4);
+      _tile_stored(3, out + 16 * ldo + 16, ldo * 4);
+      for (int64_t i = 0; !whole && i < rows; ++i)
+        __builtin_memcpy(c + (m + i) * ldc + n, edge + 32 * i, static_cast<size_t>(columns) * 4);
     }
   _tile_release();
 }

@@ -11,6 +11,7 @@ namespace {
 // clang-format off
 #include "kernels/x86/simd512.inl"
 #include "kernels/generic/all.inl"
+#include "kernels/generic/decode_bf16.inl"
 #include "kernels/generic/bf16_widen.inl"
 #include "kernels/generic/bf16_outer.inl"
 // clang-format on

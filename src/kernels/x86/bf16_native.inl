@@ -45,7 +45,8 @@ SLLM_INLINE void bf16_rows(float* y, int64_t ldy, const uint16_t* x, int64_t ldx
 }
 
 void bf16_gemm_nt(float* y, int64_t ldy, const void* x, const uint16_t* w, int64_t ldw, int64_t M,
-                  int64_t N, int64_t K, bool accumulate) noexcept {
+                  int64_t N, KBlock block, bool accumulate, float*) noexcept {
+  const int64_t K = block.total;
   constexpr int64_t kBlock = 2 * kDotBlock;
   const int64_t ldx = (K + 31) / 32 * 32;
   for (int64_t k = 0; k < ldx; k += kBlock) {
@@ -59,3 +60,4 @@ void bf16_gemm_nt(float* y, int64_t ldy, const void* x, const uint16_t* w, int64
       bf16_rows<1>(y + m * ldy, ldy, from + m * ldx, ldx, w + k, ldw, N, size, add_to);
   }
 }
+constexpr int64_t bf16_k_block = 0;

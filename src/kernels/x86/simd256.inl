@@ -83,3 +83,4 @@ SLLM_INLINE void reduce4(float* out, const F* v) {
   const F s = add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
 }
+SLLM_INLINE float half_to_float(uint16_t x) { return _cvtsh_ss(x); }

@@ -83,3 +83,4 @@ SLLM_INLINE void reduce4(float* out, const F* v) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
 }
+SLLM_INLINE float half_to_float(uint16_t x) { return _cvtsh_ss(x); }

@@ -52,3 +52,4 @@ SLLM_INLINE float reduce_max(F a) { return a; }
 SLLM_INLINE void reduce4(float* out, const F* v) {
   for (int i = 0; i < 4; ++i) out[i] = v[i];
 }
+SLLM_INLINE float half_to_float(uint16_t x) { return sllm::to_float(f16{x}); }
