@@ -1,0 +1,117 @@
+// sllm complete: continues a text, or many lists of tokens at once.
+#include <future>
+#include <iostream>
+#include <iterator>
+
+#include "cli/commands.h"
+#include "cli/model_flags.h"
+#include "cli/token_lists.h"
+
+namespace sllm::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  SamplingOptions sampling;
+  std::string prompt, ids, ids_file;
+  int64_t count = 128, batch = 8, chunk = 512;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+nlohmann::ordered_json to_json(const GenerateResult& r) {
+  return {{"text", r.text},
+          {"token_ids", r.tokens},
+          {"finish_reason", name(r.reason)},
+          {"seconds_to_first", r.seconds_to_first},
+          {"seconds", r.seconds}};
+}
+
+// All lists at once, as many together as --batch says; the answers in the order of the lists.
+Status complete_lists(Engine& engine, const Flags& flags, const GenerateRequest& like,
+                      const std::vector<std::vector<TokenId>>& lists) {
+  std::vector<std::future<Result<GenerateResult>>> answers;
+  for (const auto& ids : lists) {
+    GenerateRequest request = like;
+    request.prompt = ids;
+    answers.push_back(
+        std::async(std::launch::async, [&engine, request] { return engine.generate(request); }));
+  }
+  auto results = nlohmann::ordered_json::array();
+  for (auto& answer : answers) {
+    SLLM_TRY(const GenerateResult result, answer.get());
+    results.push_back(to_json(result));
+  }
+  print_json("complete", {{"model", flags.model.model}, {"results", results}});
+  return ok();
+}
+
+Status run(const Flags& flags, const Globals& globals) {
+  std::vector<std::vector<TokenId>> lists;
+  if (!flags.ids_file.empty()) {
+    SLLM_TRY(lists, read_ids_file(flags.ids_file));
+  }
+  EngineOptions options;
+  options.max_sequences = flags.batch;
+  options.prefill_chunk = flags.chunk;
+  options.queue_limit = std::max<int64_t>(options.queue_limit, static_cast<int64_t>(lists.size()));
+  SLLM_TRY(const auto engine, open_engine(flags.model, options));
+
+  GenerateRequest request;
+  request.sampling = flags.sampling;
+  request.max_tokens = flags.count;
+  request.stop = flags.stop;
+  request.ignore_eos = flags.ignore_eos;
+  request.adapter = adapter_name(*engine);
+  if (!flags.ids_file.empty()) return complete_lists(*engine, flags, request, lists);
+
+  if (!flags.ids.empty()) {
+    SLLM_TRY(request.prompt, parse_ids(flags.ids));
+  } else {
+    const std::string text = flags.prompt == "-"
+                                 ? std::string(std::istreambuf_iterator<char>(std::cin), {})
+                                 : flags.prompt;
+    request.prompt = engine->tokenizer()->encode(text, {.add_special = true});
+    if (request.prompt.empty() && engine->tokenizer()->bos_id() >= 0)
+      request.prompt = {engine->tokenizer()->bos_id()};
+  }
+  const auto prompt_tokens = request.prompt.size();
+  const auto show = [&](std::string_view text) {
+    if (!globals.json) std::cout << text << std::flush;
+  };
+  SLLM_TRY(const GenerateResult result, stream(*engine, std::move(request), show));
+  if (globals.json) {
+    nlohmann::ordered_json document = {
+        {"model", flags.model.model}, {"mode", flags.model.mode}, {"prompt_tokens", prompt_tokens}};
+    document.update(to_json(result));
+    print_json("complete", document);
+  } else {
+    std::cout << std::endl;
+  }
+  if (const int signal = stop_requested())
+    return make_error(static_cast<ErrorCode>(128 + signal), "interrupted");
+  return ok();
+}
+
+}  // namespace
+
+Action declare_complete(CLI::App& app, const Globals& globals) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flags(app, flags->model);
+  add_sampling_flags(app, flags->sampling);
+  auto* prompt = app.add_option_group("prompt", "What to continue (one of these)");
+  prompt->add_option("-p,--prompt", flags->prompt, "Text; - reads standard input");
+  prompt->add_option("--ids", flags->ids, "Token ids: 1,2,3");
+  prompt->add_option("--ids-file", flags->ids_file, "Many prompts: a JSON array of id arrays");
+  prompt->require_option(1);
+  app.add_option("-n,--count", flags->count, "Most tokens to generate")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--stop", flags->stop, "Text that ends the answer (may be given again)");
+  app.add_flag("--ignore-eos", flags->ignore_eos, "Go on after the end-of-text token");
+  app.add_option("--batch", flags->batch, "Prompts answered together")->check(CLI::Range(1, 4096));
+  app.add_option("--chunk", flags->chunk, "Prompt tokens per step")->check(CLI::Range(1, 65536));
+  return [flags, &globals] { return run(*flags, globals); };
+}
+
+}  // namespace sllm::cli

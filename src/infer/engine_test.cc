@@ -1,0 +1,290 @@
+// The engine on a tiny random model: the same answer in any company, clean ends, honest scores.
+#include "infer/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <future>
+#include <numeric>
+
+#include "base/rng.h"
+#include "support/fake_engine.h"
+#include "support/tiny_model.h"
+
+namespace sllm {
+namespace {
+
+using testing::ByteTokenizer;
+using testing::PlainTemplate;
+using testing::TinyModel;
+
+std::vector<TokenId> random_ids(int64_t n, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<TokenId> ids;
+  for (int64_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>(rng.below(256)));
+  return ids;
+}
+
+// Fails in every forward that carries the poisoned token.
+class FailingBackend : public Backend {
+ public:
+  static constexpr int32_t kPoison = 255;
+  void embed(float* y, const Tensor& table, std::span<const int32_t> ids) override {
+    for (int32_t id : ids)
+      if (id == kPoison) throw std::runtime_error("poisoned");
+    Backend::embed(y, table, ids);
+  }
+};
+
+class EngineTest : public ::testing::Test {
+ protected:
+  static ModelConfig config() {
+    ModelConfig c = testing::tiny_config();
+    c.V = 257;  // what ByteTokenizer can spell
+    return c;
+  }
+  std::shared_ptr<Engine> engine(EngineOptions options = {},
+                                 std::shared_ptr<Backend> backend = std::make_shared<Backend>()) {
+    options.numerics = Numerics::kExact;
+    return Engine::create({std::make_shared<TinyModel>(config()), std::make_shared<ByteTokenizer>(),
+                           std::make_shared<PlainTemplate>(), std::move(backend)},
+                          options)
+        .value();
+  }
+  static GenerateRequest request(uint64_t i, float temperature = 0.8f) {
+    GenerateRequest r;
+    r.prompt = random_ids(static_cast<int64_t>(1 + 11 * i), 100 + i);
+    r.max_tokens = 12 + static_cast<int64_t>(i);
+    r.sampling.temperature = temperature;
+    r.sampling.seed = i;
+    r.ignore_eos = true;
+    return r;
+  }
+};
+
+TEST_F(EngineTest, AnswerIsTheSameAloneInCompanyAndInChunks) {
+  std::vector<std::vector<TokenId>> alone;
+  {
+    EngineOptions one;
+    one.max_sequences = 1;
+    const auto e = engine(one);
+    for (uint64_t i = 0; i < 8; ++i) alone.push_back(e->generate(request(i)).value().tokens);
+  }
+  EngineOptions many;
+  many.prefill_chunk = 5;
+  const auto e = engine(many);
+  std::vector<std::future<Result<GenerateResult>>> answers;
+  for (uint64_t i = 0; i < 8; ++i)
+    answers.push_back(std::async(std::launch::async, [&, i] { return e->generate(request(i)); }));
+  for (uint64_t i = 0; i < 8; ++i) {
+    const auto result = answers[i].get().value();
+    EXPECT_EQ(result.tokens, alone[i]);
+    EXPECT_EQ(result.reason, FinishReason::kLength);
+  }
+}
+
+TEST_F(EngineTest, SeedDecidesTheAnswer) {
+  const auto e = engine();
+  GenerateRequest r = request(3, 1.5f);
+  const auto first = e->generate(r).value().tokens;
+  EXPECT_EQ(e->generate(r).value().tokens, first);
+  r.sampling.seed = 99;
+  EXPECT_NE(e->generate(r).value().tokens, first);
+}
+
+TEST_F(EngineTest, StopStringEndsTheAnswerAndIsNotShown) {
+  const auto e = engine();
+  GenerateRequest r = request(2, 0);
+  r.max_tokens = 40;
+  const std::string full = e->generate(r).value().text;
+  ASSERT_GT(full.size(), 12u);
+  r.stop = {full.substr(6, 3)};
+  const auto stopped = e->generate(r).value();
+  EXPECT_EQ(stopped.text, full.substr(0, full.find(r.stop[0])));
+  EXPECT_EQ(stopped.reason, FinishReason::kStop);
+}
+
+TEST_F(EngineTest, CancelFreesTheSlotWhileAnsweringAndWhileWaiting) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  const auto e = engine(options);
+  std::promise<void> started;
+  std::promise<FinishReason> running_end, waiting_end;
+  GenerateRequest endless = request(1);
+  endless.max_tokens = 500;
+  const auto running = e->submit(endless, [&, told = false](const GenerateEvent& event) mutable {
+    if (!std::exchange(told, true)) started.set_value();
+    if (event.done) running_end.set_value(event.reason);
+  });
+  started.get_future().wait();
+  const auto waiting = e->submit(endless, [&](const GenerateEvent& event) {
+    if (event.done) waiting_end.set_value(event.reason);
+  });
+  e->cancel(waiting.value());
+  EXPECT_EQ(waiting_end.get_future().get(), FinishReason::kCancelled);
+  e->cancel(running.value());
+  EXPECT_EQ(running_end.get_future().get(), FinishReason::kCancelled);
+  EXPECT_EQ(e->generate(request(1)).value().reason, FinishReason::kLength);
+  EXPECT_EQ(e->stats().cancelled, 2u);
+}
+
+TEST_F(EngineTest, FullQueueRefuses) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.queue_limit = 0;
+  const auto refused = engine(options)->submit(request(1), [](const GenerateEvent&) {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kLocked);
+}
+
+TEST_F(EngineTest, RefusesPromptsThatCannotBe) {
+  const auto e = engine();
+  GenerateRequest r;
+  EXPECT_EQ(e->generate(r).error().code, ErrorCode::kUsage);
+  r.prompt = {0, 257};
+  EXPECT_EQ(e->generate(r).error().code, ErrorCode::kUsage);
+  r.prompt.assign(513, 1);
+  const Error long_prompt = e->generate(r).error();
+  EXPECT_NE(long_prompt.message.find("513"), std::string::npos);
+  EXPECT_NE(long_prompt.message.find("512"), std::string::npos);
+  r.prompt = {1};
+  r.adapter = "none";
+  EXPECT_EQ(e->generate(r).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(EngineTest, AnswerEndsWhereTheContextEnds) {
+  const auto e = engine();
+  GenerateRequest r = request(1);
+  r.prompt = random_ids(500, 1);
+  r.max_tokens = 1000;
+  const auto result = e->generate(r).value();
+  EXPECT_EQ(result.tokens.size(), 12u);
+  EXPECT_EQ(result.reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, FailureOfOneRequestLeavesTheOthersAlone) {
+  const auto e = engine({}, std::make_shared<FailingBackend>());
+  const auto expected = engine()->generate(request(4, 0)).value().tokens;
+  const auto clean = [&] { return e->generate(request(4, 0)); };
+  auto first = std::async(std::launch::async, clean);
+  GenerateRequest poisoned = request(5);
+  poisoned.prompt.push_back(FailingBackend::kPoison);
+  const auto failed = e->generate(poisoned);
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().message.find("poisoned"), std::string::npos);
+  const bool unpoisoned = !std::count(expected.begin(), expected.end(), FailingBackend::kPoison);
+  if (unpoisoned) {
+    EXPECT_EQ(first.get().value().tokens, expected);
+    EXPECT_EQ(clean().value().tokens, expected);
+  }
+}
+
+TEST_F(EngineTest, LogprobsAreTheModelsOwn) {
+  const auto e = engine();
+  GenerateRequest r = request(2);
+  r.top_logprobs = 3;
+  r.echo_logprobs = true;
+  r.sampling.logit_bias[7] = 100;  // bends the choice, not what is reported
+  const auto result = e->generate(r).value();
+  ASSERT_EQ(result.logprobs.size(), result.tokens.size());
+  ASSERT_EQ(result.prompt_logprobs.size(), r.prompt.size() - 1);
+  std::vector<TokenId> ids = r.prompt;
+  ids.insert(ids.end(), result.tokens.begin(), result.tokens.end());
+  const auto direct = e->token_logprobs(ids, 1).value();
+  for (size_t i = 0; i < direct.size(); ++i) {
+    const TokenLogprob& got = i < result.prompt_logprobs.size()
+                                  ? result.prompt_logprobs[i]
+                                  : result.logprobs[i - result.prompt_logprobs.size()];
+    EXPECT_EQ(got.id, ids[i + 1]);
+    EXPECT_NEAR(got.logprob, direct[i], 1e-5f);
+    ASSERT_EQ(got.top.size(), 3u);
+    EXPECT_GE(got.top[0].second, got.top[1].second);
+  }
+}
+
+TEST_F(EngineTest, NoTokensAskedStillEchoes) {
+  GenerateRequest r = request(2);
+  r.max_tokens = 0;
+  r.top_logprobs = 0;
+  r.echo_logprobs = true;
+  const auto result = engine()->generate(r).value();
+  EXPECT_TRUE(result.tokens.empty());
+  EXPECT_EQ(result.prompt_logprobs.size(), r.prompt.size() - 1);
+}
+
+TEST_F(EngineTest, ScoresEqualDirectLogitsWhateverIsShared) {
+  const auto e = engine();
+  std::vector<ScoreRequest> requests;
+  for (uint64_t c = 0; c < 4; ++c)
+    for (uint64_t k = 0; k < 3; ++k)
+      requests.push_back({random_ids(static_cast<int64_t>(60 + 3 * c), c),
+                          random_ids(static_cast<int64_t>(1 + 2 * k), 50 + k), ""});
+  const auto together = e->score(requests).value();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto alone = e->score({requests[i]}).value()[0];
+    EXPECT_EQ(together[i].token_logprobs, alone.token_logprobs);
+    EXPECT_EQ(together[i].logprob, alone.logprob);
+    EXPECT_EQ(together[i].greedy, alone.greedy);
+    std::vector<TokenId> ids = requests[i].context;
+    double sum = 0;
+    bool greedy = true;
+    for (TokenId id : requests[i].continuation) {
+      const auto logits = e->logits(ids).value();
+      const float most = *std::max_element(logits.begin(), logits.end());
+      double total = 0;
+      for (float x : logits) total += std::exp(static_cast<double>(x - most));
+      sum += logits[static_cast<size_t>(id)] - most - std::log(total);
+      greedy &= logits[static_cast<size_t>(id)] == most;
+      ids.push_back(id);
+    }
+    EXPECT_NEAR(together[i].logprob, sum, 1e-5);
+    EXPECT_EQ(together[i].greedy, greedy);
+  }
+}
+
+TEST_F(EngineTest, LongContextIsCutOnItsLeft) {
+  const auto e = engine();
+  const auto ids = random_ids(700, 1);
+  const std::vector<TokenId> continuation = {1, 2, 3};
+  const auto cut = e->score({{ids, continuation, ""}}).value()[0];
+  // 512 + 1 tokens stay, the last of which is only predicted.
+  const auto kept =
+      e->score({{std::vector<TokenId>(ids.end() - 510, ids.end()), continuation, ""}}).value()[0];
+  EXPECT_EQ(cut.token_logprobs, kept.token_logprobs);
+}
+
+TEST_F(EngineTest, LogitsAreTheSameBitsInABatchAndInChunks) {
+  std::vector<std::vector<TokenId>> prompts;
+  for (uint64_t i = 0; i < 8; ++i)
+    prompts.push_back(random_ids(static_cast<int64_t>(1 + 9 * i), i));
+  EngineOptions small;
+  small.prefill_chunk = 7;
+  const auto whole = engine(), chunked = engine(small);
+  const auto batch = whole->logits(prompts).value();
+  EXPECT_EQ(chunked->logits(prompts).value(), batch);
+  for (size_t i = 0; i < prompts.size(); ++i)
+    EXPECT_EQ(whole->logits(prompts[i]).value(), batch[i]);
+}
+
+TEST_F(EngineTest, EmbeddingHasUnitLength) {
+  const auto x = engine()->embed(random_ids(20, 1)).value();
+  EXPECT_EQ(x.size(), 64u);
+  EXPECT_NEAR(std::inner_product(x.begin(), x.end(), x.begin(), 0.0), 1, 1e-5);
+}
+
+TEST_F(EngineTest, GoingAwayEndsWhatIsRunning) {
+  std::promise<FinishReason> end;
+  {
+    const auto e = engine();
+    GenerateRequest r = request(1);
+    r.max_tokens = 500;
+    e->submit(r, [&](const GenerateEvent& event) {
+       if (event.done) end.set_value(event.reason);
+     }).value();
+  }
+  EXPECT_EQ(end.get_future().get(), FinishReason::kCancelled);
+}
+
+}  // namespace
+}  // namespace sllm
