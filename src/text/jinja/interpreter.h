@@ -17,6 +17,7 @@ struct Limits {
   uint64_t steps = 500'000;          // one per node, plus one per 16 bytes of text made
   size_t depth = 400;                // of nested evaluation
   size_t output = size_t{16} << 20;  // bytes
+  bool strict = false;               // writing an undefined value is an error (StrictUndefined)
 };
 
 // Variables of one block; inner ones see outer ones. Kept alive while a macro refers to it.
@@ -90,6 +91,7 @@ class Interpreter {
                    Arguments& arguments);
   Text capture(const Body& body, ScopePtr scope);
   void write(const Text& text);
+  void write_value(const Value& value);
 
   // expressions.cc
   Value evaluate(const Expr& e);

@@ -20,8 +20,8 @@ namespace {
 
 using Type = Token::Type;
 
-// All line ends become \n and one at the end goes.
-std::string normalize_newlines(std::string_view source) {
+// All line ends become \n and, unless kept, one at the end goes.
+std::string normalize_newlines(std::string_view source, bool keep_last) {
   std::string out;
   out.reserve(source.size());
   for (size_t i = 0; i < source.size(); ++i) {
@@ -32,13 +32,15 @@ std::string normalize_newlines(std::string_view source) {
       out += source[i];
     }
   }
-  if (out.ends_with('\n')) out.pop_back();
+  if (!keep_last && out.ends_with('\n')) out.pop_back();
   return out;
 }
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) : source_(normalize_newlines(source)) {}
+  Lexer(std::string_view source, Whitespace whitespace)
+      : source_(normalize_newlines(source, whitespace == Whitespace::kPlain)),
+        trims_(whitespace == Whitespace::kChat) {}
 
   std::vector<Token> run() {
     while (at_ < source_.size()) template_data();
@@ -103,7 +105,7 @@ class Lexer {
         if (!is_python_space(c.code)) break;
         text.remove_suffix(c.length);
       }
-    } else if (sign != '+' && lstrip_blocks) {
+    } else if (sign != '+' && trims_ && lstrip_blocks) {
       const size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
       if ((line > 0 || line_starting) && all_space(text.substr(line))) text = text.substr(0, line);
     }
@@ -130,7 +132,7 @@ class Lexer {
       advance(3);
     } else if (sees(mark)) {
       advance(2);
-      if (mark != "}}" && sees("\n")) advance(1);
+      if (trims_ && mark != "}}" && sees("\n")) advance(1);
     } else {
       return false;
     }
@@ -360,6 +362,7 @@ class Lexer {
   }
 
   std::string source_;
+  bool trims_;
   size_t at_ = 0;
   int line_ = 1;
   std::vector<Token> tokens_;
@@ -367,6 +370,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> lex(std::string_view source) { return Lexer(source).run(); }
+std::vector<Token> lex(std::string_view source, Whitespace whitespace) {
+  return Lexer(source, whitespace).run();
+}
 
 }  // namespace sllm::jinja

@@ -30,8 +30,12 @@ struct Token {
   double real = 0;
 };
 
+// White space around tags: as transformers sets it for chat templates, or as jinja2 does by itself
+// but with the last line end kept (lm-evaluation-harness' task files).
+enum class Whitespace { kChat, kPlain };
+
 // Throws TemplateError with the line.
-std::vector<Token> lex(std::string_view source);
+std::vector<Token> lex(std::string_view source, Whitespace whitespace = Whitespace::kChat);
 [[noreturn]] void fail_at(int line, const std::string& what);
 
 }  // namespace sllm::jinja

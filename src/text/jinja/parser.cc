@@ -16,7 +16,8 @@ using StmtPtr = std::unique_ptr<Stmt>;
 
 class Parser : ExpressionParser {
  public:
-  explicit Parser(std::string_view source) : ExpressionParser(lex(source)) {}
+  Parser(std::string_view source, Whitespace whitespace)
+      : ExpressionParser(lex(source, whitespace)) {}
 
   Body parse() {
     Body body = statements({});
@@ -235,6 +236,8 @@ class Parser : ExpressionParser {
 
 }  // namespace
 
-Body parse_template(std::string_view source) { return Parser(source).parse(); }
+Body parse_template(std::string_view source, Whitespace whitespace) {
+  return Parser(source, whitespace).parse();
+}
 
 }  // namespace sllm::jinja

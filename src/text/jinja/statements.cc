@@ -57,6 +57,11 @@ Interpreter::Deeper::Deeper(Interpreter& i) : interpreter(i) {
   }
 }
 
+void Interpreter::write_value(const Value& value) {
+  if (limits_.strict && value.is_undefined()) throw TemplateError(value.undefined_reason());
+  write(value.str());
+}
+
 void Interpreter::write(const Text& text) {
   charge_text(text.size());
   if (out_->size() + text.size() > limits_.output)
@@ -78,7 +83,7 @@ Interpreter::Flow Interpreter::execute(const Stmt& s) {
       write(Text(s.text, kTemplate));
       break;
     case Stmt::Kind::kOutput:
-      write(evaluate(*s.expr).str());
+      write_value(evaluate(*s.expr));
       break;
     case Stmt::Kind::kIf:
       return execute_if(s);
