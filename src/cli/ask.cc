@@ -2,8 +2,8 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/model_flags.h"
 #include "ground/answer.h"
-#include "hub/resolve.h"
 
 namespace sllm::cli {
 namespace {
@@ -20,37 +20,28 @@ void print_answer(const GroundedAnswer& answer) {
 
 Action declare_ask(CLI::App& app, const Globals& globals) {
   struct Options {
-    std::string model, question, mode = "fast";
+    ModelFlags model;
+    std::string question;
     fs::path index;
-    EngineOptions engine;
     GroundOptions ground;
   };
   auto o = std::make_shared<Options>();
   app.add_option("question", o->question, "The question; \"-\": one a line from stdin")->required();
-  app.add_option("-m,--model", o->model, "Model file, folder or name")->required();
+  add_model_flags(app, o->model);
   app.add_option("-i,--index", o->index, "Index file of `sllm index`")->required();
   app.add_option("-k,--passages", o->ground.passages, "Passages shown to the model")
       ->capture_default_str();
   app.add_option("-n,--tokens", o->ground.max_tokens, "Longest answer")->capture_default_str();
-  app.add_option("--threads", o->engine.threads, "Threads; 0: all");
-  app.add_option("--context", o->engine.context, "Context in tokens; 0: the model's own");
-  app.add_option("--adapter", o->engine.adapters, "LoRA adapter folder");
   app.add_option("--min-coverage", o->ground.min_coverage,
                  "Weaker retrieval than this is answered \"I don't know\"");
   app.add_option("--min-support", o->ground.min_support,
                  "Answers that the passages support less are withheld");
-  app.add_option("--mode", o->mode, "exact, bf16 or fast")
-      ->check(CLI::IsMember({"exact", "bf16", "fast"}));
   return [o, &globals]() -> Status {
     SLLM_TRY(const auto index, Index::open(o->index));
-    SLLM_TRY(const fs::path path, resolve_model(o->model));
-    o->engine.numerics = o->mode == "exact"  ? Numerics::kExact
-                         : o->mode == "bf16" ? Numerics::kBf16
-                                             : Numerics::kFast;
-    o->engine.max_sequences = 1;
-    SLLM_TRY(const auto engine, Engine::open(path, o->engine));
-    if (const auto adapters = engine->adapters(); !adapters.empty())
-      o->ground.adapter = adapters.front();
+    EngineOptions extra;
+    extra.max_sequences = 1;
+    SLLM_TRY(const auto engine, open_engine(o->model, extra));
+    o->ground.adapter = adapter_name(*engine);
     const auto one = [&](const std::string& question) -> Status {
       SLLM_TRY(const GroundedAnswer answer, ask(*engine, *index, question, o->ground));
       if (globals.json) {

@@ -9,6 +9,13 @@ namespace sllm::cli {
 
 std::span<const Command> commands();
 
+Action declare_pull(CLI::App& app, const Globals& globals);
+Action declare_list(CLI::App& app, const Globals& globals);
+Action declare_data(CLI::App& app, const Globals& globals);
+Action declare_index(CLI::App& app, const Globals& globals);
+Action declare_search(CLI::App& app, const Globals& globals);
+Action declare_ask(CLI::App& app, const Globals& globals);
+
 Action declare_import(CLI::App& app, const Globals& globals);
 Action declare_merge(CLI::App& app, const Globals& globals);
 Action declare_quantize(CLI::App& app, const Globals& globals);
