@@ -25,9 +25,13 @@ fi
 export LLAMA_BIN=${LLAMA_BIN:-$parity/llama/bin}
 if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
   echo "parity: building llama.cpp from llama-cpp-python's source package"
-  (cd "$parity" && python3 -m pip download -q --no-deps --no-build-isolation --no-binary :all: llama-cpp-python==0.3.36 2>/dev/null || "$parity/venv/bin/pip" download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36
+  flags=(-DGGML_NATIVE=ON)
+  if grep -q amx_int8 /proc/cpuinfo; then  # built with g++ 12, its AMX path dies with a general protection fault
+    flags=(-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON)
+  fi
+  (cd "$parity" && "$PARITY_PYTHON" -m pip download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36 2>/dev/null &&
    tar xf llama_cpp_python-0.3.36.tar.gz &&
-   cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
+   cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release "${flags[@]}" -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
    cmake --build llama --target llama-bench llama-perplexity llama-quantize) >"$parity/llama.log" 2>&1 || true
 fi
 [ -x "$LLAMA_BIN/llama-perplexity" ] || { echo "parity: llama.cpp is not at hand; its comparisons are skipped"; export LLAMA_BIN=; }
