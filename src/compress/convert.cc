@@ -70,17 +70,6 @@ Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressS
   return ok();
 }
 
-ModelToWrite as_written(std::shared_ptr<const ModelSource> source) {
-  ModelToWrite model;
-  model.config = source->config();
-  model.tokenizer = source->tokenizer();
-  model.chat_template = source->chat_template();
-  model.tensors = source->tensors();
-  model.description = source->description();
-  model.tensor = [source](const TensorInfo& t) { return source->tensor(t.name); };
-  return model;
-}
-
 void keep_floats(ModelToWrite& model, std::optional<DType> type) {
   for (TensorInfo& t : model.tensors)
     t.dtype = type ? *type : is_block_format(t.dtype) ? DType::kBF16 : t.dtype;

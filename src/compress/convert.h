@@ -21,9 +21,6 @@ Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool
 // kBadInput naming the first tensor and row with a NaN or an infinite number; reads everything.
 Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressSink& progress = {});
 
-// A model to write that holds what `source` holds.
-ModelToWrite as_written(std::shared_ptr<const ModelSource> source);
-
 // One type for every tensor, as a folder needs it: `type`, or each one's own float type and BF16
 // for block formats.
 void keep_floats(ModelToWrite& model, std::optional<DType> type);

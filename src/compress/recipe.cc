@@ -64,7 +64,8 @@ std::span<const Recipe> recipes() { return kRecipes; }
 Result<Recipe> find_recipe(std::string_view name) {
   std::vector<std::string_view> names;
   for (const Recipe& r : kRecipes) {
-    if (equal_ignoring_case(name, r.name) || equal_ignoring_case(name, r.alias)) return r;
+    const bool alias = !r.alias.empty() && equal_ignoring_case(name, r.alias);
+    if (alias || equal_ignoring_case(name, r.name)) return r;
     names.push_back(r.name);
   }
   return usage_error("unknown type \"{}\", expected one of {}", name, fmt::join(names, ", "));

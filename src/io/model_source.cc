@@ -1,4 +1,4 @@
-// Which reader a path belongs to.
+// Which reader a path belongs to; a source as something to write.
 #include "io/model_source.h"
 
 #include "io/gguf_model.h"
@@ -26,6 +26,17 @@ Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path) {
         fmt::format("Give its folder: {}", path.parent_path().string()));
   SLLM_TRY(GgufFile file, GgufFile::open(path));
   return open_gguf(std::move(file), path);
+}
+
+ModelToWrite as_written(std::shared_ptr<const ModelSource> source) {
+  ModelToWrite model;
+  model.config = source->config();
+  model.tokenizer = source->tokenizer();
+  model.chat_template = source->chat_template();
+  model.tensors = source->tensors();
+  model.description = source->description();
+  model.tensor = [source](const TensorInfo& t) { return source->tensor(t.name); };
+  return model;
 }
 
 }  // namespace sllm

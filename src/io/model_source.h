@@ -75,6 +75,9 @@ struct ModelToWrite {
   // GGUF's general.file_type; absent: told from the tensors' types.
   std::optional<uint32_t> gguf_file_type;
 };
+// A model to write that holds what `source` holds, and keeps it alive.
+ModelToWrite as_written(std::shared_ptr<const ModelSource> source);
+
 // Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted.
 Status write_gguf(const fs::path& path, const ModelToWrite& model);
 // A folder with config.json, generation_config.json, model.safetensors, tokenizer.json and
