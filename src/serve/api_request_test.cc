@@ -1,0 +1,168 @@
+// The table of bad requests, and what good ones become.
+#include "serve/api_request.h"
+
+#include <gtest/gtest.h>
+
+namespace sllm {
+namespace {
+
+constexpr int64_t kVocab = 1000;
+
+TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
+  const std::string ok = R"("messages":[{"role":"user","content":"hi"}])";
+  const auto with = [&](std::string extra) { return "{" + ok + "," + extra + "}"; };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", ""},
+      {"[]", ""},
+      {"{", ""},
+      {"null", ""},
+      {"\xff\xfe", ""},
+      {std::string(100000, '['), ""},
+      {R"({"messages":[{"role":"user","content":")"
+       "\xc3\x28"
+       R"("}]})",
+       ""},
+      {R"({"a":NaN})", ""},
+      {R"({"messages":[{"role":"user","content":"hi"}],"seed":1e999})", ""},
+      {"{}", "messages"},
+      {R"({"messages":null})", "messages"},
+      {R"({"messages":[]})", "messages"},
+      {R"({"messages":"hi"})", "messages"},
+      {R"({"messages":["hi"]})", "messages[0]"},
+      {R"({"messages":[{"content":"hi"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"robot","content":"hi"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":null}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":3}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":[]}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})",
+       "messages[0].content[0].type"},
+      {R"({"messages":[{"role":"user","content":"a","content":"b"}]})", "content"},
+      {R"({"messages":[{"role":"user","content":"a","colour":1}]})", "messages[0].colour"},
+      {with(R"("n":0)"), "n"},
+      {with(R"("n":1000000)"), "n"},
+      {with(R"("n":1.5)"), "n"},
+      {with(R"("n":"1")"), "n"},
+      {with(R"("max_tokens":-1)"), "max_tokens"},
+      {with(R"("max_tokens":0)"), "max_tokens"},
+      {with(R"("max_tokens":9223372036854775808)"), "max_tokens"},
+      {with(R"("max_completion_tokens":0)"), "max_completion_tokens"},
+      {with(R"("temperature":-1)"), "temperature"},
+      {with(R"("temperature":"hot")"), "temperature"},
+      {with(R"("temperature":2.1)"), "temperature"},
+      {with(R"("top_p":1.01)"), "top_p"},
+      {with(R"("top_k":-5)"), "top_k"},
+      {with(R"("presence_penalty":3)"), "presence_penalty"},
+      {with(R"("frequency_penalty":-3)"), "frequency_penalty"},
+      {with(R"("logit_bias":[])"), "logit_bias"},
+      {with(R"("logit_bias":{"1000":1})"), "logit_bias"},
+      {with(R"("logit_bias":{"x":1})"), "logit_bias"},
+      {with(R"("logit_bias":{"1":101})"), "logit_bias"},
+      {with(R"("logit_bias":{"1":"a"})"), "logit_bias"},
+      {with(R"("stop":[1])"), "stop"},
+      {with(R"("stop":"")"), "stop"},
+      {with(R"("stop":["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])"),
+       "stop"},
+      {with(R"("top_logprobs":21,"logprobs":true)"), "top_logprobs"},
+      {with(R"("top_logprobs":2)"), "top_logprobs"},
+      {with(R"("logprobs":5)"), "logprobs"},
+      {with(R"("stream":1)"), "stream"},
+      {with(R"("stream_options":{"include_usage":true})"), "stream_options"},
+      {with(R"("stream":true,"stream_options":{"x":true})"), "stream_options.x"},
+      {with(R"("seed":"s")"), "seed"},
+      {with(R"("model":7)"), "model"},
+      {with(R"("tools":[{"type":"function"}])"), "tools"},
+      {with(R"("response_format":{"type":"json_object"})"), "response_format"},
+      {with(R"("chat_template_kwargs":{"messages":[]})"), "chat_template_kwargs.messages"},
+      {with(R"("chat_template_kwargs":{"add_generation_prompt":false})"),
+       "chat_template_kwargs.add_generation_prompt"},
+      {with(R"("sllm":{"ground":"yes"})"), "sllm.ground"},
+      {with(R"("sllm":true)"), "sllm"},
+      {with(R"("mirostat":2)"), "mirostat"},
+  };
+  for (const auto& [body, param] : cases) {
+    const auto request = parse_chat_request(body, kVocab);
+    ASSERT_FALSE(request.ok()) << body.substr(0, 200);
+    EXPECT_EQ(request.error().status, 400);
+    EXPECT_EQ(request.error().param, param) << body.substr(0, 200);
+    EXPECT_FALSE(request.error().message.empty());
+    EXPECT_LT(to_json(request.error()).dump(-1, ' ', false, Json::error_handler_t::replace).size(),
+              2000u);
+  }
+}
+
+TEST(ApiRequest, RefusesBadCompletionsAndEmbeddings) {
+  for (const auto& [body, param] : std::vector<std::pair<std::string, std::string>>{
+           {R"({})", "prompt"},
+           {R"({"prompt":""})", "prompt"},
+           {R"({"prompt":[]})", "prompt"},
+           {R"({"prompt":[[]]})", "prompt"},
+           {R"({"prompt":[1,1000]})", "prompt"},
+           {R"({"prompt":[1,-1]})", "prompt"},
+           {R"({"prompt":[1,"a"]})", "prompt"},
+           {R"({"prompt":{"a":1}})", "prompt"},
+           {R"({"prompt":"a","max_tokens":0})", "max_tokens"},
+           {R"({"prompt":"a","best_of":3})", "best_of"},
+           {R"({"prompt":"a","suffix":"b"})", "suffix"},
+           {R"({"prompt":"a","logprobs":21})", "logprobs"},
+           {R"({"prompt":"a","echo":1})", "echo"}}) {
+    const auto request = parse_completion_request(body, kVocab);
+    ASSERT_FALSE(request.ok()) << body;
+    EXPECT_EQ(request.error().param, param) << body;
+  }
+  for (const auto& [body, param] : std::vector<std::pair<std::string, std::string>>{
+           {R"({})", "input"},
+           {R"({"input":[null]})", "input"},
+           {R"({"input":"a","encoding_format":"f16"})", "encoding_format"},
+           {R"({"input":"a","dimensions":4})", "dimensions"}}) {
+    const auto request = parse_embedding_request(body, kVocab);
+    ASSERT_FALSE(request.ok()) << body;
+    EXPECT_EQ(request.error().param, param) << body;
+  }
+  EXPECT_EQ(parse_ask_request(R"({"question":""})").error().param, "question");
+}
+
+TEST(ApiRequest, AcceptsBenignValuesOfWhatItCannotDo) {
+  const auto request = parse_chat_request(
+      R"({"messages":[{"role":"user","content":"hi","name":null}],"model":"m","n":1,"logprobs":false,
+          "tools":null,"tool_choice":"none","response_format":{"type":"text"},"user":"u","store":false,
+          "stop":null,"logit_bias":null,"service_tier":"auto","parallel_tool_calls":true,"metadata":{"a":"b"}})",
+      kVocab);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+}
+
+TEST(ApiRequest, ReadsEveryField) {
+  auto request = parse_chat_request(
+      R"({"model":"tuned","messages":[{"role":"developer","content":"be brief"},
+          {"role":"user","content":[{"type":"text","text":"안"},{"type":"text","text":"녕"}]}],
+          "max_tokens":5,"max_completion_tokens":7,"temperature":0.5,"top_p":0.9,"top_k":40,"seed":-1,
+          "stop":["a","b"],"n":3,"logprobs":true,"top_logprobs":4,"logit_bias":{"7":-100},
+          "stream":true,"stream_options":{"include_usage":true},"sllm":{"ground":true},
+          "chat_template_kwargs":{"enable_thinking":false}})",
+      kVocab);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_EQ(request->model, "tuned");
+  EXPECT_EQ(request->messages[0].role, "system");
+  EXPECT_EQ(request->messages[1].content, "안녕");
+  EXPECT_EQ(request->max_tokens, 7);
+  EXPECT_EQ(request->seed, UINT64_MAX);
+  EXPECT_EQ(request->stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(request->n, 3);
+  EXPECT_EQ(request->top_logprobs, 4);
+  EXPECT_EQ(request->sampling.logit_bias.at(7), -100);
+  EXPECT_TRUE(request->stream && request->include_usage && request->ground);
+  EXPECT_EQ(request->template_kwargs["enable_thinking"], false);
+}
+
+TEST(ApiRequest, ReadsPromptsOfAllShapes) {
+  const auto prompts = [](const char* body) {
+    return parse_completion_request(body, kVocab)->prompts;
+  };
+  EXPECT_EQ(prompts(R"({"prompt":"a"})").size(), 1u);
+  EXPECT_EQ(prompts(R"({"prompt":["a","b"]})").size(), 2u);
+  EXPECT_EQ(prompts(R"({"prompt":[1,2,3]})"), std::vector<Prompt>({std::vector<TokenId>{1, 2, 3}}));
+  EXPECT_EQ(prompts(R"({"prompt":[[1],[2,3]]})").size(), 2u);
+}
+
+}  // namespace
+}  // namespace sllm

@@ -1,0 +1,436 @@
+// The server over real sockets, with a paced fake engine behind it.
+#include "serve/server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/support/paced_engine.h"
+
+namespace sllm {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::PacedEngine;
+using ::testing::StartsWith;
+using namespace std::chrono_literals;
+
+// A client that writes bytes and reads until the peer closes, or for one complete response.
+class Client {
+ public:
+  explicit Client(int port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const timeval limit{.tv_sec = 20, .tv_usec = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+  ~Client() { leave(); }
+  void leave() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  void write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return;
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  // Until `marker` has been seen or the peer closes.
+  std::string read_until(std::string_view marker = {}) {
+    char bytes[4096];
+    while (marker.empty() || text_.find(marker) == std::string::npos) {
+      const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
+      if (n <= 0) break;
+      text_.append(bytes, static_cast<size_t>(n));
+    }
+    return text_;
+  }
+
+ private:
+  int fd_;
+  std::string text_;
+};
+
+std::string post(std::string_view path, std::string_view body, std::string_view headers = "") {
+  return fmt::format(
+      "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: "
+      "close\r\n"
+      "{}Content-Length: {}\r\n\r\n{}",
+      path, headers, body.size(), body);
+}
+std::string get(std::string_view path, std::string_view headers = "") {
+  return fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\n", path,
+                     headers);
+}
+std::string chat(std::string_view text, std::string_view more = "") {
+  return fmt::format(R"({{"messages":[{{"role":"user","content":"{}"}}]{}}})", text, more);
+}
+
+int status_of(const std::string& response) {
+  return response.size() > 12 ? std::atoi(response.c_str() + 9) : 0;
+}
+Json body_of(const std::string& response) {
+  const size_t at = response.find("\r\n\r\n");
+  return at == std::string::npos ? Json() : Json::parse(response.substr(at + 4), nullptr, false);
+}
+// The JSON documents of an event stream (chunk sizes lie on lines of their own).
+std::vector<Json> events_of(const std::string& response) {
+  std::vector<Json> events;
+  for (size_t at = 0; (at = response.find("data: {", at)) != std::string::npos; ++at)
+    events.push_back(
+        Json::parse(response.substr(at + 6, response.find("\n\n", at) - at - 6), nullptr, false));
+  return events;
+}
+
+class FakeAnswerer final : public GroundedAnswerer {
+ public:
+  Result<GroundedPrompt> prompt(std::string_view question) const override {
+    GroundedPrompt prompt;
+    prompt.question = question;
+    prompt.supported = question.find("leave") != std::string_view::npos;
+    SearchHit hit;
+    hit.chunk.document = "handbook.md", hit.chunk.title = "Handbook",
+    hit.chunk.text = "15 days of leave";
+    prompt.passages = {hit};
+    prompt.messages = {{"user", "[1] 15 days of leave. " + std::string(question), {}}};
+    return prompt;
+  }
+  GroundedAnswer check(const GroundedPrompt& prompt, std::string_view reply) const override {
+    GroundedAnswer answer;
+    if (!prompt.supported) {
+      answer.text = "I don't know";
+      return answer;
+    }
+    answer.text = std::string(reply) + " [1]";
+    answer.known = true;
+    answer.citations = {{1, prompt.passages[0].chunk, 1.0}};
+    return answer;
+  }
+};
+
+class ServerTest : public ::testing::Test {
+ protected:
+  void start(PacedEngine::Pace pace = {}, ServerOptions options = {}) {
+    engine_ = std::make_shared<PacedEngine>(pace);
+    engine_->answer = [](const std::string& prompt) -> std::string {
+      if (prompt.find("long") != std::string::npos) return std::string(100000, 'x');
+      if (prompt.find("fail") != std::string::npos) return "!fail";
+      return "안녕 hello";
+    };
+    options.port = 0;
+    options.service.model_name = "tiny";
+    options.service.adapters = {{"polite", "tuned"}};
+    auto server = Server::open(options, engine_, std::make_shared<FakeAnswerer>());
+    ASSERT_TRUE(server.ok()) << server.error().message;
+    server_ = std::move(server).value();
+    thread_ = std::thread([this] { (void)server_->run(); });
+  }
+  void TearDown() override {
+    if (!server_) return;
+    server_->stop();
+    thread_.join();
+  }
+  std::string ask(std::string_view request) {
+    Client client(server_->port());
+    client.write(request);
+    return client.read_until();
+  }
+  // Waits for what another thread brings about; no timing is asserted beyond the generous end.
+  template <class Condition>
+  bool soon(Condition condition) {
+    for (int i = 0; i < 2000 && !condition(); ++i) std::this_thread::sleep_for(5ms);
+    return condition();
+  }
+
+  std::shared_ptr<PacedEngine> engine_;
+  std::unique_ptr<Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(ServerTest, AnswersChat) {
+  start();
+  const std::string response =
+      ask(post("/v1/chat/completions", chat("hi", R"(,"model":"tiny","n":2)")));
+  EXPECT_EQ(status_of(response), 200);
+  EXPECT_THAT(response, HasSubstr("x-request-id: req_"));
+  EXPECT_THAT(response, Not(HasSubstr("Access-Control")));
+  const Json body = body_of(response);
+  EXPECT_EQ(body["object"], "chat.completion");
+  EXPECT_EQ(body["model"], "tiny");
+  ASSERT_EQ(body["choices"].size(), 2u);
+  EXPECT_EQ(body["choices"][1]["index"], 1);
+  EXPECT_EQ(body["choices"][1]["message"]["content"], "안녕 hello");
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 8);  // "user:hi\n"
+  EXPECT_EQ(body["usage"]["completion_tokens"], 24);
+}
+
+TEST_F(ServerTest, StreamsChatInWholeCharactersWithUsage) {
+  start();
+  const std::string response = ask(post(
+      "/v1/chat/completions",
+      chat(
+          "hi",
+          R"(,"stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":1)")));
+  EXPECT_THAT(response, HasSubstr("text/event-stream"));
+  EXPECT_THAT(response, HasSubstr("data: [DONE]"));
+  const auto events = events_of(response);
+  ASSERT_GE(events.size(), 4u);
+  EXPECT_EQ(events.front()["choices"][0]["delta"]["role"], "assistant");
+  std::string text;
+  size_t logprobs = 0;
+  for (const Json& e : events) {
+    ASSERT_FALSE(e.is_discarded());
+    if (e["choices"].empty()) continue;
+    text += e["choices"][0]["delta"].value("content", "");
+    if (const Json& l = e["choices"][0]["logprobs"]; l.is_object()) logprobs += l["content"].size();
+  }
+  EXPECT_EQ(text, "안녕 hello");
+  EXPECT_EQ(logprobs, 12u);  // one a token, and the fake's tokens are bytes
+  EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(events.back()["usage"]["completion_tokens"], 12);
+}
+
+TEST_F(ServerTest, CompletesWithEchoAndLogprobs) {
+  start();
+  const Json body = body_of(ask(
+      post("/v1/completions", R"({"prompt":["ab","c"],"max_tokens":1,"echo":true,"logprobs":1})")));
+  ASSERT_EQ(body["choices"].size(), 2u);
+  const Json& first = body["choices"][0];
+  EXPECT_THAT(first["text"].get<std::string>(), StartsWith("ab안"));
+  EXPECT_EQ(first["finish_reason"], "length");
+  EXPECT_EQ(first["logprobs"]["tokens"][0], "a");
+  EXPECT_TRUE(first["logprobs"]["token_logprobs"][0].is_null());
+  EXPECT_EQ(first["logprobs"]["token_logprobs"][1], -1.5);
+  EXPECT_EQ(first["logprobs"]["tokens"][2], "bytes:\\xec");
+  EXPECT_EQ(first["logprobs"]["text_offset"][1], 1);
+}
+
+TEST_F(ServerTest, ServesAdaptersByName) {
+  start();
+  EXPECT_EQ(body_of(ask(post("/v1/chat/completions", chat("hi", R"(,"model":"polite")"))))["model"],
+            "polite");
+  const std::string missing = ask(post("/v1/chat/completions", chat("hi", R"(,"model":"gpt-9")")));
+  EXPECT_EQ(status_of(missing), 404);
+  EXPECT_EQ(body_of(missing)["error"]["code"], "model_not_found");
+  EXPECT_EQ(body_of(ask(get("/v1/models")))["data"].size(), 2u);
+  EXPECT_EQ(body_of(ask(get("/v1/models/polite")))["id"], "polite");
+  EXPECT_EQ(status_of(ask(get("/v1/models/..%2f..%2fetc"))), 404);
+}
+
+TEST_F(ServerTest, EmbedsAsFloatsAndBase64) {
+  start();
+  EXPECT_EQ(body_of(ask(post("/v1/embeddings", R"({"input":"a"})")))["data"][0]["embedding"][0],
+            1.0);
+  EXPECT_EQ(body_of(ask(
+                post("/v1/embeddings",
+                     R"({"input":["a","b"],"encoding_format":"base64"})")))["data"][1]["embedding"],
+            "AACAPw==");  // 1.0f, little-endian
+}
+
+TEST_F(ServerTest, GroundsAnswersInDocuments) {
+  start();
+  const Json known = body_of(ask(post("/v1/ask", R"({"question":"how much leave?"})")));
+  EXPECT_EQ(known["answer"], "안녕 hello [1]");
+  EXPECT_EQ(known["sources"][0]["text"], "15 days of leave");
+  EXPECT_EQ(known["citations"], Json::array({1}));
+  const Json unknown = body_of(ask(post("/v1/ask", R"({"question":"who is king?"})")));
+  EXPECT_EQ(unknown["answer"], "I don't know");
+  EXPECT_EQ(unknown["known"], false);
+  EXPECT_TRUE(unknown["sources"].empty());
+  const auto events = events_of(ask(
+      post("/v1/chat/completions", chat("leave?", R"(,"stream":true,"sllm":{"ground":true})"))));
+  EXPECT_EQ(events.front()["sllm"]["sources"][0]["document"], "handbook.md");
+  EXPECT_EQ(events.back()["sllm"]["answer"], "안녕 hello [1]");
+  EXPECT_EQ(events.back()["sllm"]["citations"], Json::array({1}));
+}
+
+TEST_F(ServerTest, RefusesPromptsBeyondTheContextWithBothNumbers) {
+  start();
+  const std::string response = ask(post("/v1/chat/completions", chat(std::string(300, 'a'))));
+  EXPECT_EQ(status_of(response), 400);
+  EXPECT_EQ(body_of(response)["error"]["code"], "context_length_exceeded");
+  EXPECT_THAT(response, HasSubstr("306"));
+  EXPECT_THAT(response, HasSubstr("256"));
+}
+
+TEST_F(ServerTest, SurvivesMalformedHttp) {
+  start();
+  const std::vector<std::pair<std::string, int>> cases = {
+      {"garbage\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\n\r\n", 400},
+      {"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404},
+      {"GET /../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404},
+      {"DELETE /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405},
+      {"GET /health HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 403},
+      {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+       "2\r\n\r\n{}",
+       415},
+      {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nContent-Length: -1\r\n\r\n",
+       400},
+      {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nContent-Length: 1073741824\r\n\r\n",
+       413},
+      {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+       400},
+      {"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
+       400},
+      {"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(20000, 'a') + "\r\n\r\n",
+       431},
+      {post("/v1/completions", std::string(10 << 20, '[')), 400},
+      {post("/v1/completions", std::string(10 << 20, '\xff')), 400},
+      {post("/v1/completions", std::string(17 << 20, 'a')), 413},
+      {post("/v1/chat/completions", chat("hi"), "Origin: http://evil.example\r\n"), 403},
+  };
+  for (const auto& [request, status] : cases) {
+    const std::string response = ask(request);
+    EXPECT_EQ(status_of(response), status) << request.substr(0, 120) << "\n"
+                                           << response.substr(0, 300);
+    EXPECT_TRUE(body_of(response).contains("error")) << response.substr(0, 300);
+  }
+  EXPECT_EQ(status_of(ask(get("/health"))), 200);
+}
+
+TEST_F(ServerTest, AsksForTheKeyEverywhereButAtThePageAndHealth) {
+  ServerOptions options;
+  options.access.api_keys = {"sk-test"};
+  start({}, options);
+  EXPECT_EQ(status_of(ask(get("/health"))), 200);
+  EXPECT_EQ(status_of(ask(get("/"))), 200);
+  EXPECT_EQ(status_of(ask(get("/metrics"))), 401);
+  EXPECT_EQ(status_of(ask(post("/v1/chat/completions", chat("hi")))), 401);
+  EXPECT_EQ(status_of(ask(get("/metrics", "Authorization: Bearer sk-test\r\n"))), 200);
+}
+
+TEST_F(ServerTest, NeedsAKeyBeyondLoopback) {
+  ServerOptions options;
+  options.host = "0.0.0.0";
+  options.port = 0;
+  const auto refused = Server::open(options, std::make_shared<PacedEngine>(PacedEngine::Pace{}));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  options.insecure_no_auth = true;
+  EXPECT_TRUE(Server::open(options, std::make_shared<PacedEngine>(PacedEngine::Pace{})).ok());
+}
+
+TEST_F(ServerTest, FreesTheSlotOfAClientThatLeaves) {
+  start({.slots = 1, .queue = 2, .context = 200000});
+  for (const char* extra : {R"(,"stream":true)", ""}) {
+    Client leaver(server_->port());
+    leaver.write(post("/v1/chat/completions", chat("long", extra)));
+    ASSERT_TRUE(soon([&] { return engine_->stats().active == 1; }));
+    Client queued(server_->port());
+    queued.write(post("/v1/chat/completions", chat("long", extra)));
+    ASSERT_TRUE(soon([&] { return engine_->stats().waiting == 1; }));
+    queued.leave();
+    EXPECT_TRUE(soon([&] { return engine_->stats().waiting == 0; }));
+    leaver.leave();
+    EXPECT_TRUE(soon([&] { return engine_->stats().active == 0; }));
+  }
+  EXPECT_EQ(engine_->stats().cancelled, 4u);
+  EXPECT_THAT(ask(get("/metrics")), HasSubstr("sllm_http_disconnects_total 4"));
+}
+
+TEST_F(ServerTest, RefusesWhenTheQueueIsFull) {
+  start({.slots = 1, .queue = 1, .context = 200000});
+  Client first(server_->port()), second(server_->port());
+  first.write(post("/v1/chat/completions", chat("long")));
+  second.write(post("/v1/chat/completions", chat("long")));
+  ASSERT_TRUE(soon([&] { return engine_->stats().waiting == 1; }));
+  const std::string response = ask(post("/v1/chat/completions", chat("hi")));
+  EXPECT_EQ(status_of(response), 429);
+  EXPECT_THAT(response, HasSubstr("Retry-After: 1"));
+}
+
+TEST_F(ServerTest, RunsMoreChoicesThanTheQueueHolds) {
+  start({.slots = 1, .queue = 1});
+  const Json body = body_of(ask(post("/v1/completions", R"({"prompt":["a","b"],"n":4})")));
+  ASSERT_EQ(body["choices"].size(), 8u);
+  for (const Json& choice : body["choices"]) EXPECT_EQ(choice["text"], "안녕 hello");
+}
+
+TEST_F(ServerTest, ReportsAnEngineThatFails) {
+  start();
+  const std::string whole = ask(post("/v1/chat/completions", chat("fail")));
+  EXPECT_EQ(status_of(whole), 500);
+  EXPECT_THAT(whole, HasSubstr("weights are NaN"));
+  const std::string stream = ask(post("/v1/chat/completions", chat("fail", R"(,"stream":true)")));
+  EXPECT_EQ(events_of(stream).back()["error"]["type"], "server_error");
+  EXPECT_THAT(stream, Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(ServerTest, KeepsConnectionsAlive) {
+  start();
+  Client client(server_->port());
+  for (int i = 0; i < 3; ++i) {
+    client.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.read_until("\"ok\"}");
+  }
+  client.write(get("/v1/models"));
+  EXPECT_THAT(client.read_until(), HasSubstr("\"tiny\""));
+}
+
+TEST_F(ServerTest, LimitsConnections) {
+  ServerOptions options;
+  options.max_connections = 3;
+  start({}, options);
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int i = 0; i < 3; ++i) {
+    idle.push_back(std::make_unique<Client>(server_->port()));
+    idle.back()->write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    idle.back()->read_until("\"ok\"}");
+  }
+  EXPECT_EQ(status_of(ask("")), 429);
+  idle.clear();
+  EXPECT_TRUE(soon([&] { return status_of(ask(get("/health"))) == 200; }));
+}
+
+TEST_F(ServerTest, DropsAReaderWhoTakesNothing) {
+  ServerOptions options;
+  options.write_timeout = 1s;
+  start({.slots = 1, .queue = 2, .context = 200000000, .step = 0ms}, options);
+  engine_->answer = [](const std::string&) { return std::string(100000000, 'x'); };
+  Client sleeper(server_->port());
+  sleeper.write(post("/v1/chat/completions", chat("x", R"(,"stream":true)")));
+  ASSERT_TRUE(soon([&] { return engine_->stats().active == 1; }));
+  EXPECT_TRUE(soon([&] { return engine_->stats().active == 0; }));
+  EXPECT_THAT(ask(get("/metrics")), HasSubstr("sllm_http_slow_readers_total 1"));
+}
+
+TEST_F(ServerTest, LetsAnswersEndWhenAskedToStop) {
+  start({.slots = 1, .queue = 2, .context = 4096, .step = 20ms});
+  Client idle(server_->port());
+  idle.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  idle.read_until("\"ok\"}");
+  Client busy(server_->port());
+  busy.write(post("/v1/chat/completions", chat("hi", R"(,"stream":true)")));
+  ASSERT_TRUE(soon([&] { return engine_->stats().active == 1; }));
+  server_->stop();
+  EXPECT_THAT(busy.read_until(), HasSubstr("data: [DONE]"));
+  thread_.join();
+  server_.reset();
+}
+
+TEST_F(ServerTest, AnswersAllowedOriginsPreflight) {
+  ServerOptions options;
+  options.access.allowed_origins = {"https://app.example"};
+  start({}, options);
+  const std::string preflight =
+      ask("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+          "https://app.example\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(status_of(preflight), 204);
+  EXPECT_THAT(preflight, HasSubstr("Access-Control-Allow-Origin: https://app.example"));
+}
+
+}  // namespace
+}  // namespace sllm
