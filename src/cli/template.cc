@@ -1,0 +1,78 @@
+// sllm template: renders a chat template, a model's own or a file, and shows the exact text.
+#include <iostream>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "io/model_source.h"
+#include "text/chat_template.h"
+
+namespace sllm::cli {
+namespace {
+
+struct Flags {
+  std::string model, messages, tools, bos, eos;
+  bool prompt = false;
+  std::optional<int64_t> now;
+};
+
+Result<nlohmann::ordered_json> read_json(const std::string& path) {
+  SLLM_TRY(const std::string text, read_file(path));
+  auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (json.is_discarded()) return bad_input("{}: not JSON", path);
+  return json;
+}
+
+Status run(const Flags& flags, const Globals& globals) {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat_template;
+  if (flags.model.ends_with(".jinja")) {
+    SLLM_TRY(std::string source, read_file(flags.model));
+    SLLM_TRY(chat_template,
+             ChatTemplate::parse(std::move(source), flags.bos, flags.eos).context(flags.model));
+  } else {
+    SLLM_TRY(const auto model, ModelSource::open(flags.model));
+    SLLM_TRY(tokenizer, Tokenizer::load(model->tokenizer()));
+    SLLM_TRY(chat_template, ChatTemplate::of(*model, *tokenizer));
+  }
+  SLLM_TRY(const auto json, read_json(flags.messages));
+  SLLM_TRY(const Conversation messages, conversation_from_json(json).context(flags.messages));
+  RenderOptions options;
+  options.add_generation_prompt = flags.prompt;
+  options.now = flags.now;
+  if (!flags.tools.empty()) {
+    SLLM_TRY(options.tools, read_json(flags.tools));
+    if (!options.tools.is_array()) return bad_input("{}: expected an array", flags.tools);
+  }
+  SLLM_TRY(const RenderedText rendered, chat_template->render(messages, options));
+  if (!globals.json) {
+    std::cout << rendered.text << std::flush;
+    return ok();
+  }
+  nlohmann::ordered_json document = {{"text", rendered.text}};
+  if (tokenizer) {
+    SLLM_TRY(const auto encoded,
+             encode_conversation(*chat_template, *tokenizer, messages, options));
+    document["token_ids"] = encoded.ids;
+    document["assistant"] = encoded.assistant;
+  }
+  print_json("template", document);
+  return ok();
+}
+
+}  // namespace
+
+Action declare_template(CLI::App& app, const Globals& globals) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("-m,--model", flags->model, "A GGUF file, a Hugging Face folder or a .jinja file")
+      ->required();
+  app.add_option("--messages", flags->messages, "JSON array of messages")->required();
+  app.add_option("--tools", flags->tools, "JSON array of tool descriptions");
+  app.add_flag("--add-generation-prompt", flags->prompt, "End where the assistant begins");
+  app.add_option("--bos", flags->bos, "bos_token, for a .jinja file");
+  app.add_option("--eos", flags->eos, "eos_token, for a .jinja file");
+  app.add_option("--now", flags->now, "Seconds since 1970 for strftime_now");
+  app.footer("With --json and a model: token ids and which of them the assistant speaks.");
+  return [flags, &globals] { return run(*flags, globals); };
+}
+
+}  // namespace sllm::cli

@@ -1,0 +1,325 @@
+// Chat templates: what they render, what the assistant speaks, what is refused and bounded.
+#include "text/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include "text/byte_level.h"
+
+namespace sllm {
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* const kChatMl =
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' "
+    "}}{% endif %}";
+const char* const kLlama3 =
+    "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + "
+    "'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 "
+    "%}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{{ "
+    "'<|start_header_id|>assistant<|end_header_id|>\n\n' }}";
+
+Conversation talk() {
+  return {{"user", "2+2? <|im_end|>", {}}, {"assistant", " 넷 ", {}}, {"user", "bye", {}}};
+}
+
+Result<RenderedText> render(const std::string& source, const Conversation& messages = talk(),
+                            const RenderOptions& options = {}) {
+  auto parsed = ChatTemplate::parse(source, "<s>", "</s>");
+  if (!parsed.ok()) return std::move(parsed).error();
+  return (*parsed)->render(messages, options);
+}
+std::string text_of(const std::string& source) {
+  const auto rendered = render(source);
+  return rendered.ok() ? rendered->text : "error: " + rendered.error().message;
+}
+std::string marked(const RenderedText& r, const std::vector<uint8_t>& marks) {
+  std::string text;
+  for (size_t i = 0; i < r.text.size(); ++i)
+    if (marks[i]) text += r.text[i];
+  return text;
+}
+
+TEST(ChatTemplate, KnowsWhatCameFromMessages) {
+  const RenderedText r = render(kChatMl).value();
+  EXPECT_EQ(r.text,
+            "<|im_start|>user\n2+2? <|im_end|><|im_end|>\n<|im_start|>assistant\n 넷 "
+            "<|im_end|>\n<|im_start|>user\nbye<|im_end|>\n");
+  EXPECT_EQ(marked(r, r.from_message), "user2+2? <|im_end|>assistant 넷 userbye");
+}
+
+TEST(ChatTemplate, MarksWhatTheAssistantSpeaksWithItsEndToken) {
+  RenderedText r = render(kChatMl).value();
+  EXPECT_EQ(marked(r, r.assistant), " 넷 <|im_end|>");
+  r = render(kLlama3).value();
+  EXPECT_EQ(marked(r, r.assistant), "넷<|eot_id|>");
+}
+
+TEST(ChatTemplate, PrefersGenerationBlocks) {
+  const RenderedText r = render(
+                             "{% for m in messages %}{% if m.role == 'assistant' %}{% generation "
+                             "%}[{{ m.content }}]{% endgeneration %}{% else %}{{ m.content }}{% "
+                             "endif %}{% endfor %}")
+                             .value();
+  EXPECT_EQ(marked(r, r.assistant), "[ 넷 ]");
+}
+
+TEST(ChatTemplate, CountsToolCallsAsSpeech) {
+  Conversation messages = {{"user", "hi", {}}, {"assistant", "", {}}};
+  messages[1].extra["tool_calls"] = {{{"name", "f"}, {"arguments", ordered_json::object()}}};
+  const RenderedText r =
+      render(
+          "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in "
+          "m.tool_calls or [] %}<call>{\"name\": \"{{ c.name }}\", \"arguments\": {{ c.arguments "
+          "| tojson }}}</call>{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt "
+          "%}<|im_start|>assistant\n{% endif %}",
+          messages)
+          .value();
+  EXPECT_EQ(marked(r, r.assistant), "<call>{\"name\": \"f\", \"arguments\": {}}</call><|im_end|>");
+}
+
+TEST(ChatTemplate, ProvenanceSurvivesFilters) {
+  const RenderedText r = render(
+                             "{{ ('<' ~ messages[0].content | upper ~ '>') | replace('2', 'x') | "
+                             "trim }}{{ [messages[2].content, 'b'] | tojson }}")
+                             .value();
+  EXPECT_EQ(r.text, "<x+x? <|IM_END|>>[\"bye\", \"b\"]");
+  EXPECT_EQ(marked(r, r.from_message), "+? <|IM_END|>\"bye\"");
+}
+
+TEST(ChatTemplate, RaisesWithTheTemplatesOwnWords) {
+  const auto r = render("{{ raise_exception('roles must alternate!') }}");
+  ASSERT_FALSE(r.ok());
+  EXPECT_EQ(r.error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(r.error().message, "roles must alternate!");
+}
+
+TEST(ChatTemplate, ReadsTheClockItIsGiven) {
+  setenv("TZ", "UTC", 1);
+  RenderOptions options;
+  options.now = 1700000000;
+  EXPECT_EQ(render("{{ strftime_now('%d %b %Y') }}", {}, options)->text, "14 Nov 2023");
+}
+
+struct Case {
+  const char* source;
+  const char* expected;  // as Python's jinja2 3.1.6 renders it with transformers' settings
+};
+class Jinja : public testing::TestWithParam<Case> {};
+TEST_P(Jinja, RendersAsPythonDoes) { EXPECT_EQ(text_of(GetParam().source), GetParam().expected); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Syntax, Jinja,
+    testing::Values(
+        Case{"a\n  {% if true %}\nb\n  {% endif %}\nc\n", "a\nb\nc"},
+        Case{"a {%- if true -%} b {%- endif %} c", "ab c"},
+        Case{"  {%+ if true %}x{% endif %}", "  x"},
+        Case{"{# no #}\nx{{ '}}' }}{% raw %}{{ y }}{% endraw %}", "x}}{{ y }}"},
+        Case{"{{ {'a': {'b': 1}} }}", "{'a': {'b': 1}}"},
+        Case{"{{ 'a' 'b' ~ 1 ~ none ~ true }}", "ab1NoneTrue"},
+        Case{"{{ '\\u00e9\\x41\\n\\q' }}", "éA\n\\q"},
+        Case{"{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ 7 / 2 }} {{ 1e16 }}",
+             "3 -4 2 1024 3.5 1e+16"},
+        Case{"{{ 1 < 2 < 3 }} {{ 'a' in 'cat' }} {{ 2 not in [1] }}", "True True True"},
+        Case{"{{ 'abcdef'[1:4] }} {{ 'abc'[::-1] }} {{ [1,2,3][-1] }} {{ '한글'[1] }}",
+             "bcd cba 3 글"},
+        Case{"{{ x is defined }} {{ x }} {{ x | default('d') }} {{ (1 if false) is defined }}",
+             "False  d False"},
+        Case{"{{ 'yes' if 1 else 'no' }}{{ [] or 'e' }}{{ 1 and 2 }}", "yese2"},
+        Case{"{% set x = 1 %}{% for i in [1] %}{% set x = 2 %}{% endfor %}{{ x }}", "1"},
+        Case{"{% set ns = namespace(n=0) %}{% for i in range(3) %}{% set ns.n = ns.n + i %}{% "
+             "endfor "
+             "%}{{ ns.n }}",
+             "3"},
+        Case{"{% for a, b in {'x': 1}.items() %}{{ a }}={{ b }}{% endfor %}", "x=1"},
+        Case{
+            "{% for i in [1,2,3,4] if i % 2 == 0 %}{{ loop.index }}:{{ i }}{{ ',' if not loop.last "
+            "}}{% else %}none{% endfor %}",
+            "1:2,2:4"},
+        Case{"{% for i in [] %}x{% else %}none{% endfor %}", "none"},
+        Case{"{% for i in range(9) %}{% if i == 3 %}{% break %}{% endif %}{% if i == 1 %}{% "
+             "continue "
+             "%}{% endif %}{{ i }}{% endfor %}",
+             "02"},
+        Case{"{% macro m(a, b='B') %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1) "
+             "}}{{ m(1, 2, 3, c=4) }}",
+             "1B(){}12(3,){'c': 4}"},
+        Case{"{% macro m() %}<{{ caller('x') }}>{% endmacro %}{% call(v) m() %}{{ v }}!{% endcall "
+             "%}",
+             "<x!>"},
+        Case{"{% set t %}a{{ 1 }}{% endset %}{{ t }}{% filter upper %}b{% endfilter %}{% set u | "
+             "trim %} c {% endset %}{{ u }}",
+             "a1Bc"},
+        Case{"{% for t in [{'n': 1, 'c': [{'n': 2}]}] recursive %}{{ t.n }}{{ loop(t.c) if t.c "
+             "}}{% endfor %}",
+             "12"},
+        Case{"{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}", "3"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Builtins, Jinja,
+    testing::Values(
+        Case{"{{ {'b': 1, 'a': 'é<'} | tojson }} {{ [1.5, none, true] | tojson(indent=2) }}",
+             "{\"b\": 1, \"a\": \"é<\"} [\n  1.5,\n  null,\n  true\n]"},
+        Case{"{{ {'b': 1, 'a': 2} | tojson(separators=(',', ':'), sort_keys=true) }}",
+             "{\"a\":2,\"b\":1}"},
+        Case{"{{ ' a b  c '.split() }} {{ 'a,b,c'.split(',', 1) }} {{ 'x-y'.rsplit('-') | last }}",
+             "['a', 'b', 'c'] ['a', 'b,c'] y"},
+        Case{
+            "{{ 'abc'.startswith(('x', 'a')) }} {{ 'xxabcxx'.strip('x') }} {{ 'a'.join(['1', '2']) "
+            "}}",
+            "True abc 1a2"},
+        Case{
+            "{{ [3,1,2] | sort | join('-') }} {{ ['b','A'] | sort | first }} {{ [1,1,2] | unique | "
+            "list }}",
+            "1-2-3 A [1, 2]"},
+        Case{"{{ [{'a': 1}, {'a': 2}] | selectattr('a', 'gt', 1) | map(attribute='a') | list }}",
+             "[2]"},
+        Case{"{{ [1, 2, 3] | reject('odd') | list }} {{ ['a'] | map('upper') | list }}",
+             "[2] ['A']"},
+        Case{"{{ 'a\nb\n\nc' | indent(2) }}", "a\n  b\n\n  c"},
+        Case{"{{ {'b': 1, 'a': 2} | dictsort }} {{ {'a': 1} | items | list }}",
+             "[('a', 2), ('b', 1)] [('a', 1)]"},
+        Case{"{{ 'hello world' | title }} {{ 'hELLO' | capitalize }} {{ 3.14159 | round(2) }} {{ "
+             "'7' | int + 1 }}",
+             "Hello World Hello 3.14 8"},
+        Case{"{{ '%s-%03d-%.1f' | format('a', 7, 2.55) }} {{ '%s' % 'x' }} {{ '{} {a}'.format(1, "
+             "a=2) }}",
+             "a-007-2.5 x 1 2"},
+        Case{"{{ \"it's\" | list | length }} {{ [\"it's\", 'q\"'] }} {{ 'x' is string }} {{ [] is "
+             "iterable }} {{ {} is mapping }}",
+             "4 [\"it's\", 'q\"'] True True True"},
+        Case{"{{ {'items': 1}['items'] }} {{ none.foo is defined }} {{ ''.x | length }}",
+             "1 False 0"},
+        Case{"{{ dict(a=1).get('b', 'z') }} {{ [[1, 2], [3]] | sum(start=[]) | default('') }}",
+             "error: sum: unsupported operand types"},
+        Case{"{{ undefined_thing.x }}", "error: 'undefined_thing' is undefined"},
+        Case{"{{ [].append(1) }}",
+             "error: access to attribute 'append' of 'list' object is unsafe."},
+        Case{"{{ {} .x.y }}", "error: 'dict object' has no attribute 'x'"},
+        Case{"{{ 1 + 'a' }}", "error: unsupported operand type(s) for +: 'int' and 'str'"},
+        Case{"{{ range(100001) }}",
+             "error: Range too big. The sandbox blocks ranges larger than "
+             "MAX_RANGE (100000)."}));
+
+class RefusedTemplate : public testing::TestWithParam<Case> {};
+TEST_P(RefusedTemplate, SaysTheLineAndWhat) {
+  const auto parsed = ChatTemplate::parse(GetParam().source, "", "");
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
+  EXPECT_NE(parsed.error().message.find(GetParam().expected), std::string::npos)
+      << parsed.error().message;
+}
+INSTANTIATE_TEST_SUITE_P(
+    All, RefusedTemplate,
+    testing::Values(Case{"\n{{ ''.__class__ }}", "line 2: access to attribute '__class__'"},
+                    Case{"{% include 'x' %}", "'include' is not allowed"},
+                    Case{"{% import 'x' as y %}", "'import' is not allowed"},
+                    Case{"{% extends 'x' %}", "'extends' is not allowed"},
+                    Case{"{{ x | nope }}", "No filter named 'nope'"},
+                    Case{"{{ x is nope }}", "No test named 'nope'"},
+                    Case{"{% if x %}", "looking for"}, Case{"{% endif %}", "unknown tag 'endif'"},
+                    Case{"{{ x ", "unexpected end of template"}, Case{"{{ (1] }}", "expected ')'"},
+                    Case{"{# x", "Missing end of comment"}, Case{"{% raw %}", "end of raw"},
+                    Case{"{{ 'x }}", "unexpected char"}, Case{"{{ $ }}", "unexpected char"},
+                    Case{"{{ 99999999999999999999 }}", "out of range"},
+                    Case{"{{ '\\ud800' }}", "bad escape"}, Case{"{% frob %}", "unknown tag"},
+                    Case{"{% set true = 1 %}", "can't assign"}, Case{"{{ }}", "Expected an expr"}));
+
+std::string repeated(const std::string& s, int n) {
+  std::string out;
+  for (int i = 0; i < n; ++i) out += s;
+  return out;
+}
+
+TEST(HostileTemplate, IsStopped) {
+  const std::string sources[] = {
+      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+      "{{ " + repeated("(", 150) + "1" + repeated(")", 150) + " }}",
+      "{{ " + repeated("[", 5000) + " }}",
+      "{{ " + repeated("-", 5000) + "1 }}",
+      "{{ " + repeated("not ", 5000) + "1 }}",
+      "{{ 1" + repeated("+1", 5000) + " }}",
+      "{{ x" + repeated(".x", 5000) + " }}",
+      repeated("{% if 1 %}", 5000),
+      "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+      "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% "
+      "endfor %}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% "
+      "endfor %}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(9999) %}{% set ns.l = [ns.l] %}{% endfor "
+      "%}",
+      "{{ 'x' * 1000000000 }}",
+      "{{ [1] * 1000000000 }}",
+      "{{ [[]] * 9223372036854775807 }}",
+      "{{ 'x'.center(1000000000) }}",
+      "{{ '%999999999d' % 1 }}",
+      "{{ ('a' * 99999).replace('', 'b' * 99999) }}",
+      "{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}",
+      "{% for i in [[[]]] recursive %}{{ loop([1]) }}{% endfor %}",
+      "{% set s = 'a' * 100000 %}{% for i in range(100000) %}{{ (s ~ 'b') in s }}{% endfor %}",
+      "{% for i in range(100000) %}{% set x = range(100000) | list | sort %}{% endfor %}",
+  };
+  for (const std::string& source : sources) {
+    const auto r = render(source);
+    EXPECT_FALSE(r.ok()) << source.substr(0, 90);
+    if (!r.ok()) EXPECT_EQ(r.error().code, ErrorCode::kBadInput);
+  }
+}
+
+TEST(HostileTemplate, LeavesNothingBehind) {
+  EXPECT_TRUE(
+      render("{% set ns = namespace() %}{% set ns.me = ns %}{% macro m() %}{% endmacro %}{% "
+             "set ns.m = m %}{{ ns.me.me is defined }}")
+          .ok());
+}
+
+TEST(ChatTemplate, RefusesToReplaceItsOwnVariables) {
+  RenderOptions options;
+  options.kwargs = {{"messages", "x"}};
+  EXPECT_FALSE(render(kChatMl, talk(), options).ok());
+}
+
+TEST(Conversation, KeepsContentThatIsNoString) {
+  const auto messages = conversation_from_json(ordered_json::parse(
+      R"([{"role": "assistant", "content": null}, {"role": "assistant", "tool_calls": []}])"));
+  EXPECT_EQ(render("{% for m in messages %}{{ m.content is defined }}{{ m.content is none }} {% "
+                   "endfor %}",
+                   *messages)
+                ->text,
+            "TrueTrue FalseFalse ");
+  EXPECT_FALSE(conversation_from_json(ordered_json::parse(R"([{"content": "x"}])")).ok());
+  EXPECT_FALSE(conversation_from_json(ordered_json::parse("{}")).ok());
+}
+
+// Byte tokens and ChatML's two.
+std::shared_ptr<const Tokenizer> byte_tokenizer() {
+  TokenizerSource source;
+  source.gguf.emplace();
+  source.gguf->model = "gpt2";
+  for (int b = 0; b < 256; ++b) {
+    const char byte = static_cast<char>(b);
+    source.gguf->tokens.push_back(token_text_of_bytes({&byte, 1}));
+  }
+  source.gguf->types.assign(256, 1);
+  for (const char* text : {"<|im_start|>", "<|im_end|>"}) {
+    source.gguf->tokens.emplace_back(text);
+    source.gguf->types.push_back(3);
+  }
+  return Tokenizer::load(source).value();
+}
+
+TEST(EncodeConversation, KeepsSpecialStringsOfMessagesAsText) {
+  const auto tokenizer = byte_tokenizer();
+  const auto chat_template = ChatTemplate::parse(kChatMl, "", "<|im_end|>").value();
+  const EncodedConversation e = encode_conversation(*chat_template, *tokenizer, talk()).value();
+  EXPECT_EQ(std::ranges::count(e.ids, 257), 3);  // <|im_end|>, once for each message
+  EXPECT_EQ(tokenizer->decode(e.ids), render(kChatMl)->text);
+  std::vector<TokenId> spoken;
+  for (size_t i = 0; i < e.ids.size(); ++i)
+    if (e.assistant[i]) spoken.push_back(e.ids[i]);
+  EXPECT_EQ(tokenizer->decode(spoken), " 넷 <|im_end|>");
+}
+
+}  // namespace
+}  // namespace sllm
