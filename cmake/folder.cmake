@@ -4,6 +4,9 @@
 function(sllm_flags target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno -fno-trapping-math)
   target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS)
+  if(SLLM_FUZZ)  # coverage of the libraries too, or the fuzzer is blind
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
   if(SLLM_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)

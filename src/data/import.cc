@@ -245,8 +245,7 @@ Result<std::vector<fs::path>> input_files(const std::vector<fs::path>& inputs) {
   }
   if (files.empty()) return bad_input("no data files given");
   std::ranges::sort(files);
-  const auto repeated = std::ranges::unique(files);
-  files.erase(repeated.begin(), repeated.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;
 }
 

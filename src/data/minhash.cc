@@ -67,8 +67,7 @@ ShingleSet shingles(std::string_view text) {
     set.push_back(mix(h));
   }
   std::ranges::sort(set);
-  const auto repeated = std::ranges::unique(set);
-  set.erase(repeated.begin(), repeated.end());
+  set.erase(std::unique(set.begin(), set.end()), set.end());
   return set;
 }
 
@@ -119,8 +118,7 @@ std::vector<uint32_t> MinHashTable::candidates(const MinHash& hash) const {
     if (const auto it = buckets_.find(band_key(hash, band)); it != buckets_.end())
       ids.insert(ids.end(), it->second.begin(), it->second.end());
   std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 
