@@ -192,7 +192,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{{ {'items': 1}['items'] }} {{ none.foo is defined }} {{ ''.x | length }}",
              "1 False 0"},
         Case{"{{ dict(a=1).get('b', 'z') }} {{ [[1, 2], [3]] | sum(start=[]) | default('') }}",
-             "error: sum: unsupported operand types"},
+             "z [1, 2, 3]"},
         Case{"{{ undefined_thing.x }}", "error: 'undefined_thing' is undefined"},
         Case{"{{ [].append(1) }}",
              "error: access to attribute 'append' of 'list' object is unsafe."},
@@ -263,7 +263,7 @@ TEST(HostileTemplate, IsStopped) {
   for (const std::string& source : sources) {
     const auto r = render(source);
     EXPECT_FALSE(r.ok()) << source.substr(0, 90);
-    if (!r.ok()) EXPECT_EQ(r.error().code, ErrorCode::kBadInput);
+    EXPECT_TRUE(r.ok() || r.error().code == ErrorCode::kBadInput);
   }
 }
 

@@ -52,6 +52,7 @@ class Interpreter {
   Value call(const Value& function, Arguments arguments);
   Value apply_filter(std::string_view name, const Value& input, Arguments arguments);
   bool apply_test(std::string_view name, const Value& subject, Arguments arguments);
+  Value binary(const std::string& op, const Value& a, const Value& b);  // a op b
   Value make_namespace(Dict attributes);
   std::optional<int64_t> now() const { return now_; }
 
@@ -105,7 +106,6 @@ class Interpreter {
   // The filters of a {% filter %} or {% set %} block, whose innermost has no operand.
   Value filter_block(const Expr& e, const Value& input);
   Arguments evaluate_arguments(const CallArguments& arguments);
-  Value binary(const std::string& op, const Value& a, const Value& b);
   Value repeat(const Value& value, int64_t times);
   ScopePtr inner_scope() { return std::make_shared<Scope>(Scope{scope_, {}}); }
 

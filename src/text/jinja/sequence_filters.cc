@@ -177,17 +177,8 @@ Value extreme(I i, const Value& v, Arguments& a, bool largest) {
 Value sum(I i, const Value& v, Arguments& a) {
   const Value attribute = argument(a, 0, "attribute", Value());
   Value start = argument(a, 1, "start", Value(0));
-  for (const Value& item : items_of(i, v)) {
-    const Value x = read_path(i, item, attribute);
-    const auto p = start.as_integer(), q = x.as_integer();
-    int64_t total = 0;
-    if (p && q && !__builtin_add_overflow(*p, *q, &total))
-      start = total;
-    else if (start.as_number() && x.as_number())
-      start = *start.as_number() + *x.as_number();
-    else
-      throw TemplateError("sum: unsupported operand types");
-  }
+  for (const Value& item : items_of(i, v))
+    start = i.binary("+", start, read_path(i, item, attribute));
   return start;
 }
 

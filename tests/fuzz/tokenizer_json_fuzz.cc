@@ -1,0 +1,27 @@
+// tokenizer.json from anywhere: loads or is refused; what loads encodes and decodes text.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 1) return 0;
+  // The first byte says how many bytes at the end are the text.
+  const std::string input(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const size_t text = std::min<size_t>(data[0], input.size());
+  sllm::TokenizerSource source;
+  source.tokenizer_json = input.substr(0, input.size() - text);
+  const auto tokenizer = sllm::Tokenizer::load(source);
+  if (!tokenizer.ok()) return 0;
+  const std::string tail = input.substr(input.size() - text);
+  try {
+    const auto ids = (*tokenizer)->encode(tail, {.add_special = true});
+    sllm::StreamDecoder stream(*tokenizer);
+    for (const sllm::TokenId id : ids) stream.push(id);
+    stream.finish();
+    (*tokenizer)->decode(ids);
+  } catch (const sllm::ResultError&) {  // the file's own pattern hit the limits
+  }
+  return 0;
+}
