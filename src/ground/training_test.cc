@@ -1,0 +1,141 @@
+// What a model that answers from documents is tuned on.
+#include "ground/training.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sllm {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class GroundTrainingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(::testing::TempDir()) /
+            ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(root_);
+    write("backup.md", "# Backup\n\nBackups run every night at 02:30 and are kept for 14 days.\n");
+    write("restore.md", "# Restore\n\nRestored backups are put into the folder restored.\n");
+    write("vpn.md", "# Network\n\nThe gateway of the office network is called berlin-3.\n");
+    write("백업.md", "# 백업\n\n백업은 매일 밤 2시 30분에 합니다.\n");
+    EXPECT_TRUE(Index::update(root_ / "index", root_ / "docs").ok());
+    index_ = Index::open(root_ / "index").value();
+    options_.without_source = 0;
+    options_.shuffled = 0;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+  void write(const std::string& name, std::string_view text) {
+    fs::create_directories(root_ / "docs");
+    ASSERT_TRUE(write_file_atomically(root_ / "docs" / name, text).ok());
+  }
+  static Example row(std::string question, std::string answer,
+                     nlohmann::ordered_json extra = nullptr) {
+    Example e;
+    e.messages = {{"user", std::move(question), {}}, {"assistant", std::move(answer), {}}};
+    e.extra = std::move(extra);
+    e.source = "train.jsonl:1";
+    return e;
+  }
+  std::vector<Example> ground(const std::vector<Example>& rows) {
+    return grounded_examples(*index_, rows, options_, summary_).value();
+  }
+
+  fs::path root_;
+  std::shared_ptr<Index> index_;
+  GroundTrainingOptions options_;
+  GroundTrainingSummary summary_;
+};
+
+const char* kQuote = "kept for 14 days";
+
+// The number behind the answer must be that of the passage with the quote.
+void expect_cites(const Example& example, const std::string& quote) {
+  const std::string number = std::string(example.answer().substr(example.answer().size() - 3));
+  const std::string& prompt = example.messages[1].content;
+  const size_t passage = prompt.find(number + " ");
+  ASSERT_NE(passage, std::string::npos);
+  EXPECT_LT(passage, prompt.find(quote));
+  EXPECT_THAT(prompt.substr(passage + 3, prompt.find(quote) - passage - 3), Not(HasSubstr("[")));
+}
+
+TEST_F(GroundTrainingTest, CitesThePassageWithTheQuoteInAsksOwnPrompt) {
+  const auto examples =
+      ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}})});
+  ASSERT_EQ(examples.size(), 1u);
+  const GroundedPrompt asked = ground_question(*index_, "How long are backups kept?").value();
+  EXPECT_EQ(examples[0].messages[0].content, asked.messages[0].content);
+  EXPECT_EQ(examples[0].messages[1].content, asked.messages[1].content);
+  expect_cites(examples[0], kQuote);
+  EXPECT_EQ(summary_.cited, 1u);
+}
+
+TEST_F(GroundTrainingTest, CitesRightlyInAnyOrder) {
+  options_.shuffled = 1;
+  for (options_.seed = 0; options_.seed < 10; ++options_.seed)
+    expect_cites(
+        ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}})}).at(0),
+        kQuote);
+}
+
+TEST_F(GroundTrainingTest, PutsInASourceThatRetrievalMissed) {
+  options_.ground.passages = 1;
+  const auto examples =
+      ground({row("What is the office network like?", "14 days.", {{"quote", kQuote}})});
+  ASSERT_EQ(examples.size(), 1u);
+  EXPECT_EQ(summary_.placed, 1u);
+  expect_cites(examples[0], kQuote);
+}
+
+TEST_F(GroundTrainingTest, WithoutAQuoteCitesWhatSupportsTheAnswer) {
+  const auto examples = ground({row("When do backups run?", "Every night at 02:30."),
+                                row("When do backups run?", "On Sundays in Tokyo.")});
+  ASSERT_EQ(examples.size(), 1u);
+  expect_cites(examples[0], "02:30");
+  ASSERT_EQ(summary_.dropped.size(), 1u);
+  EXPECT_EQ(summary_.dropped[0].reason, "no passage supports the answer");
+}
+
+TEST_F(GroundTrainingTest, RefusesUnanswerableQuestionsInTheirLanguage) {
+  const auto examples =
+      ground({row("What do backups cost?", "Nobody knows", {{"answerable", false}}),
+              row("백업은 얼마입니까?", "모르겠습니다.")});
+  ASSERT_EQ(examples.size(), 2u);
+  EXPECT_EQ(examples[0].answer(), "I don't know.");
+  EXPECT_THAT(examples[0].messages[1].content, HasSubstr("[1] "));
+  EXPECT_EQ(examples[1].answer(), "모르겠습니다.");
+  EXPECT_EQ(summary_.refused, 2u);
+}
+
+TEST_F(GroundTrainingTest, RepeatsRowsWithoutTheirSourceAsRefusals) {
+  options_.without_source = 1;
+  const auto examples =
+      ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}})});
+  ASSERT_EQ(examples.size(), 2u);
+  EXPECT_EQ(examples[0].answer(), "I don't know.");
+  EXPECT_THAT(examples[0].messages[1].content, HasSubstr("restored"));
+  EXPECT_THAT(examples[0].messages[1].content, Not(HasSubstr("14 days")));
+  EXPECT_THAT(examples[1].answer(), EndsWith("]"));
+  EXPECT_EQ(summary_.withheld, 1u);
+}
+
+TEST_F(GroundTrainingTest, RewritesImportedDataAndSaysWhatItDropped) {
+  const fs::path data = root_ / "data";
+  fs::create_directories(data);
+  ASSERT_TRUE(
+      write_examples(data / "train.jsonl",
+                     {row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}}),
+                      row("And who?", "Nobody.", {{"quote", "not in any document"}})})
+          .ok());
+  const auto summary = ground_data(*index_, data, options_).value();
+  EXPECT_EQ(summary.cited, 1u);
+  const auto rows = read_examples(data / "train.jsonl").value();
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].messages.size(), 3u);
+  EXPECT_THAT(read_file(data / "dropped.jsonl").value(), HasSubstr("no passage holds the quote"));
+}
+
+}  // namespace
+}  // namespace sllm
