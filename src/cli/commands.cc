@@ -8,6 +8,10 @@ namespace sllm::cli {
 
 namespace {
 const std::vector<Command> kCommands = {
+    {"new", "Purpose", "Write a project file from a goal", declare_new},
+    {"doctor", "Purpose", "Say what this machine offers and what stands in the way",
+     declare_doctor},
+    {"run", "Purpose", "Build, evaluate and deploy a project", declare_run},
     {"pull", "Build", "Fetch a model and check it", declare_pull},
     {"list", "Build", "Models known by name, and models on this machine", declare_list},
     {"import", "Build", "Convert between Hugging Face folders and GGUF files", declare_import},
@@ -19,6 +23,13 @@ const std::vector<Command> kCommands = {
     {"index", "Deploy", "Make documents searchable", declare_index},
     {"search", "Deploy", "Find passages of indexed documents", declare_search},
     {"ask", "Deploy", "Answer a question from indexed documents, with sources", declare_ask},
+    {"eval", "Evaluate", "Measure a model: perplexity, tasks, answers", declare_eval},
+    {"compare", "Evaluate", "Measure several models side by side", declare_compare},
+    {"bench", "Evaluate", "Measure how fast a model reads and writes", declare_bench},
+    {"chat", "Deploy", "Talk to a model in the terminal", declare_chat},
+    {"serve", "Deploy", "Serve the OpenAI API and a chat page", declare_serve},
+    {"complete", "Deploy", "Continue a text", declare_complete},
+    {"logits", "Look inside", "Print a model's logits for the next token", declare_logits},
     {"tokenize", "Look inside", "Turn text into token ids and back", declare_tokenize},
     {"template", "Look inside", "Render a chat template exactly", declare_template},
     {"show", "Look inside", "Say what a model file holds and what it needs", declare_show},

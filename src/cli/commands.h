@@ -23,7 +23,21 @@ Action declare_template(CLI::App& app, const Globals& globals);
 Action declare_tokenize(CLI::App& app, const Globals& globals);
 Action declare_show(CLI::App& app, const Globals& globals);
 
+Action declare_new(CLI::App& app, const Globals& globals);
+Action declare_doctor(CLI::App& app, const Globals& globals);
+Action declare_run(CLI::App& app, const Globals& globals);
+
+Action declare_eval(CLI::App& app, const Globals& globals);
+Action declare_compare(CLI::App& app, const Globals& globals);
+
 Action declare_tune(CLI::App& app, const Globals& globals);
 Action declare_runs(CLI::App& app, const Globals& globals);
+
+Action declare_bench(CLI::App& app, const Globals& globals);
+Action declare_chat(CLI::App& app, const Globals& globals);
+Action declare_complete(CLI::App& app, const Globals& globals);
+Action declare_logits(CLI::App& app, const Globals& globals);
+
+Action declare_serve(CLI::App& app, const Globals& globals);
 
 }  // namespace sllm::cli

@@ -12,7 +12,6 @@ namespace sllm::eval {
 
 struct TaskOptions {
   int64_t limit = 0;                   // documents per task; 0: all
-  std::optional<int64_t> num_fewshot;  // overrides the task files'
   ProgressSink progress;
 };
 

@@ -1,0 +1,35 @@
+// `sllm new`: from a goal to a commented sllm.toml.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "hub/catalogue.h"
+
+namespace sllm::project {
+
+struct NewProject {
+  std::string name, goal;
+  std::vector<std::string> languages = {"en"};
+  int64_t memory_mb = 0, disk_mb = 0;
+  std::string base;  // "": chosen by language and limits
+  std::string train = "train.jsonl", test = "test.jsonl", documents, metric = "exact_match";
+  std::map<std::string, double> thresholds;  // language -> least value of `metric`
+};
+
+struct BaseChoice {
+  const CatalogueEntry* entry = nullptr;
+  std::string reason;  // one sentence
+};
+// The smallest catalogued model that speaks all the languages and whose 8-bit form fits the limits.
+// A model without Korean in it spends several tokens on a syllable and learns little of it from a
+// few hundred rows. Errors: kUsage when none fits, with the nearest one's needs.
+Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_t memory_mb,
+                               int64_t disk_mb);
+
+// The file's text: every key with a comment, readable again by parse_project().
+std::string project_toml(const NewProject& project, const std::string& base_reason);
+
+}  // namespace sllm::project

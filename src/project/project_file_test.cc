@@ -1,0 +1,138 @@
+// sllm.toml: what is read, and the sentence for each way in which it can be broken.
+#include "project/project_file.h"
+
+#include <gtest/gtest.h>
+
+#include "project/new_project.h"
+
+namespace sllm::project {
+namespace {
+
+constexpr const char* kGood = R"([purpose]
+goal = "commands become JSON"
+languages = ["en", "ko"]
+[device]
+memory_mb = 512
+[thresholds]
+json_match = { en = 0.95, ko = 0.85 }
+first_word_seconds = 1
+[base]
+model = "smollm2-135m-instruct"
+[data]
+train = ["train.jsonl"]
+test = "test.jsonl"
+[tune]
+rank = 8
+alpha = 16
+epochs = 3
+lr = 1e-3
+[quantize]
+types = ["q8_0", "q4_k"]
+[evaluate]
+metrics = ["json_match"]
+[[evaluate.reference]]
+model = "qwen2.5-coder-0.5b"
+examples = 5
+[deploy]
+type = "q4_k"
+)";
+
+std::string with(const std::string& from, const std::string& to) {
+  std::string text = kGood;
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(ProjectFile, ReadsEverySection) {
+  const auto p = parse_project(kGood, "demo/sllm.toml");
+  ASSERT_TRUE(p.ok()) << p.error().to_string();
+  EXPECT_EQ(p->name, "demo");
+  EXPECT_EQ(p->folder, "demo");
+  EXPECT_EQ(p->tune.options.rank, 8);
+  EXPECT_EQ(p->tune.options.alpha, 16);
+  EXPECT_EQ(p->tune.options.lr, 1e-3);
+  EXPECT_EQ(p->tune.options.max_length, 512);  // the default of projects
+  ASSERT_EQ(p->thresholds.size(), 3u);
+  EXPECT_TRUE(std::ranges::any_of(p->thresholds, [](const Threshold& t) {
+    return t.to_string() == "json_match (ko) >= 0.85" && !t.met_by(0.84) && t.met_by(0.85);
+  }));
+  EXPECT_TRUE(std::ranges::any_of(p->thresholds, [](const Threshold& t) {
+    return t.to_string() == "first_word_seconds <= 1" && t.met_by(0.5);
+  }));
+  EXPECT_EQ(p->evaluate.references.at(0).examples, 5);
+  EXPECT_EQ(p->deploy.type, "q4_k");
+}
+
+struct Broken {
+  std::string toml, sentence;
+};
+
+TEST(ProjectFile, EachBrokenFileGetsItsSentence) {
+  const Broken broken[] = {
+      {"[purpose\n", "bad.toml:1: not TOML"},
+      {with("rank = 8", "rnak = 8"), "bad.toml:15: [tune] has no key rnak. Did you mean rank?"},
+      {with("[quantize]", "[quantise]"),
+       "there is no section [quantise]. Did you mean [quantize]?"},
+      {with("goal = ", "gaol = "), "[purpose] goal is missing"},
+      {with("\"q4_k\"]", "\"q3_k\"]"), "bad.toml:20: [quantize] types: \"q3_k\" is not known"},
+      {with("alpha = 16", "alpha = \"big\""),
+       "bad.toml:16: [tune] alpha: expected a number, found text"},
+      {with("memory_mb = 512", "memory_mb = -1"),
+       "bad.toml:5: [device] memory_mb is -1; expected 0 to"},
+      {with("ko = 0.85", "de = 0.85"), "\"de\" is none of the [purpose] languages"},
+      {with("json_match = {", "jsn_match = {"),
+       "[thresholds] has no metric jsn_match. Did you mean json_match?"},
+      {with("metrics = [\"json_match\"]", "metrics = [\"token_f1\"]"),
+       "json_match needs the metric among [evaluate] metrics"},
+      {with("\"ko\"]", "\"Korean\"]"), "\"Korean\" is no code of two letters"},
+      {with("train = [\"train.jsonl\"]", ""), "[data] needs train files or an augment grammar"},
+      {with("rank = 8", "rank = 0"), "rank must be"},
+      {with("type = \"q4_k\"", "type = \"q6_k\""),
+       "[deploy] type is \"q6_k\"; expected one of q8_0, q4_k"},
+      {"goal = 1\n", "bad.toml:1: goal stands outside a section"},
+      {with("[purpose]", "[purpose]\ngoal = \"twice\""), "not TOML"},
+      {with("rank = 8", "rank = " + std::string(3000, '[')), "not TOML"},
+  };
+  for (const Broken& b : broken) {
+    const auto p = parse_project(b.toml, "bad.toml");
+    ASSERT_FALSE(p.ok()) << b.sentence;
+    EXPECT_EQ(p.error().code, ErrorCode::kUsage) << b.sentence;
+    EXPECT_NE(p.error().to_string().find(b.sentence), std::string::npos)
+        << "expected: " << b.sentence << "\nfound:    " << p.error().to_string();
+  }
+}
+
+TEST(NewProject, ChoosesAKoreanCapableBaseForKorean) {
+  EXPECT_STREQ(choose_base({"en"}, 0, 0)->entry->name, "smollm2-135m-instruct");
+  EXPECT_STREQ(choose_base({"en", "ko"}, 0, 0)->entry->name, "qwen2.5-0.5b-instruct");
+}
+
+TEST(NewProject, SaysWhatWouldBeNeededWhenNothingFits) {
+  const auto choice = choose_base({"ko"}, 100, 0);
+  ASSERT_FALSE(choice.ok());
+  EXPECT_NE(choice.error().message.find("qwen2.5-0.5b-instruct needs"), std::string::npos);
+  EXPECT_NE(choose_base({"xx"}, 0, 0).error().message.find("no catalogued model speaks xx"),
+            std::string::npos);
+}
+
+TEST(NewProject, WritesAFileThatReadsBack) {
+  NewProject p;
+  p.name = "help \"desk\"";
+  p.goal = "answer\nquestions";
+  p.languages = {"en", "ko"};
+  p.base = "x.gguf";
+  p.metric = "key_facts";
+  p.thresholds = {{"en", 0.7}, {"ko", 0.6}};
+  p.documents = "docs";
+  p.memory_mb = 900;
+  const auto read = parse_project(project_toml(p, "a reason"), "x/sllm.toml");
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_EQ(read->name, p.name);
+  EXPECT_EQ(read->goal, p.goal);
+  EXPECT_EQ(read->thresholds.size(), 2u);
+  EXPECT_TRUE(read->evaluate.grounded);
+}
+
+}  // namespace
+}  // namespace sllm::project

@@ -1,0 +1,178 @@
+// SVG by hand: coordinates are in a fixed view box, colours come from the page's style.
+#include "project/report_charts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "project/report.h"
+
+namespace sllm::project {
+namespace {
+
+constexpr double kWidth = 640;
+
+std::string begin_svg(double height, const std::string& title) {
+  return fmt::format(
+      "<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\" "
+      "xmlns=\"http://www.w3.org/2000/svg\">",
+      kWidth, height, html_escape(title));
+}
+std::string text(double x, double y, std::string_view anchor, std::string_view content,
+                 std::string_view style = "") {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>", x,
+                     y, anchor, style, html_escape(content));
+}
+std::string line(double x1, double y1, double x2, double y2, std::string_view style) {
+  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>",
+                     x1, y1, x2, y2, style);
+}
+
+// 1, 2 or 5 times a power of ten, about `target` steps over the span.
+double nice_step(double span, int target) {
+  const double raw = span / target, power = std::pow(10, std::floor(std::log10(raw)));
+  for (const double m : {1.0, 2.0, 5.0})
+    if (raw <= m * power) return m * power;
+  return 10 * power;
+}
+
+}  // namespace
+
+std::string bar_chart(const std::vector<Bar>& bars,
+                      const std::vector<std::pair<std::string, double>>& bounds,
+                      const std::string& title) {
+  constexpr double kLeft = 8, kRight = 60, kBarHeight = 15, kLabelHeight = 20, kGap = 10;
+  std::vector<std::string> series;
+  std::vector<std::pair<std::string, std::vector<const Bar*>>> groups;
+  for (const Bar& bar : bars) {
+    if (std::ranges::find(series, bar.series) == series.end()) series.push_back(bar.series);
+    if (groups.empty() || groups.back().first != bar.group) groups.push_back({bar.group, {}});
+    groups.back().second.push_back(&bar);
+  }
+  double height = 26;
+  for (const auto& [group, list] : groups)
+    height += kLabelHeight + kGap + kBarHeight * static_cast<double>(list.size());
+  const auto x = [&](double value) {
+    return kLeft + (kWidth - kLeft - kRight) * std::clamp(value, 0.0, 1.0);
+  };
+  std::string svg = begin_svg(height, title);
+  for (const double tick : {0.0, 0.25, 0.5, 0.75, 1.0})
+    svg += line(x(tick), 0, x(tick), height - 22, "grid") +
+           text(x(tick), height - 6, tick == 0 ? "start" : "middle",
+                fmt::format("{:.0f} %", 100 * tick), "tick");
+  double y = 0;
+  for (const auto& [group, list] : groups) {
+    svg += text(kLeft, y + 15, "start", group, "label");
+    y += kLabelHeight;
+    for (const Bar* bar : list) {
+      const auto s = std::ranges::find(series, bar->series) - series.begin();
+      svg += fmt::format(
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"2\" "
+          "class=\"series{}\"><title>{} {}: {:.1f} % ± {:.1f}</title></rect>",
+          kLeft, y, std::max(1.0, x(bar->value) - kLeft), kBarHeight - 3, s % 4, html_escape(group),
+          html_escape(bar->series), 100 * bar->value, 100 * bar->error);
+      const double middle = y + (kBarHeight - 3) / 2;
+      if (bar->error > 0)
+        svg +=
+            line(x(bar->value - bar->error), middle, x(bar->value + bar->error), middle, "whisker");
+      svg += text(kWidth - 4, middle + 4, "end",
+                  fmt::format("{} {:.0f}", bar->series, 100 * bar->value), "tick");
+      for (const auto& [name, bound] : bounds)
+        if (name == bar->series)
+          svg += line(x(bound), y - 1, x(bound), y + kBarHeight - 2, "bound");
+      y += kBarHeight;
+    }
+    y += kGap;
+  }
+  return svg + "</svg>";
+}
+
+std::string scatter_chart(const std::vector<Point>& points, const std::string& x_unit,
+                          const std::string& title) {
+  constexpr double kHeight = 300, kLeft = 44, kRight = 90, kTop = 14, kBottom = 34;
+  if (points.empty()) return {};
+  double low = points[0].x, high = points[0].x;
+  for (const Point& p : points) low = std::min(low, p.x), high = std::max(high, p.x);
+  const double first = std::log10(std::max(1e-9, low / 1.5)), last = std::log10(high * 1.5);
+  const auto x = [&](double v) {
+    return kLeft + (kWidth - kLeft - kRight) * (std::log10(v) - first) / (last - first);
+  };
+  const auto y = [&](double v) {
+    return kTop + (kHeight - kTop - kBottom) * (1 - std::clamp(v, 0.0, 1.0));
+  };
+  std::string svg = begin_svg(kHeight, title);
+  for (const double tick : {0.0, 0.25, 0.5, 0.75, 1.0})
+    svg += line(kLeft, y(tick), kWidth - kRight, y(tick), "grid") +
+           text(kLeft - 6, y(tick) + 4, "end", fmt::format("{:.0f} %", 100 * tick), "tick");
+  for (double decade = std::floor(first); decade <= last; ++decade)
+    for (const double m : {1.0, 2.0, 5.0}) {
+      const double v = m * std::pow(10, decade);
+      if (std::log10(v) < first || std::log10(v) > last) continue;
+      svg +=
+          line(x(v), kTop, x(v), kHeight - kBottom, "grid") +
+          text(x(v), kHeight - kBottom + 16, "middle", fmt::format("{:g} {}", v, x_unit), "tick");
+    }
+  std::vector<double> taken;  // label heights, so that neighbours do not overlap
+  for (const Point& p : points) {
+    double label = y(p.y) + 4;
+    for (int tries = 0; tries < 20; ++tries)
+      if (std::ranges::any_of(taken, [&](double t) { return std::abs(t - label) < 14; }))
+        label += label > kHeight / 2 ? -14 : 14;
+    taken.push_back(label);
+    svg += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\" class=\"series{}\"><title>{}</title></circle>",
+        x(p.x), y(p.y), p.style % 4, html_escape(p.label));
+    svg += text(x(p.x) + 10, label, "start", p.label, "label");
+  }
+  return svg + "</svg>";
+}
+
+std::string loss_chart(const std::vector<double>& loss,
+                       const std::vector<std::pair<int64_t, double>>& eval_loss,
+                       const std::string& train_label, const std::string& eval_label,
+                       const std::string& step_label) {
+  constexpr double kHeight = 260, kLeft = 44, kRight = 12, kTop = 14, kBottom = 34;
+  if (loss.size() < 2) return {};
+  double high = 0;
+  for (const double v : loss)
+    if (std::isfinite(v)) high = std::max(high, v);
+  for (const auto& [step, v] : eval_loss) high = std::max(high, v);
+  if (!(high > 0)) return {};
+  const auto n = static_cast<double>(loss.size());
+  const auto x = [&](double step) { return kLeft + (kWidth - kLeft - kRight) * step / n; };
+  const auto y = [&](double v) {
+    return kTop + (kHeight - kTop - kBottom) * (1 - std::clamp(v / high, 0.0, 1.0));
+  };
+  std::string svg = begin_svg(kHeight, train_label);
+  const double step = nice_step(high, 5);
+  for (double tick = 0; tick <= high * 1.0001; tick += step)
+    svg += line(kLeft, y(tick), kWidth - kRight, y(tick), "grid") +
+           text(kLeft - 6, y(tick) + 4, "end", fmt::format("{:g}", tick), "tick");
+  const double stride = std::max(1.0, nice_step(n, 6));
+  for (double tick = 0; tick <= n; tick += stride)
+    svg += text(x(tick), kHeight - kBottom + 16, "middle", fmt::format("{:g}", tick), "tick");
+  svg += text(kWidth - kRight, kHeight - 4, "end", step_label, "tick");
+  std::string raw, smooth;
+  double average = loss[0];
+  const double keep = 1 - std::min(1.0, 20 / n);
+  for (size_t i = 0; i < loss.size(); ++i) {
+    if (!std::isfinite(loss[i])) continue;
+    average = keep * average + (1 - keep) * loss[i];
+    raw += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(loss[i]));
+    smooth += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(average));
+  }
+  svg += fmt::format("<polyline points=\"{}\" class=\"thin\"/>", raw);
+  svg += fmt::format("<polyline points=\"{}\" class=\"curve\"/>", smooth);
+  for (const auto& [at, v] : eval_loss)
+    svg += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\" class=\"series1\"><title>{} {}: {:.4f}"
+        "</title></circle>",
+        x(static_cast<double>(at)), y(v), html_escape(step_label), at, v);
+  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"20\" r=\"5\" class=\"series0\"/>", kWidth - 150);
+  svg += text(kWidth - 140, 24, "start", train_label, "label");
+  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"38\" r=\"5\" class=\"series1\"/>", kWidth - 150);
+  svg += text(kWidth - 140, 42, "start", eval_label, "label");
+  return svg + "</svg>";
+}
+
+}  // namespace sllm::project

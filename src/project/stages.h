@@ -1,0 +1,38 @@
+// The stages of a project: pull, data, tune, merge, quantize, index, evaluate, report,
+// deploy-check.
+#pragma once
+
+#include "project/project_file.h"
+#include "project/results.h"
+#include "project/stage_graph.h"
+
+namespace sllm::project {
+
+struct StageOptions {
+  std::string version;  // the program's, for the report
+  std::string command;  // what repeats the run, for the report
+  bool fetch = true;    // false: reference models that are not here are left out, not fetched
+  ProgressSink progress;
+};
+
+// Errors: kUsage and kBadInput for files that the project names and that are not there.
+Result<StageGraph> build_stages(const Project& project, const StageOptions& options);
+
+// Where finished stages lie, and where people look.
+fs::path stages_folder(const Project& project);
+fs::path latest_folder(const Project& project);
+
+struct RunResult {
+  std::vector<PlannedStage> stages;
+  std::vector<std::string> ran;  // stages that were not done before
+  fs::path report;
+  Verdict verdict;
+  std::string sentence;
+};
+// Runs what is not done, publishes runs/latest. Error: kThreshold when a requirement is missed,
+// after the report was written and before the deploy check; what a stage returns otherwise.
+Result<RunResult> run_project(
+    const Project& project, const StageOptions& options,
+    const std::function<void(const PlannedStage&, size_t index, size_t count)>& on_stage = {});
+
+}  // namespace sllm::project
