@@ -1,8 +1,10 @@
-// sllm data: files of examples to clean, split training data, and what happened to every row.
+// sllm data: files of examples to clean, split training data, and what happened to every row; with
+// an index, to conversations over its passages.
 #include <iostream>
 
 #include "cli/command.h"
 #include "data/dataset.h"
+#include "ground/training.h"
 
 namespace sllm::cli {
 namespace {
@@ -12,6 +14,8 @@ struct Options {
   fs::path out;
   std::vector<std::string> columns;
   ImportOptions import;
+  fs::path index;  // of `sllm index`, or empty
+  GroundTrainingOptions ground;
 };
 
 Status read_columns(Options& o) {
@@ -22,6 +26,14 @@ Status read_columns(Options& o) {
     o.import.read.columns[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
   return ok();
+}
+
+void print_grounded(const GroundTrainingSummary& s) {
+  std::cout << fmt::format(
+      "Grounded: {} answers with a citation, {} refusals and {} more without their source\n",
+      s.cited, s.refused, s.withheld);
+  if (!s.dropped.empty())
+    std::cout << fmt::format("  dropped {:>6}  not supported by the index\n", s.dropped.size());
 }
 
 void print_summary(const ImportSummary& s, const fs::path& out) {
@@ -54,6 +66,15 @@ Action declare_data(CLI::App& app, const Globals& globals) {
   app.add_option("--system", i.read.system, "System message for conversations without one");
   app.add_option("--column", o->columns, "NAME=COLUMN: how the file names question, answer, ...");
   app.add_option("--skip-bad", i.read.skip_bad, "Malformed rows to leave out before stopping");
+  app.add_option("--ground", o->index,
+                 "Index file: questions get its passages, answers the citation");
+  app.add_option("--passages", o->ground.ground.passages, "Passages in a grounded question")
+      ->check(CLI::Range(1, 20))
+      ->capture_default_str();
+  app.add_option("--without-source", o->ground.without_source,
+                 "Share of grounded rows repeated without their source, as \"I don't know\"")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   return [o, &globals]() -> Status {
     SLLM_OK(read_columns(*o));
     if (globals.dry_run) {
@@ -61,12 +82,25 @@ Action declare_data(CLI::App& app, const Globals& globals) {
         std::cout << fmt::format("would import {} into {}\n", input.string(), o->out.string());
       return ok();
     }
+    std::shared_ptr<Index> index;
+    if (!o->index.empty()) {
+      SLLM_TRY(index, Index::open(o->index));
+    }
     SLLM_TRY(const ImportSummary summary,
              import_data(o->inputs, o->out, o->import, progress_sink(globals)));
-    if (globals.json)
-      print_json("data", summary.to_json());
-    else
+    GroundTrainingSummary grounded;
+    if (index) {
+      o->ground.seed = o->import.seed;
+      SLLM_TRY(grounded, ground_data(*index, o->out, o->ground));
+    }
+    if (globals.json) {
+      nlohmann::ordered_json document = summary.to_json();
+      if (index) document["grounded"] = grounded.to_json();
+      print_json("data", std::move(document));
+    } else {
       print_summary(summary, o->out);
+      if (index) print_grounded(grounded);
+    }
     return ok();
   };
 }
