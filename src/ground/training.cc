@@ -28,6 +28,13 @@ bool answerable(const Example& row) {
   return !is_refusal(row.answer());
 }
 
+// The mark stands inside the sentence, as the prompt's example shows.
+std::string marked(std::string_view answer, std::string_view mark) {
+  const bool stop = answer.ends_with('.');
+  if (stop) answer.remove_suffix(1);
+  return fmt::format("{} {}{}", answer, mark, stop ? "." : "");
+}
+
 class Grounder {
  public:
   Grounder(const Index& index, const GroundTrainingOptions& options, GroundTrainingSummary& summary)
@@ -123,17 +130,19 @@ class Grounder {
     const auto at = std::ranges::find_if(prompt.passages, holds);
     const auto number = at - prompt.passages.begin() + 1;
     ++summary_.cited;
-    emit(row, std::move(prompt), fmt::format("{} [{}]", row.answer(), number));
+    emit(row, std::move(prompt), marked(row.answer(), fmt::format("[{}]", number)));
     return ok();
   }
 
   Status cite_best(const Example& row, Hits hits, Rng& rng) {
     order(hits, rng);
     GroundedPrompt prompt = ground_prompt(row.question(), std::move(hits), lenient_);
-    GroundedAnswer answer = check_reply(prompt, row.answer(), lenient_);
+    const GroundedAnswer answer = check_reply(prompt, row.answer(), lenient_);
     if (!answer.known) return drop(row, "no passage supports the answer");
     ++summary_.cited;
-    emit(row, std::move(prompt), std::move(answer.text));
+    std::string mark;
+    for (const Citation& c : answer.citations) mark += fmt::format("[{}]", c.number);
+    emit(row, std::move(prompt), marked(row.answer(), mark));
     return ok();
   }
 

@@ -53,7 +53,7 @@ const char* kQuote = "kept for 14 days";
 
 // The number behind the answer must be that of the passage with the quote.
 void expect_cites(const Example& example, const std::string& quote) {
-  const std::string number = std::string(example.answer().substr(example.answer().size() - 3));
+  const std::string number(example.answer().substr(example.answer().find('['), 3));
   const std::string& prompt = example.messages[1].content;
   const size_t passage = prompt.find(number + " ");
   ASSERT_NE(passage, std::string::npos);
@@ -117,7 +117,7 @@ TEST_F(GroundTrainingTest, RepeatsRowsWithoutTheirSourceAsRefusals) {
   EXPECT_EQ(examples[0].answer(), "I don't know.");
   EXPECT_THAT(examples[0].messages[1].content, HasSubstr("restored"));
   EXPECT_THAT(examples[0].messages[1].content, Not(HasSubstr("14 days")));
-  EXPECT_THAT(examples[1].answer(), EndsWith("]"));
+  EXPECT_THAT(examples[1].answer(), EndsWith("]."));
   EXPECT_EQ(summary_.withheld, 1u);
 }
 
