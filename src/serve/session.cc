@@ -6,7 +6,8 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/status.hpp>
 
 #include "serve/routes.h"
 
@@ -79,6 +80,7 @@ asio::awaitable<void> Session::run() {
         co_await http::async_read_header(stream_, buffer_, *parser_, kAsTuple);
     idle_ = false;
     if (!error) {
+      unread_ = !parser_->is_done();
       co_await serve_one();
     } else if (const auto fault = parse_fault(error, core_.options)) {
       co_await send_error(*fault);
@@ -195,9 +197,7 @@ asio::awaitable<std::optional<ApiError>> Session::read_body() {
                        .retry_after = 1};
   core_.body_bytes += reserve;
   if (beast::iequals(header(http::field::expect), "100-continue")) {
-    http::response<http::empty_body> go(http::status::continue_, 11);
-    stream_.expires_after(core_.options.write_timeout);
-    co_await http::async_write(stream_, go, kAsTuple);
+    co_await write("HTTP/1.1 100 Continue\r\n\r\n");
   }
   stream_.expires_after(core_.options.read_timeout);
   const auto [error, bytes] = co_await http::async_read(stream_, buffer_, *parser_, kAsTuple);
@@ -217,43 +217,41 @@ bool Session::peer_gone() {
   return ::poll(&socket, 1, 0) > 0 && (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
-template <class Message>
-void Session::fill_common(Message& message) {
-  message.set(http::field::server, "sllm");
-  message.set("x-request-id", request_id_);
-  message.set("X-Content-Type-Options", "nosniff");
-  if (const auto origin = header(http::field::origin); core_.access.allows_origin(origin)) {
-    message.set(http::field::access_control_allow_origin,
-                beast::string_view(origin.data(), origin.size()));
-    message.set(http::field::vary, "Origin");
-  }
+// Everything but the body; what clients sent is not repeated here.
+std::string Session::response_head(int status, const Headers& headers) {
   keep_ = keep_ && !unread_ && !core_.draining;
-  message.keep_alive(keep_);
   answered_ = true;
+  core_.metrics.count_response(route_, status);
+  log(LogLevel::kDebug, fmt::format("{} {} {}", request_id_, printable(path()), status));
+  const auto reason = http::obsolete_reason(static_cast<http::status>(status));
+  std::string head = fmt::format("HTTP/1.1 {} {}\r\nServer: sllm\r\nx-request-id: {}\r\n", status,
+                                 std::string_view(reason.data(), reason.size()), request_id_);
+  head += "X-Content-Type-Options: nosniff\r\n";
+  head += keep_ ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+  if (const auto origin = header(http::field::origin); core_.access.allows_origin(origin))
+    head += fmt::format("Access-Control-Allow-Origin: {}\r\nVary: Origin\r\n", origin);
+  for (const auto& [name, value] : headers) head += fmt::format("{}: {}\r\n", name, value);
+  return head;
+}
+
+// Who takes nothing for write_timeout is dropped: the expiry closes the socket.
+asio::awaitable<void> Session::write(std::string bytes) {
+  stream_.expires_after(core_.options.write_timeout);
+  const auto [error, count] = co_await asio::async_write(stream_, asio::buffer(bytes), kAsTuple);
+  if (!error) co_return;
+  if (error == beast::error::timeout) ++core_.metrics.slow_readers;
+  keep_ = false;
+  stream_.close();
 }
 
 asio::awaitable<void> Session::send(int status, std::string_view type, std::string body,
                                     Headers headers) {
-  http::response<http::string_body> response(static_cast<http::status>(status),
-                                             parser_->get().version());
-  fill_common(response);
-  if (!type.empty())
-    response.set(http::field::content_type, beast::string_view(type.data(), type.size()));
-  for (const auto& [name, value] : headers) response.set(name, value);
-  const bool head = parser_->is_header_done() && parser_->get().method() == http::verb::head;
-  response.content_length(body.size());
-  if (!head) response.body() = std::move(body);
-  core_.metrics.count_response(route_, status);
-  log(LogLevel::kDebug, fmt::format("{} {} {}", request_id_, printable(path()), status));
-  stream_.expires_after(core_.options.write_timeout);
-  http::response_serializer<http::string_body> serializer(response);
-  if (head) {
-    const auto [error, bytes] = co_await http::async_write_header(stream_, serializer, kAsTuple);
-    if (error) keep_ = false;
-  } else {
-    const auto [error, bytes] = co_await http::async_write(stream_, serializer, kAsTuple);
-    if (error) keep_ = false;
-  }
+  if (!type.empty()) headers.emplace_back("Content-Type", type);
+  if (status != 204 && status != 304)
+    headers.emplace_back("Content-Length", std::to_string(body.size()));
+  std::string bytes = response_head(status, headers) + "\r\n";
+  if (parser_->get().method() != http::verb::head) bytes += body;
+  co_await write(std::move(bytes));
 }
 
 asio::awaitable<void> Session::send_json(int status, const Json& json) {
@@ -269,43 +267,23 @@ asio::awaitable<void> Session::send_error(const ApiError& error) {
 }
 
 asio::awaitable<void> Session::send_stream_header() {
-  http::response<http::empty_body> response(http::status::ok, parser_->get().version());
+  static const Headers kChunked = {{"Transfer-Encoding", "chunked"}};
   chunked_ = parser_->get().version() >= 11;
   if (!chunked_) keep_ = false;  // HTTP/1.0: the stream ends with the connection
-  fill_common(response);
-  response.set(http::field::content_type, "text/event-stream; charset=utf-8");
-  response.set(http::field::cache_control, "no-cache");
-  response.set("X-Accel-Buffering", "no");
-  if (chunked_) response.chunked(true);
-  core_.metrics.count_response(route_, 200);
-  stream_.expires_after(core_.options.write_timeout);
-  http::response_serializer<http::empty_body> serializer(response);
-  const auto [error, bytes] = co_await http::async_write_header(stream_, serializer, kAsTuple);
-  if (error) keep_ = false;
+  std::string head = response_head(200, chunked_ ? kChunked : Headers());
+  head +=
+      "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
+      "X-Accel-Buffering: no\r\n\r\n";
+  co_await write(std::move(head));
 }
 
-// A reader who takes nothing for write_timeout is dropped: the expiry closes the socket.
 asio::awaitable<void> Session::send_stream(std::string text) {
-  stream_.expires_after(core_.options.write_timeout);
-  beast::error_code error;
-  if (chunked_) {
-    const auto result =
-        co_await asio::async_write(stream_, http::make_chunk(asio::buffer(text)), kAsTuple);
-    error = std::get<0>(result);
-  } else {
-    const auto result = co_await asio::async_write(stream_, asio::buffer(text), kAsTuple);
-    error = std::get<0>(result);
-  }
-  if (error == beast::error::timeout) ++core_.metrics.slow_readers;
-  if (error) stream_.close();
+  if (chunked_) text = fmt::format("{:x}\r\n{}\r\n", text.size(), text);
+  co_await write(std::move(text));
 }
 
 asio::awaitable<void> Session::end_stream() {
-  if (!chunked_ || !stream_.socket().is_open()) co_return;
-  stream_.expires_after(core_.options.write_timeout);
-  const auto [error, bytes] =
-      co_await asio::async_write(stream_, http::make_chunk_last(), kAsTuple);
-  if (error) keep_ = false;
+  if (chunked_ && stream_.socket().is_open()) co_await write("0\r\n\r\n");
 }
 
 asio::awaitable<void> Session::preflight() {

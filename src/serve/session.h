@@ -87,8 +87,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> send_stream(std::string text);
   Awaitable<> end_stream();
   Awaitable<> linger();
-  template <class Message>
-  void fill_common(Message& message);
+  std::string response_head(int status, const Headers& headers);
+  Awaitable<> write(std::string bytes);
   bool peer_gone();
   std::string_view path() const;
   std::string_view header(boost::beast::http::field field) const;
