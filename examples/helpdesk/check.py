@@ -1,7 +1,7 @@
 """Checks the help-desk questions against the documents they are about.
 
 Every quote stands verbatim in its page, every fact stands in the quote and in the answer, ids are
-unique, the counts are those of the README, and no held-out question repeats a tuning question
+unique, the counts are as planned, and no held-out question repeats a tuning question
 (character 5-grams, Jaccard below 0.5). Run: python3 examples/helpdesk/check.py
 """
 
