@@ -18,6 +18,7 @@ MODELS = Path(os.environ.get("SLLM_MODELS", ""))
 SHARED = Path(os.environ.get("SLLM_SHARED", ""))
 ROWS = Path(__file__).parents[2] / "examples/device-control/test.jsonl"
 FOLDER, GGUF = "hf-smollm2", "smollm2-135m-instruct.Q4_1.gguf"
+sys.path.pop(0)  # the files beside this one are not the libraries of the same name
 STEPS, BATCH, LR, CLIP, DECAY, WARMUP = 20, 4, 2e-4, 1.0, 0.1, 2
 
 failed = False
