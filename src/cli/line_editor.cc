@@ -163,8 +163,7 @@ LineEditor::Input LineEditor::read(const std::string& prompt) {
     const size_t start = cursor == 0 ? 0 : previous_character(text, cursor);
     const auto lead = static_cast<unsigned char>(cursor ? text[start] : 0);
     const size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    if (!pasting && cursor - start >= std::min<size_t>(wanted, cursor))
-      screen.draw(prompt, text, cursor);
+    if (!pasting && (cursor == 0 || cursor - start >= wanted)) screen.draw(prompt, text, cursor);
     const int c = read_byte();
     if (c < 0) return finish(End::kEndOfInput);
     if (c == 0x1b) {

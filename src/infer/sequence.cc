@@ -74,7 +74,7 @@ void Sequence::finish_without_tokens() {
 
 void Sequence::end(FinishReason reason, std::string error) {
   GenerateEvent event;
-  event.text = stop_.push(decoder_.finish()) + stop_.finish();
+  event.text = stop_.finish();  // not half a character, which the next token would have completed
   event.done = true;
   event.reason = reason;
   event.error = std::move(error);
