@@ -11,6 +11,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "ground/index.h"
+#include "ground/training.h"
 #include "hub/catalogue.h"
 #include "hub/resolve.h"
 #include "infer/engine.h"
@@ -62,6 +63,7 @@ class Builder {
 
   Result<StageGraph> build() {
     SLLM_OK(add_pull());
+    SLLM_OK(add_index());
     SLLM_OK(add_data());
     const bool tuned = project_.tune.method == "lora";
     if (tuned) {
@@ -69,7 +71,6 @@ class Builder {
       add_merge();
     }
     for (const std::string& type : project_.quantize) add_quantize(type, tuned);
-    SLLM_OK(add_index());
     if (project_.evaluate.compare_base || !tuned)
       add_evaluate("base", Role::kBase, "base", "pull", {});
     if (tuned) add_evaluate("tuned", Role::kTuned, "tuned", "merge", {});
@@ -143,7 +144,12 @@ class Builder {
       SLLM_TRY(const std::string hash, hash_path(project_.path(d.augment)));
       recipe["augment"] = {{"name", d.augment}, {"sha256", hash}, {"count", d.augment_count}};
     }
-    graph_.add({"data", {}, recipe, [project = project_](const StageContext& context) {
+    std::vector<std::string> after;
+    if (project_.evaluate.grounded) {
+      recipe["passages"] = project_.index.passages;
+      after = {"index"};
+    }
+    graph_.add({"data", after, recipe, [project = project_](const StageContext& context) {
                   return make_data(project, context);
                 }});
     return ok();
@@ -176,6 +182,19 @@ class Builder {
     log(LogLevel::kInfo, fmt::format("{} rows read, {} kept: {} to learn from, {} for the "
                                      "evaluation loss",
                                      summary.read, summary.kept, summary.train, summary.eval));
+    return project.evaluate.grounded ? ground_rows(project, context) : ok();
+  }
+
+  // A model that will answer from documents is tuned on the prompts that it will see.
+  static Status ground_rows(const Project& project, const StageContext& context) {
+    SLLM_TRY(const auto index, Index::open(context.inputs.at("index") / "index.db"));
+    GroundTrainingOptions options;
+    options.ground.passages = static_cast<size_t>(project.index.passages);
+    options.seed = static_cast<uint64_t>(project.data.seed);
+    SLLM_TRY(const GroundTrainingSummary summary,
+             ground_data(*index, context.folder / "rows", options));
+    log(LogLevel::kInfo, fmt::format("grounded: {} answers with a citation, {} refusals",
+                                     summary.cited, summary.refused + summary.withheld));
     return ok();
   }
 
