@@ -3,12 +3,11 @@
 #include <sys/mman.h>
 
 #include <atomic>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <new>
-#include <unordered_map>
 #include <utility>
 
 #include "base/checked.h"
@@ -16,47 +15,50 @@
 namespace sllm {
 namespace {
 
-// Buffers freed by one layer are what the next layer asks for: keep them by size class instead of
-// returning them to the system, which would unmap and fault every page again.
+// Buffers freed by one layer are what the next layer asks for: keep them instead of returning them
+// to the system, which would unmap and fault every page again. A kept buffer serves a request of at
+// least half its size, so batches of changing length do not pile up one buffer per length.
 class BufferCache {
  public:
   std::shared_ptr<void> take(size_t bytes) {
-    const size_t size = size_class(bytes);
+    const size_t wanted =
+        static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
+    size_t size = wanted;
     void* p = nullptr;
     {
       std::lock_guard lock(mutex_);
-      auto& list = free_[size];
-      if (!list.empty()) p = list.back(), list.pop_back(), kept_ -= size;
+      if (const auto fit = free_.lower_bound(wanted);
+          fit != free_.end() && fit->first <= 2 * wanted) {
+        size = fit->first, p = fit->second;
+        free_.erase(fit);
+        kept_ -= size;
+      }
     }
-    if (!p) {
-      p = std::aligned_alloc(64, size);
-      if (!p) throw std::bad_alloc();
-    }
+    if (!p) p = std::aligned_alloc(64, size);
+    if (!p) throw std::bad_alloc();
     return {p, [this, size](void* q) { give(q, size); }};
   }
 
  private:
-  static constexpr size_t kKeepAtMost = size_t{1} << 30;
-  // Sizes are rounded up to eighths of a power of two, so at most 12.5 % is wasted.
-  static size_t size_class(size_t bytes) {
-    if (bytes <= 4096)
-      return static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
-    const size_t step = size_t{1} << (60 - std::countl_zero(bytes - 1));
-    return (bytes + step - 1) / step * step;
-  }
+  static constexpr size_t kKeepAtMost = size_t{512} << 20;
   void give(void* p, size_t size) {
     {
       std::lock_guard lock(mutex_);
-      if (kept_ + size <= kKeepAtMost) {
-        free_[size].push_back(p);
+      if (size <= kKeepAtMost) {
+        free_.emplace(size, p);
         kept_ += size;
-        return;
+        p = nullptr;
+        if (kept_ > kKeepAtMost) {  // the largest goes: it is the dearest to keep
+          const auto largest = std::prev(free_.end());
+          kept_ -= largest->first, p = largest->second;
+          free_.erase(largest);
+        }
       }
     }
     std::free(p);
   }
   std::mutex mutex_;
-  std::unordered_map<size_t, std::vector<void*>> free_;
+  std::multimap<size_t, void*> free_;
   size_t kept_ = 0;
 };
 
