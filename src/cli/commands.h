@@ -14,6 +14,7 @@ Action declare_list(CLI::App& app, const Globals& globals);
 Action declare_data(CLI::App& app, const Globals& globals);
 Action declare_index(CLI::App& app, const Globals& globals);
 Action declare_search(CLI::App& app, const Globals& globals);
+Action declare_augment(CLI::App& app, const Globals& globals);
 Action declare_ask(CLI::App& app, const Globals& globals);
 
 Action declare_import(CLI::App& app, const Globals& globals);
