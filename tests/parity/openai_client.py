@@ -167,7 +167,7 @@ def test_curl(server):
     lines = run(body[:-1] + ', "stream": true}').splitlines()
     data = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
     text = "".join(d["choices"][0]["delta"].get("content", "") for d in data)
-    report(whole and text == whole and lines[-2] == "data: [DONE]" or lines[-1] == "data: [DONE]", "curl, streamed and not", repr(whole))
+    report(whole and text == whole and "data: [DONE]" in lines[-2:], "curl, streamed and not", repr(whole))
     big = subprocess.run([*base, "-o", "/dev/null", "-w", "%{http_code}", server.url + "/v1/completions", "--data-binary", "@-"],
                          input="x" * (10 << 20), capture_output=True, text=True).stdout
     report(big == "400", "curl with 10 MB of garbage", big)

@@ -79,11 +79,15 @@ async function hangul() {
   await box.press("Enter");
   await questions.first().waitFor();
   const shown = await questions.first().locator(".plain").textContent();
+  await stop.click().catch(() => {});  // whatever a tiny model makes of it
   await idle();
   report(shown === "한글로 인사해 줘", "the next Enter sends what was composed", shown);
 }
 
 async function realAnswers() {
+  await page.getByRole("button", { name: "New chat" }).click();
+  await ask("What is the capital of France?");
+  await idle();
   const meta = await answers.last().locator(".meta").textContent();
   report(/smollm2.*\d tokens\/s/i.test(meta), "the model and tokens/s are shown", meta);
   await ask("Count from 1 to 300, one number a line.");

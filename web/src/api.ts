@@ -34,13 +34,16 @@ export async function fetchModels(): Promise<Model[]> {
   return (await response.json()).data;
 }
 
+// Small models wander when sampled freely; this much chance still lets "retry" find other words.
+const sampling = { temperature: 0.3, top_p: 0.95, max_tokens: 1024 };
+
 // Yields deltas until the answer ends. Aborting `signal` closes the connection, which frees the
 // server's slot.
 export async function* chat(
   model: string, messages: { role: string; content: string }[], ground: boolean, signal: AbortSignal,
 ): AsyncGenerator<Delta> {
   const body = JSON.stringify({
-    model, messages, stream: true, ...(ground && { sllm: { ground: true } }),
+    model, messages, stream: true, ...(ground ? { sllm: { ground: true } } : sampling),
   });
   const response = await check(
     await fetch("/v1/chat/completions", { method: "POST", headers: headers(), body, signal }));

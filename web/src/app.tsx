@@ -139,8 +139,8 @@ function KeyPrompt() {
   if (!store.keyNeeded.value) return null;
   const submit = (e: Event) => { e.preventDefault(); key.set(value.value.trim()); store.refreshModels(); };
   return (
-    <div class="veil">
-      <form class="card" onSubmit={submit} role="dialog" aria-label={t.value.keyTitle}>
+    <div class="veil" role="dialog" aria-modal="true" aria-label={t.value.keyTitle}>
+      <form class="card" onSubmit={submit}>
         <strong>{t.value.keyTitle}</strong>
         <input type="password" autocomplete="off" autofocus aria-label={t.value.keyTitle} value={value.value}
           onInput={(e) => (value.value = e.currentTarget.value)} />
@@ -216,12 +216,12 @@ function App() {
     <>
       <Header onHistory={() => (history.value = !history.value)} />
       <History open={history.value} onClose={() => (history.value = false)} />
-      <main ref={log} onScroll={onScroll} role="log">
+      <main ref={log} onScroll={onScroll}><div role="log">
         {list.length === 0 && <p class="empty">{t.value.empty}</p>}
         {list.map((m, i) => m.role === "user"
           ? <Question key={`${store.current.value}-${i}`} message={m} index={i} />
           : <Answer key={`${store.current.value}-${i}`} message={m} index={i} last={i === list.length - 1} />)}
-      </main>
+      </div></main>
       <footer>
         {store.notice.value && <p class="error" role="status">{store.notice.value}</p>}
         {store.selected.value?.sllm.ground && (

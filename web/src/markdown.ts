@@ -48,6 +48,15 @@ const allowed = {
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:|#source-)/i,
 };
 
+// The parser recurses, so thousands of nested quotes exhaust its stack: those are shown as they are.
+function parse(markdown: string): string {
+  try {
+    return marked.parse(markdown, { async: false });
+  } catch {
+    return `<pre>${escape(markdown)}</pre>`;
+  }
+}
+
 export function toHtml(markdown: string): string {
-  return purify.sanitize(marked.parse(markdown, { async: false }), allowed);
+  return purify.sanitize(parse(markdown), allowed);
 }
