@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "project/report.h"
+#include "project/stage_bodies.h"
 
 namespace sllm::project {
 namespace {
@@ -39,7 +40,8 @@ void gather_data(ReportInput& input, const fs::path& folder) {
   if (!summary.ok()) return;
   input.rows_read = summary->value("read", int64_t{0});
   input.rows_kept = summary->value("kept", int64_t{0});
-  for (const auto& [reason, rows] : summary->value("dropped", Json::object()).items())
+  const Json reasons = summary->value("dropped", Json::object());
+  for (const auto& [reason, rows] : reasons.items())
     if (rows.is_number_integer()) input.rows_dropped.emplace_back(reason, rows.get<int64_t>());
   std::ifstream dropped(folder / "rows" / "dropped.jsonl");
   for (std::string line; input.drop_examples.size() < kExamples && std::getline(dropped, line);) {

@@ -11,7 +11,4 @@ Status write_report(const Project& project, const std::vector<std::string>& eval
                     const std::string& version, const std::string& command,
                     const StageContext& context);
 
-// A whole JSON file. Errors: kBadInput.
-Result<Json> read_json(const fs::path& path);
-
 }  // namespace sllm::project
