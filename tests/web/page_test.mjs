@@ -84,12 +84,22 @@ async function hangul() {
   report(shown === "한글로 인사해 줘", "the next Enter sends what was composed", shown);
 }
 
+// The real model, kept short and always the same.
+async function answerShortly() {
+  await page.unroute("**/v1/chat/completions");
+  await page.route("**/v1/chat/completions", (route) => route.continue({
+    postData: JSON.stringify({ ...route.request().postDataJSON(), max_tokens: 24, temperature: 0 }),
+  }));
+}
+
 async function realAnswers() {
   await page.getByRole("button", { name: "New chat" }).click();
+  await answerShortly();
   await ask("What is the capital of France?");
   await idle();
   const meta = await answers.last().locator(".meta").textContent();
   report(/smollm2.*\d tokens\/s/i.test(meta), "the model and tokens/s are shown", meta);
+  await page.unroute("**/v1/chat/completions");
   await ask("Count from 1 to 300, one number a line.");
   await stop.waitFor();
   await page.waitForFunction(() => [...document.querySelectorAll(".message.assistant .markdown")].at(-1).textContent.length > 5, null, { timeout: 60000 });
@@ -175,7 +185,7 @@ async function citations() {
 }
 
 async function realGrounding() {
-  await page.unroute("**/v1/chat/completions");
+  await answerShortly();
   const offered = page.getByLabel("Answer from documents");
   if ((await offered.count()) === 0) return console.log("SKIP grounded answers: the server has no index");
   await page.getByRole("button", { name: "New chat" }).click();
