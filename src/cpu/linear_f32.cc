@@ -43,17 +43,19 @@ void CpuBackend::linear_f32(float* y, const Tensor& x, const Tensor& w, bool acc
 
 void CpuBackend::linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate) {
   const int64_t M = dy.rows(), N = w.rows(), K = w.cols();
-  pool_.parallel_for(K, std::max<int64_t>(64, info(w.dtype()).block_elements),
-                     [&](int64_t begin, int64_t end) {
-                       const int64_t rows = std::max<int64_t>(16, kTileFloats / (end - begin));
-                       for (int64_t n = 0; n < N; n += rows) {
-                         const int64_t size = std::min(rows, N - n);
-                         int64_t ld;
-                         const float* tile = tile_f32(kernels_, w, n, size, begin, end - begin, ld);
-                         kernels_.gemm_nn(dx + begin, K, dy.data<float>() + n, N, 1, tile, ld, M,
-                                          end - begin, size, accumulate || n > 0);
-                       }
-                     });
+  // Cuts of N at multiples of the kernel's folds, whatever a thread's share of the columns is.
+  constexpr int64_t kRows = 256, kColumns = kTileFloats / kRows;
+  const int64_t grain = std::max<int64_t>(64, info(w.dtype()).block_elements);
+  pool_.parallel_for(K, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; k += kColumns)
+      for (int64_t n = 0; n < N; n += kRows) {
+        const int64_t width = std::min(kColumns, end - k), size = std::min(kRows, N - n);
+        int64_t ld;
+        const float* tile = tile_f32(kernels_, w, n, size, k, width, ld);
+        kernels_.gemm_nn(dx + k, K, dy.data<float>() + n, N, 1, tile, ld, M, width, size,
+                         accumulate || n > 0);
+      }
+  });
 }
 
 void CpuBackend::linear_dw_f32(float* dw, const Tensor& dy, const Tensor& x) {

@@ -4,7 +4,6 @@
 // The low-rank product is bracketed as (x Aᵀ) Bᵀ: R (K + N) multiplications a row, not N K.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "ops/ops.h"
 
@@ -93,11 +92,16 @@ void Backend::linear_dx(float* dx, Operand& dy, const Weight& w, Numerics numeri
   const Tensor rows = seen(*this, dy, numerics);
   const float* d = rows.data<float>();
   std::vector<float> weight(static_cast<size_t>(K));
-  if (!accumulate) std::memset(dx, 0, sizeof(float) * static_cast<size_t>(M * K));
+  // In double: N may be a vocabulary, over which a chain of f32 sums loses a digit.
+  std::vector<double> sums(static_cast<size_t>(M * K));
   for (int64_t n = 0; n < N; ++n) {
     decode_row(weight.data(), w, n, numerics);
     for (int64_t m = 0; m < M; ++m)
-      for (int64_t k = 0; k < K; ++k) dx[m * K + k] += d[m * N + n] * weight[k];
+      for (int64_t k = 0; k < K; ++k) sums[m * K + k] += double{d[m * N + n]} * weight[k];
+  }
+  for (int64_t i = 0; i < M * K; ++i) {
+    const auto sum = static_cast<float>(sums[i]);
+    dx[i] = accumulate ? dx[i] + sum : sum;
   }
 }
 

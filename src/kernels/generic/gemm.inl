@@ -1,6 +1,8 @@
 // f32 matrix products. Each output has one order of additions along K, whatever M, N and the tile
 // it falls into: in dot products kLanes partial sums over blocks of kDotBlock, in outer products
-// one chain. That is what makes results independent of batch and threads.
+// chains of kFold terms, added up in order. That is what makes results independent of batch and
+// threads; callers that cut K do so at multiples of those blocks. One chain over all of K would not
+// do: over a vocabulary of 49,152 it costs the head's gradient a digit (8e-5 relative).
 
 // bf16 weights beside f32 ones; rows of bf16 are readable and finite up to the next 32.
 SLLM_INLINE F load(const uint16_t* p) { return load_bf16(p); }
@@ -69,6 +71,8 @@ void gemm_nt(float* y, int64_t ldy, const float* x, int64_t ldx, const float* w,
   dot_product(y, ldy, x, ldx, w, ldw, M, N, K, accumulate);
 }
 
+constexpr int64_t kFold = 256;
+
 // c[MR][kOuterV * kLanes, the last vector of n lanes] (+)= sum over k of a[m][k] b[k]
 SLLM_INLINE F broadcast(float a) { return set1(a); }
 SLLM_INLINE F broadcast(uint16_t a) { return set1(sllm::to_float(bf16{a})); }
@@ -76,31 +80,44 @@ SLLM_INLINE F broadcast(uint16_t a) { return set1(sllm::to_float(bf16{a})); }
 template <int MR, int V, class A>
 SLLM_INLINE void outer_tile(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t K, bool accumulate) {
-  F acc[MR][V];
-  for (int m = 0; m < MR; ++m)
-    for (int v = 0; v < V; ++v) acc[m][v] = accumulate ? load(c + m * ldc + v * kLanes) : zero();
-  for (int64_t k = 0; k < K; ++k) {
-    F bk[V];
-    for (int v = 0; v < V; ++v) bk[v] = load(b + k * ldb + v * kLanes);
-    for (int m = 0; m < MR; ++m) {
-      const F am = broadcast(a[m * a_row + k * a_k]);
-      for (int v = 0; v < V; ++v) acc[m][v] = fma(am, bk[v], acc[m][v]);
+  for (int64_t fold = 0; fold < K; fold += kFold) {
+    const int64_t end = K - fold < kFold ? K : fold + kFold;
+    F acc[MR][V];
+    for (int m = 0; m < MR; ++m)
+      for (int v = 0; v < V; ++v) acc[m][v] = zero();
+    for (int64_t k = fold; k < end; ++k) {
+      F bk[V];
+      for (int v = 0; v < V; ++v) bk[v] = load(b + k * ldb + v * kLanes);
+      for (int m = 0; m < MR; ++m) {
+        const F am = broadcast(a[m * a_row + k * a_k]);
+        for (int v = 0; v < V; ++v) acc[m][v] = fma(am, bk[v], acc[m][v]);
+      }
     }
+    const bool add_to = accumulate || fold > 0;
+    for (int m = 0; m < MR; ++m)
+      for (int v = 0; v < V; ++v) {
+        float* to = c + m * ldc + v * kLanes;
+        store(to, add_to ? add(load(to), acc[m][v]) : acc[m][v]);
+      }
   }
-  for (int m = 0; m < MR; ++m)
-    for (int v = 0; v < V; ++v) store(c + m * ldc + v * kLanes, acc[m][v]);
 }
 
 template <int MR, class A>
 SLLM_INLINE void outer_edge(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t n, int64_t K, bool accumulate) {
-  F acc[MR];
-  for (int m = 0; m < MR; ++m) acc[m] = accumulate ? load_n(c + m * ldc, n) : zero();
-  for (int64_t k = 0; k < K; ++k) {
-    const F bk = load_n(b + k * ldb, n);
-    for (int m = 0; m < MR; ++m) acc[m] = fma(broadcast(a[m * a_row + k * a_k]), bk, acc[m]);
+  for (int64_t fold = 0; fold < K; fold += kFold) {
+    const int64_t end = K - fold < kFold ? K : fold + kFold;
+    F acc[MR];
+    for (int m = 0; m < MR; ++m) acc[m] = zero();
+    for (int64_t k = fold; k < end; ++k) {
+      const F bk = load_n(b + k * ldb, n);
+      for (int m = 0; m < MR; ++m) acc[m] = fma(broadcast(a[m * a_row + k * a_k]), bk, acc[m]);
+    }
+    for (int m = 0; m < MR; ++m) {
+      float* to = c + m * ldc;
+      store_n(to, accumulate || fold > 0 ? add(load_n(to, n), acc[m]) : acc[m], n);
+    }
   }
-  for (int m = 0; m < MR; ++m) store_n(c + m * ldc, acc[m], n);
 }
 
 template <int MR, class A>
