@@ -11,7 +11,7 @@
 namespace sllm::eval {
 
 struct TaskOptions {
-  int64_t limit = 0;                   // documents per task; 0: all
+  int64_t limit = 0;  // documents per task; 0: all
   ProgressSink progress;
 };
 
