@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # Compares sllm with the programs people use today: transformers, PEFT, jinja2, tokenizers,
 # lm-evaluation-harness, llama.cpp, the openai client. Installs them (setup.sh); what cannot be had is
-# skipped with a sentence. Usage: run.sh [name ...]   (names of tests/parity/*.py without .py)
+# skipped with a sentence.
+# Usage: run.sh            the comparisons of default.txt, which fit into a continuous check
+#        run.sh all        every comparison
+#        run.sh name ...   tests/parity/name.py
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$(cd "$here/../.." && pwd)
 . "$here/setup.sh"
-names=("$@"); [ ${#names[@]} -gt 0 ] || names=($(cd "$here" && ls ./*.py | sed 's#\./##; s#\.py$##' | grep -v '^_'))
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=($(sed 's/#.*//' "$here/default.txt"))
+[ "${names[*]}" != all ] || names=($(cd "$here" && ls ./*.py | sed 's#\./##; s#\.py$##'))
 passed=0; failed=0; skipped=0
 for name in "${names[@]}"; do
   log=$(mktemp); begin=$SECONDS
