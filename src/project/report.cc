@@ -92,7 +92,7 @@ class Page {
   }
   void end_section() { html_ += "</section>\n"; }
   std::string cell(std::string_view label, const std::string& content, bool number = true) const {
-    return fmt::format("<td{} data-label=\"{}\">{}</td>", number ? " class=\"n\"" : "",
+    return fmt::format("<td{} data-label=\"{}\"><span>{}</span></td>", number ? " class=\"n\"" : "",
                        html_escape(label), content);
   }
 
@@ -182,7 +182,7 @@ class Page {
       return words_.metric(column.first) +
              (column.second.empty() ? "" : ", " + words_.language(column.second));
     };
-    html_ += "<table class=\"cards\"><thead><tr><th></th>";
+    html_ += "<div class=\"wide\"><table class=\"cards\"><thead><tr><th></th>";
     for (const auto& column : columns)
       html_ += fmt::format("<th class=\"n\">{}</th>", html_escape(title(column)));
     for (const char* key : {"Size", "Memory", "First word", "Answer", "Speed"})
@@ -200,7 +200,7 @@ class Page {
           cell(w("Speed"), fmt::format("{:.0f} {}", c.answers.tokens_per_second, w("tokens/s"))) +
           "</tr>\n";
     }
-    html_ += "</tbody></table>\n";
+    html_ += "</tbody></table></div>\n";
     end_section();
   }
 

@@ -10,7 +10,7 @@
 namespace sllm::project {
 namespace {
 
-constexpr double kWidth = 640;
+constexpr double kWidth = 440;
 
 std::string begin_svg(double height, const std::string& title) {
   return fmt::format(
@@ -41,7 +41,7 @@ double nice_step(double span, int target) {
 std::string bar_chart(const std::vector<Bar>& bars,
                       const std::vector<std::pair<std::string, double>>& bounds,
                       const std::string& title) {
-  constexpr double kLeft = 8, kRight = 60, kBarHeight = 15, kLabelHeight = 20, kGap = 10;
+  constexpr double kLeft = 4, kRight = 92, kBarHeight = 15, kLabelHeight = 19, kGap = 8;
   std::vector<std::string> series;
   std::vector<std::pair<std::string, std::vector<const Bar*>>> groups;
   for (const Bar& bar : bars) {
@@ -75,7 +75,7 @@ std::string bar_chart(const std::vector<Bar>& bars,
       if (bar->error > 0)
         svg +=
             line(x(bar->value - bar->error), middle, x(bar->value + bar->error), middle, "whisker");
-      svg += text(kWidth - 4, middle + 4, "end",
+      svg += text(kWidth - 2, middle + 4, "end",
                   fmt::format("{} {:.0f}", bar->series, 100 * bar->value), "tick");
       for (const auto& [name, bound] : bounds)
         if (name == bar->series)
@@ -89,7 +89,7 @@ std::string bar_chart(const std::vector<Bar>& bars,
 
 std::string scatter_chart(const std::vector<Point>& points, const std::string& x_unit,
                           const std::string& title) {
-  constexpr double kHeight = 300, kLeft = 44, kRight = 90, kTop = 14, kBottom = 34;
+  constexpr double kHeight = 250, kLeft = 44, kRight = 84, kTop = 14, kBottom = 30;
   if (points.empty()) return {};
   double low = points[0].x, high = points[0].x;
   for (const Point& p : points) low = std::min(low, p.x), high = std::max(high, p.x);
@@ -131,7 +131,7 @@ std::string loss_chart(const std::vector<double>& loss,
                        const std::vector<std::pair<int64_t, double>>& eval_loss,
                        const std::string& train_label, const std::string& eval_label,
                        const std::string& step_label) {
-  constexpr double kHeight = 260, kLeft = 44, kRight = 12, kTop = 14, kBottom = 34;
+  constexpr double kHeight = 220, kLeft = 38, kRight = 10, kTop = 14, kBottom = 36;
   if (loss.size() < 2) return {};
   double high = 0;
   for (const double v : loss)
@@ -168,10 +168,10 @@ std::string loss_chart(const std::vector<double>& loss,
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\" class=\"series1\"><title>{} {}: {:.4f}"
         "</title></circle>",
         x(static_cast<double>(at)), y(v), html_escape(step_label), at, v);
-  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"20\" r=\"5\" class=\"series0\"/>", kWidth - 150);
-  svg += text(kWidth - 140, 24, "start", train_label, "label");
-  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"38\" r=\"5\" class=\"series1\"/>", kWidth - 150);
-  svg += text(kWidth - 140, 42, "start", eval_label, "label");
+  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"20\" r=\"5\" class=\"series0\"/>", kWidth - 128);
+  svg += text(kWidth - 118, 24, "start", train_label, "label");
+  svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"38\" r=\"5\" class=\"series1\"/>", kWidth - 128);
+  svg += text(kWidth - 118, 42, "start", eval_label, "label");
   return svg + "</svg>";
 }
 

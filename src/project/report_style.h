@@ -9,7 +9,7 @@ inline constexpr const char* kReportStyle = R"css(
 @media (prefers-color-scheme:dark){:root{--ink:#e4eaf0;--soft:#9aa9b7;--line:#2d3843;--paper:#12181e;--card:#1a222a;
 --good:#58c48c;--bad:#ef8379;--s0:#6aa9e8;--s1:#e7a45c;--s2:#86c48b;--s3:#bb95d4}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,"Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif;overflow-wrap:anywhere}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,"Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif;overflow-wrap:break-word}
 main{max-width:860px;margin:0 auto;padding:20px 16px 60px}
 header{padding:12px 0 4px}
 h1{font-size:1.7rem;line-height:1.2;margin:.1em 0}
@@ -23,15 +23,16 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:7px 10px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft);font-size:.85rem}
 tr:last-child td{border-bottom:0}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
+.wide{overflow-x:auto}.wide table{font-size:.92rem}
 .se{color:var(--soft);font-size:.85em;white-space:nowrap}
 .role{color:var(--soft);font-size:.85rem;display:block;font-weight:400}
 .mark{font-weight:700}.mark.good{color:var(--good)}.mark.bad{color:var(--bad)}
 .note{color:var(--soft);font-size:.9rem;margin:.5em 0 0}
 .facts{display:flex;flex-wrap:wrap;gap:8px 28px;margin:0 0 .6em}
 .facts div{min-width:100px}.facts b{display:block;font-size:1.25rem}
-svg{width:100%;height:auto;display:block;margin:.3em 0}
-svg text{font-size:12px;fill:var(--ink)}svg .tick{fill:var(--soft);font-size:11px}svg .label{font-weight:600}
+svg{width:100%;max-width:660px;height:auto;display:block;margin:.3em 0}
+svg text{font-size:10px;fill:var(--ink)}svg .tick{fill:var(--soft);font-size:9px}svg .label{font-weight:600}
 svg .grid{stroke:var(--line)}svg .whisker{stroke:var(--ink);stroke-width:1.5}svg .bound{stroke:var(--bad);stroke-width:2}
 svg .thin{fill:none;stroke:var(--s0);stroke-opacity:.35}svg .curve{fill:none;stroke:var(--s0);stroke-width:2}
 svg .series0{fill:var(--s0)}svg .series1{fill:var(--s1)}svg .series2{fill:var(--s2)}svg .series3{fill:var(--s3)}
@@ -40,7 +41,7 @@ svg .series0{fill:var(--s0)}svg .series1{fill:var(--s1)}svg .series2{fill:var(--
 .answer dl{display:grid;grid-template-columns:6.5em 1fr;gap:2px 10px;margin:.3em 0}
 .answer dt{color:var(--soft);font-size:.85rem;padding-top:2px}.answer dd{margin:0}
 code,pre{font:.88rem/1.5 ui-monospace,"D2Coding",Consolas,monospace}
-dd pre,pre{margin:0;white-space:pre-wrap;background:var(--paper);border-radius:6px;padding:4px 8px}
+dd pre,pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:var(--paper);border-radius:6px;padding:4px 8px}
 summary{cursor:pointer;font-weight:600;padding:4px 0}
 @media (max-width:640px){
 .cards thead{display:none}.cards tr{display:block;border-bottom:1px solid var(--line);padding:8px 0}.cards tr:last-child{border:0}
@@ -48,7 +49,7 @@ summary{cursor:pointer;font-weight:600;padding:4px 0}
 .cards td::before{content:attr(data-label);color:var(--soft);font-size:.85rem;text-align:left}
 .cards td:first-child{font-weight:600;text-align:left}.cards td:first-child::before{content:none}
 .answer dl{grid-template-columns:1fr}.answer dt{padding-top:6px}
-svg text{font-size:15px}svg .tick{font-size:14px}}
+svg text{font-size:14px}svg .tick{font-size:13px}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 )css";
 

@@ -16,6 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Files here are named after the packages they compare with and must not stand in for them.
+sys.path = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
+
 SLLM = os.environ.get("SLLM_BIN", "")
 MODELS = Path(os.environ.get("SLLM_MODELS", ""))
 SHARED = Path(os.environ.get("SLLM_SHARED", ""))
