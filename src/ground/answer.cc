@@ -15,13 +15,14 @@ namespace {
 using TermSet = std::unordered_set<std::string>;
 
 constexpr std::string_view kSystem =
-    "Answer the question from the numbered passages only, briefly. Put the number of the passage "
-    "that you used behind each statement, like [1]. If the passages do not hold the answer, say "
-    "only: I don't know.";
+    "Answer the question in one or two sentences, using only the passages above it. End with the "
+    "number of the passage that holds the answer, like this: The office opens at nine [2]. If no "
+    "passage holds the answer, say only: I don't know.";
 constexpr std::string_view kSystemKorean =
-    "번호가 붙은 발췌문에 있는 내용만으로 질문에 짧게 답하세요. 문장 끝에 근거가 된 발췌문의 "
-    "번호를 "
-    "[1]처럼 적으세요. 발췌문에 답이 없으면 \"모르겠습니다\"라고만 답하세요.";
+    "질문 위에 있는 발췌문만 보고 한두 문장으로 답하세요. 답이 들어 있는 발췌문의 번호를 끝에 "
+    "적으세요. "
+    "예: 사무실은 아홉 시에 엽니다 [2]. 답이 들어 있는 발췌문이 없으면 \"모르겠습니다\"라고만 "
+    "답하세요.";
 
 TermSet terms_of(std::string_view text) {
   std::vector<std::string> terms = index_terms(text);

@@ -19,7 +19,7 @@ namespace sllm {
 struct GroundOptions {
   size_t passages = 3;           // given to the model
   size_t max_characters = 3600;  // of passages together (fits small contexts)
-  double min_coverage = 0.35;    // weaker retrieval than this is answered "I don't know"
+  double min_coverage = 0.2;     // weaker retrieval than this is answered "I don't know"
   double min_support = 0.5;      // share of the answer's key terms that its citations must hold
   int64_t max_tokens = 256;
   SamplingOptions sampling = {.temperature = 0};

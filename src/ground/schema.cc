@@ -1,6 +1,8 @@
-// Index file format 1. FTS5's "ascii" tokenizer splits our terms at spaces and changes nothing
+// Index file format 2. FTS5's "ascii" tokenizer splits our terms at spaces and changes nothing
 // else: they hold only lower-case letters, digits and bytes above 0x7f.
 #include "ground/schema.h"
+
+#include <set>
 
 #include "ground/terms.h"
 
@@ -19,6 +21,10 @@ TermColumns term_columns(const Chunk& chunk) {
   TermColumns c;
   c.count = append_terms(chunk.title, c.title) + append_terms(chunk.heading, c.heading) +
             append_terms(chunk.text, c.body);
+  std::set<std::string> distinct;
+  for (const std::string* text : {&chunk.heading, &chunk.text})
+    for (std::string& syllable : syllables(*text)) distinct.insert(std::move(syllable));
+  for (const std::string& syllable : distinct) (c.syllables += syllable) += ' ';
   return c;
 }
 
@@ -33,22 +39,26 @@ Status create_schema(const Database& db) {
                        heading TEXT NOT NULL, text TEXT NOT NULL, begin_byte INTEGER NOT NULL,
                        end_byte INTEGER NOT NULL, terms INTEGER NOT NULL);
     CREATE INDEX chunk_document ON chunk(document);
-    CREATE VIRTUAL TABLE terms USING fts5(title, heading, body, content='', tokenize='ascii');
+    CREATE VIRTUAL TABLE terms USING fts5(title, heading, body, syllables, content='', tokenize='ascii');
     CREATE VIRTUAL TABLE vocabulary USING fts5vocab(terms, 'row');
   )",
                                 kIndexApplicationId, kIndexFormat));
 }
 
-Status check_schema(const Database& db) {
+Result<int64_t> index_format(const Database& db) {
   const auto pragma = [&](const char* name) -> Result<int64_t> {
     SLLM_TRY(Statement s, db.prepare(fmt::format("PRAGMA {}", name)));
     SLLM_TRY(const bool row, s.step());
     return row ? s.integer(0) : 0;
   };
   SLLM_TRY(const int64_t id, pragma("application_id"));
-  if (id != kIndexApplicationId)
+  return id == kIndexApplicationId ? pragma("user_version") : Result<int64_t>(0);
+}
+
+Status check_schema(const Database& db) {
+  SLLM_TRY(const int64_t format, index_format(db));
+  if (format == 0)
     return with_hint(bad_input("not an index of sllm"), "Make one: sllm index DIR --out FILE");
-  SLLM_TRY(const int64_t format, pragma("user_version"));
   if (format != kIndexFormat)
     return with_hint(bad_input("index format {}, this program reads {}", format, kIndexFormat),
                      "Make the index anew: sllm index DIR --out FILE");

@@ -9,15 +9,19 @@
 namespace sllm {
 
 constexpr int64_t kIndexApplicationId = 0x736c6c6d;  // "sllm"
-constexpr int64_t kIndexFormat = 1;
+constexpr int64_t kIndexFormat = 2;
 
-// Names what a row of `terms` is made of. The FTS5 table keeps no copy of it ("content=''"), so
-// deleting a row needs the same three strings again.
+// What a row of `terms` is made of. The FTS5 table keeps no copy of it ("content=''"), so
+// deleting a row needs the same strings again.
 struct TermColumns {
   std::string title, heading, body;
-  size_t count = 0;  // terms of all three
+  std::string syllables;  // of heading and body, each once
+  size_t count = 0;       // terms of title, heading and body
 };
 TermColumns term_columns(const Chunk& chunk);
+
+// The format of an index of ours; 0 for any other file.
+Result<int64_t> index_format(const Database& db);
 
 Status create_schema(const Database& db);
 // kBadInput when the file is no index of ours or of a newer format.

@@ -1,8 +1,9 @@
 // Index: candidates from FTS5, ranked again by BM25 over weighted fields. What plain BM25 lacks and
 // each step adds to hit@5 on our measurements (bench/retrieval.py): stop terms are left out; rare
-// terms weigh more (idf^1.3); the passages around a chunk count a little, because a paragraph says
-// "she" where the one before said the name; terms adjacent in the question score when adjacent in
-// the text; chunks that hold more of the question's terms are preferred.
+// terms weigh more (idf^1.3); Hangul counts a little by single syllables too; the passages around a
+// chunk count a little, because a paragraph says "she" where the one before said the name; terms
+// adjacent in the question score when adjacent in the text; chunks that hold more of the question's
+// terms are preferred.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -24,11 +25,11 @@ constexpr int64_t kCandidates = 80;
 constexpr double kK1 = 1.2, kB = 0.5;  // BM25 (Robertson and Zaragoza 2009)
 constexpr double kIdfPower = 1.3;
 constexpr double kTitleWeight = 1.0, kHeadingWeight = 2.0;
-constexpr int64_t kContext = 2;  // chunks before and behind that count
-constexpr double kContextWeight =
-    0.2;  // of an occurrence in the next chunk; half of it one further
+constexpr int64_t kContext = 2;          // chunks before and behind that count
+constexpr double kContextWeight = 0.15;  // of an occurrence one chunk away; half of it two away
 constexpr double kPairWeight = 0.1;
-constexpr double kCoveragePower = 0.25;
+constexpr double kSyllableWeight = 0.3;
+constexpr double kCoveragePower = 0.1;
 
 struct QueryTerm {
   std::string text;
@@ -39,6 +40,7 @@ struct QueryTerm {
 struct Query {
   std::vector<QueryTerm> terms;
   std::unordered_map<std::string_view, size_t> position;  // term -> terms[]
+  std::map<std::string, double> syllables;                // -> rarity
   std::vector<std::pair<size_t, size_t>> adjacent;        // neighbours in the question
   std::vector<std::pair<std::string, double>> keys;       // key terms and their weights
   double key_weight = 0;
@@ -48,9 +50,10 @@ struct Query {
 struct Matches {
   Chunk chunk;
   int64_t document = 0;
-  double length = 0;               // terms of all fields
-  std::vector<double> body, head;  // occurrences; head is weighted by field
-  std::vector<double> pairs;       // per adjacent pair of the query
+  double length = 0;                        // terms of all fields
+  std::vector<double> body, head;           // occurrences; head is weighted by field
+  std::vector<double> pairs;                // per adjacent pair of the query
+  std::map<std::string, double> syllables;  // occurrences of the query's
   double key_coverage = 0;
 };
 
@@ -67,13 +70,13 @@ class FtsIndex : public Index {
     SLLM_OK(read_totals());
     SLLM_TRY(const Query query, parse(text.substr(0, kMaxQueryBytes)));
     std::vector<SearchHit> hits;
-    if (query.terms.empty() || k == 0) return hits;
+    if ((query.terms.empty() && query.syllables.empty()) || k == 0) return hits;
     SLLM_TRY(const std::vector<int64_t> ids,
              candidates(query, std::max<int64_t>(kCandidates, static_cast<int64_t>(k))));
     std::map<int64_t, Matches> known;
     for (const int64_t id : ids) {
       SLLM_TRY(SearchHit hit, score(query, id, known));
-      hits.push_back(std::move(hit));
+      if (hit.score > 0) hits.push_back(std::move(hit));
     }
     std::ranges::stable_sort(hits, [](const SearchHit& a, const SearchHit& b) {
       return a.score != b.score ? a.score > b.score : a.chunk.id < b.chunk.id;
@@ -144,6 +147,11 @@ class FtsIndex : public Index {
       if (a != query.position.end() && b != query.position.end() && a->second != b->second)
         query.adjacent.emplace_back(a->second, b->second);
     }
+    for (std::string& syllable : syllables(text)) {
+      if (query.syllables.size() == kMaxQueryTerms) break;
+      SLLM_TRY(const double rarity, idf(syllable));
+      query.syllables.emplace(std::move(syllable), rarity);
+    }
     SLLM_OK(weigh_keys(text, query));
     return query;
   }
@@ -166,11 +174,10 @@ class FtsIndex : public Index {
     std::string match;
     for (const QueryTerm& term : query.terms)
       match += fmt::format("{}\"{}\"", match.empty() ? "" : " OR ", term.text);
-    // A single syllable is also the start of longer words.
-    if (query.terms.size() == 1 && query.terms[0].text.size() <= 3)
-      match += fmt::format(" OR \"{}\"*", query.terms[0].text);
+    for (const auto& [syllable, rarity] : query.syllables)
+      match += fmt::format("{}\"{}\"", match.empty() ? "" : " OR ", syllable);
     SLLM_TRY(Statement s, db_.prepare("SELECT rowid FROM terms WHERE terms MATCH ? "
-                                      "ORDER BY bm25(terms, 1.0, 2.0, 1.0), rowid LIMIT ?"));
+                                      "ORDER BY bm25(terms, 1.0, 2.0, 1.0, 0.3), rowid LIMIT ?"));
     s.bind(1, match).bind(2, limit);
     std::vector<int64_t> ids;
     for (;;) {
@@ -217,6 +224,10 @@ class FtsIndex : public Index {
       present.insert(std::move(t));
     for (std::string& t : count_terms(query, m.chunk.text, 1, m.body, &m.pairs))
       present.insert(std::move(t));
+    if (!query.syllables.empty())
+      for (const std::string* text : {&m.chunk.heading, &m.chunk.text})
+        for (const std::string& syllable : syllables(*text))
+          if (query.syllables.contains(syllable)) ++m.syllables[syllable];
     double covered = 0;
     for (const auto& [key, weight] : query.keys) covered += present.contains(key) ? weight : 0;
     m.key_coverage = query.key_weight > 0 ? covered / query.key_weight : 0;
@@ -250,7 +261,8 @@ class FtsIndex : public Index {
     for (int64_t d = -kContext; d <= kContext; ++d) {
       if (d == 0) continue;
       SLLM_TRY(const Matches* near, matches(query, id + d, known));
-      if (!near || near->document != own->document) continue;
+      if (!near || near->document != own->document || near->chunk.heading != own->chunk.heading)
+        continue;
       for (size_t i = 0; i < tf.size(); ++i)
         tf[i] += kContextWeight / static_cast<double>(std::abs(d)) * std::min(2.0, near->body[i]);
     }
@@ -267,7 +279,11 @@ class FtsIndex : public Index {
       const auto [a, b] = query.adjacent[p];
       score += kPairWeight * (query.terms[a].idf + query.terms[b].idf) * saturated(own->pairs[p]);
     }
-    score *= std::pow(total > 0 ? held / total : 0, kCoveragePower);
+    for (const auto& [syllable, n] : own->syllables)
+      score += kSyllableWeight * std::pow(query.syllables.at(syllable), kIdfPower) * saturated(n);
+    // Without any term, most of the question's syllables must be there: "급" alone is not "급여".
+    if (held == 0 && 2 * own->syllables.size() <= query.syllables.size()) return SearchHit{};
+    score *= std::pow(total > 0 ? std::max(held / total, 0.02) : 1, kCoveragePower);
     return SearchHit{own->chunk, score, own->key_coverage};
   }
 

@@ -132,6 +132,25 @@ std::vector<std::string> key_terms(std::string_view text) {
   return keys;
 }
 
+std::vector<std::string> syllables(std::string_view text) {
+  static const std::unordered_set<std::string_view> kCommon = {
+      "에서", "으로", "에는", "하는", "하고", "한다", "있는", "되는", "대한", "위해",
+      "통해", "해야", "려면", "때",   "것",   "수",   "그",   "은",   "는",   "이",
+      "가",   "을",   "를",   "의",   "에",   "와",   "과",   "도",   "로",   "만",
+      "다",   "요",   "까",   "나",   "고",   "지",   "서"};
+  const std::string folded = fold(text);
+  std::vector<std::string> out;
+  for (int32_t i = 0, n = static_cast<int32_t>(folded.size()); i < n;) {
+    const int32_t start = i;
+    UChar32 c;
+    U8_NEXT(folded.data(), i, n, c);
+    if (c < 0xAC00 || c > 0xD7A3) continue;
+    std::string syllable = folded.substr(static_cast<size_t>(start), 3);
+    if (!kCommon.contains(syllable)) out.push_back(std::move(syllable));
+  }
+  return out;
+}
+
 bool is_stop_term(std::string_view term) {
   // Stems of English function words and question words, and pairs that Korean particles, endings
   // and question words make.
@@ -145,12 +164,10 @@ bool is_stop_term(std::string_view term) {
       "then",   "there", "these", "thei",  "thi",   "those",  "to",   "us",   "wa",    "we",
       "were",   "what",  "when",  "where", "which", "while",  "who",  "whom", "whose", "why",
       "will",   "with",  "would", "you",   "your",  "accord", "입니", "니다", "니까",  "습니",
-      "인가",   "가요",  "나요",  "는가",  "무엇",  "엇인",   "엇을", "어디", "디에",  "어떤",
-      "어떻",   "떻게",  "누구",  "언제",  "제인",  "까요",   "에서", "에게", "으로",  "에는",
-      "에서는", "하는",  "하나",  "한다",  "하고",  "있는",   "있나", "되는", "되나",  "은",
-      "는",     "이",    "가",    "을",    "를",    "의",     "에",   "와",   "과",    "도",
-      "로",     "때",    "것",    "수",    "몇",    "왜",     "뭐",   "그",   "이름",  "대한",
-      "위해",   "통해",  "얼마",  "마나",  "해야",  "려면"};
+      "인가",   "가요",  "나요",  "는가",  "까요",  "에요",   "어요", "무엇", "엇인",  "엇을",
+      "어디",   "디에",  "어떤",  "어떻",  "떻게",  "누구",   "언제", "은",   "는",    "이",
+      "가",     "을",    "를",    "의",    "에",    "와",     "과",   "도",   "로",    "몇",
+      "왜",     "뭐"};
   return kStop.contains(term);
 }
 

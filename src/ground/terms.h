@@ -10,7 +10,7 @@
 namespace sllm {
 
 // Changes with every change of what index_terms returns; an index of another version is rebuilt.
-constexpr int kTermsVersion = 1;
+constexpr int kTermsVersion = 2;
 
 // In the text's order. Terms hold no ASCII but letters and digits.
 std::vector<std::string> index_terms(std::string_view text);
@@ -22,6 +22,10 @@ bool is_stop_term(std::string_view term);
 // The terms that carry what a question or an answer says: no stop terms, each once, and without the
 // last pair of a Hangul word of three or more syllables, which is mostly a particle or an ending.
 std::vector<std::string> key_terms(std::string_view text);
+
+// Each Hangul syllable by itself, in order, without the commonest particles' and endings'. Verbs
+// change behind their first syllable ("끊기면", "끊겼는데"), so that pairs alone miss them.
+std::vector<std::string> syllables(std::string_view text);
 
 // The stem of a lower-case ASCII word.
 std::string porter_stem(std::string word);

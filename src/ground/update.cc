@@ -137,8 +137,8 @@ class Updater {
     SLLM_OK(d.run());
     SLLM_TRY(Statement c, db_.prepare("INSERT INTO chunk(document, heading, text, begin_byte, "
                                       "end_byte, terms) VALUES(?,?,?,?,?,?) RETURNING id"));
-    SLLM_TRY(Statement t, db_.prepare("INSERT INTO terms(rowid, title, heading, body) "
-                                      "VALUES(?,?,?,?)"));
+    SLLM_TRY(Statement t, db_.prepare("INSERT INTO terms(rowid, title, heading, body, "
+                                      "syllables) VALUES(?,?,?,?,?)"));
     for (const Chunk& chunk : chunk_document(document, path, options_)) {
       const TermColumns terms = term_columns(chunk);
       c.bind(1, id).bind(2, chunk.heading).bind(3, chunk.text);
@@ -147,8 +147,8 @@ class Updater {
       SLLM_OK(c.step());
       const int64_t rowid = c.integer(0);
       SLLM_OK(c.run());
-      SLLM_OK(
-          t.bind(1, rowid).bind(2, terms.title).bind(3, terms.heading).bind(4, terms.body).run());
+      t.bind(1, rowid).bind(2, terms.title).bind(3, terms.heading).bind(4, terms.body);
+      SLLM_OK(t.bind(5, terms.syllables).run());
     }
     return ok();
   }
@@ -156,8 +156,8 @@ class Updater {
   Status remove(int64_t document) {
     SLLM_TRY(Statement s, db_.prepare("SELECT c.id, d.title, c.heading, c.text FROM chunk c JOIN "
                                       "document d ON d.id = c.document WHERE d.id = ?"));
-    SLLM_TRY(Statement t, db_.prepare("INSERT INTO terms(terms, rowid, title, heading, body) "
-                                      "VALUES('delete', ?, ?, ?, ?)"));
+    SLLM_TRY(Statement t, db_.prepare("INSERT INTO terms(terms, rowid, title, heading, body, "
+                                      "syllables) VALUES('delete', ?, ?, ?, ?, ?)"));
     s.bind(1, document);
     for (;;) {
       SLLM_TRY(const bool row, s.step());
@@ -169,6 +169,7 @@ class Updater {
                   .bind(2, terms.title)
                   .bind(3, terms.heading)
                   .bind(4, terms.body)
+                  .bind(5, terms.syllables)
                   .run());
     }
     SLLM_TRY(Statement c, db_.prepare("DELETE FROM chunk WHERE document = ?"));
@@ -183,6 +184,16 @@ class Updater {
   const ProgressSink& progress_;
   IndexUpdate result_;
 };
+
+// An index of ours in another format is made anew; any other file is left for the error message.
+Status discard_other_format(const fs::path& file) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return ok();
+  SLLM_TRY(const Database db, Database::open(file, false));
+  const auto format = index_format(db);
+  if (format.ok() && *format != 0 && *format != kIndexFormat) fs::remove(file, error);
+  return ok();
+}
 
 Result<IndexUpdate> update_open(const Database& db, const fs::path& folder,
                                 const ChunkOptions& options, const ProgressSink& progress,
@@ -206,6 +217,7 @@ Result<IndexUpdate> Index::update(const fs::path& file, const fs::path& folder,
     return usage_error("chunks of {} to {} characters, expected at least 50 and a larger maximum",
                        options.target_characters, options.max_characters);
   std::error_code error;
+  SLLM_OK(discard_other_format(file));
   const bool fresh = !fs::exists(file, error) || fs::file_size(file, error) == 0;
   SLLM_TRY(const Database db, Database::open(file, true));
   auto result = update_open(db, folder, options, progress, fresh);
