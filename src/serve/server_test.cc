@@ -42,6 +42,7 @@ class Client {
       bytes.remove_prefix(static_cast<size_t>(n));
     }
   }
+  void end_writing() { ::shutdown(fd_, SHUT_WR); }
   // Until `marker` has been seen or the peer closes.
   std::string read_until(std::string_view marker = {}) {
     char bytes[4096];
@@ -137,9 +138,10 @@ class ServerTest : public ::testing::Test {
     server_->stop();
     thread_.join();
   }
-  std::string ask(std::string_view request) {
+  std::string ask(std::string_view request, bool end = false) {
     Client client(server_->port());
     client.write(request);
+    if (end) client.end_writing();
     return client.read_until();
   }
   // Waits for what another thread brings about; no timing is asserted beyond the generous end.
@@ -293,7 +295,7 @@ TEST_F(ServerTest, SurvivesMalformedHttp) {
       {post("/v1/chat/completions", chat("hi"), "Origin: http://evil.example\r\n"), 403},
   };
   for (const auto& [request, status] : cases) {
-    const std::string response = ask(request);
+    const std::string response = ask(request, true);
     EXPECT_EQ(status_of(response), status) << request.substr(0, 120) << "\n"
                                            << response.substr(0, 300);
     EXPECT_TRUE(body_of(response).contains("error")) << response.substr(0, 300);
@@ -398,7 +400,7 @@ TEST_F(ServerTest, LimitsConnections) {
 TEST_F(ServerTest, DropsAReaderWhoTakesNothing) {
   ServerOptions options;
   options.write_timeout = 1s;
-  start({.slots = 1, .queue = 2, .context = 200000000, .step = 0ms}, options);
+  start({.slots = 1, .queue = 2, .context = 200000000, .step = 0ms, .piece = 65536}, options);
   engine_->answer = [](const std::string&) { return std::string(100000000, 'x'); };
   Client sleeper(server_->port());
   sleeper.write(post("/v1/chat/completions", chat("x", R"(,"stream":true)")));

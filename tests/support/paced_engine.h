@@ -17,6 +17,7 @@ class PacedEngine final : public FakeEngine {
   struct Pace {
     int64_t slots = 2, queue = 2, context = 256;
     std::chrono::milliseconds step{1};
+    size_t piece = 1;  // bytes a step, at least one character
   };
   explicit PacedEngine(Pace pace) : pace_(pace) {
     paced_options_.context = pace.context;
@@ -86,14 +87,14 @@ class PacedEngine final : public FakeEngine {
     }
   }
 
-  // One character a step; "!fail" is what an engine says whose model broke.
+  // One piece a step; "!fail" is what an engine says whose model broke.
   void step(Sequence& s) {
     GenerateEvent event;
     if (s.text == "!fail") {
       event.done = true, event.reason = FinishReason::kError, event.error = "weights are NaN";
     } else {
       size_t n = s.done;
-      while (n < s.text.size() && (n == s.done || (s.text[n] & 0xc0) == 0x80)) ++n;
+      while (n < s.text.size() && (n < s.done + pace_.piece || (s.text[n] & 0xc0) == 0x80)) ++n;
       event.text = s.text.substr(s.done, n - s.done);
       event.tokens = tokenizer()->encode(event.text);
       if (s.request.top_logprobs >= 0)
