@@ -9,7 +9,7 @@ export SLLM_SHARED=${SLLM_SHARED:-$([ -d "$root/../shared/data" ] && cd "$root/.
 export SLLM_MODELS=${SLLM_MODELS:-$parity/models}
 export PARITY_PYTHON=${PARITY_PYTHON:-$parity/venv/bin/python}
 
-if [ ! -x "$PARITY_PYTHON" ]; then
+if ! "$PARITY_PYTHON" -c 'import torch, transformers, peft, openai, tokenizers, jinja2' 2>/dev/null; then
   echo "parity: installing PyTorch, transformers, PEFT and lm-evaluation-harness into build/parity/venv"
   python3 -m venv "$parity/venv" && "$parity/venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 2>&1 | grep -v WARNING
   "$parity/venv/bin/pip" install -q --disable-pip-version-check -r "$root/tests/parity/requirements.txt" 2>&1 | grep -v WARNING
