@@ -26,12 +26,12 @@ status=0
 
 say "4 Deploy: a question about the user guide, answered with its source"
 "$sllm" index "$root/docs/guide" --out "$root/build/guide.index"
-"$sllm" ask -m qwen2.5-coder-0.5b --index "$root/build/guide.index" "How many requests does the server answer at the same time?"
+"$sllm" ask -m qwen2.5-coder-0.5b --index "$root/build/guide.index" "What is the default port of the server?"
 
 say "4 Deploy: a server, asked through its API"
 tuned=$project/runs/latest/model.gguf
 log=$(mktemp)
-"$sllm" serve -m "$tuned" --port 0 --json >"$log" 2>"$log.err" &
+"$sllm" serve -m "$tuned" --name device-control --port 0 --json >"$log" 2>"$log.err" &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 for _ in $(seq 100); do grep -q '"url"' "$log" && break; kill -0 $server 2>/dev/null || { cat "$log.err"; fail "the server did not start"; }; sleep 0.2; done
