@@ -160,7 +160,9 @@ Result<TuneOptions> tune_options_from_toml(std::string_view text, const std::str
   }
   TuneOptions options;
   Status status = ok();
-  for (const auto& [key, node] : table) {
+  for (const auto& pair : table) {
+    const toml::key& key = pair.first;
+    const toml::node& node = pair.second;
     bool known = false;
     for_each_field(options, [&](const char* name, auto& field, Use) {
       if (key.str() != name) return;
