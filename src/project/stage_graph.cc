@@ -46,9 +46,13 @@ Status StageGraph::run_stage(const Stage& stage, const PlannedStage& planned,
     inputs[name] = finished.at(name).filename().string();
   }
   const auto begin = std::chrono::steady_clock::now();
-  SLLM_OK(stage.body(context));
-  if (const int signal = stop_requested())
-    return make_error(static_cast<ErrorCode>(128 + signal), "stopped");
+  Status status = stage.body(context);
+  if (const int signal = stop_requested(); signal && status.ok())
+    status = make_error(static_cast<ErrorCode>(128 + signal), "stopped");
+  if (!status.ok()) {
+    if (!stage.resumes) fs::remove_all(work, error);
+    return status;
+  }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const Json record = {{"stage", stage.name},
