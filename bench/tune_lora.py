@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """LoRA tuning beside transformers + PEFT in bf16: tokens/s and peak memory, the two taking turns.
 
-Usage: bench/peft.py --model FOLDER [--batch 2] [--length 512] [--steps 6] [--rounds 5] [--json]
+Usage: bench/tune_lora.py --model FOLDER [--batch 2] [--length 512] [--steps 6] [--rounds 5] [--json]
 FOLDER is a Hugging Face folder. Both sides do equal work: rank 16 on all linears, AdamW, the same rows of random token
 ids, all of them learned, no padding. Memory is VmHWM. The ratio is the median of the rounds' ratios. Needs torch,
 transformers and peft in the Python that runs this, and SLLM_BIN (default build/release/sllm).
