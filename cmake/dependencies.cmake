@@ -16,8 +16,6 @@ find_package(CLI11 REQUIRED)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
-# oneDNN: 2.6 in Debian 12 ships a CMake package named dnnl, 3.7 in Debian 13 too.
-find_package(dnnl REQUIRED)
 
 # Boost is used header-only (Asio, Beast). Debian 12's default 1.74 cannot compile coroutines in C++20 with g++ 12, so 1.81 is asked for.
 find_package(Boost 1.81 REQUIRED)

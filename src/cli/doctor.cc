@@ -1,5 +1,4 @@
 // sllm doctor: what this machine offers, and what stands in the way.
-#include <dnnl.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
@@ -74,8 +73,6 @@ std::vector<Finding> findings(bool offline) {
   out.push_back({"processor", processor()});
   out.push_back({"cores", fmt::format("{} usable", usable_cores())});
   out.push_back(instruction_set());
-  const dnnl_version_t* dnnl = dnnl_version();
-  out.push_back({"oneDNN", fmt::format("{}.{}.{}", dnnl->major, dnnl->minor, dnnl->patch)});
   out.push_back(memory());
   const fs::path cache = hub_cache_dir();
   const double room = free_gigabytes(cache), here = free_gigabytes(fs::current_path());

@@ -21,6 +21,18 @@ void on_signal(int signal) {
   request_stop(signal);
 }
 
+// A mapped file's page is gone: somebody truncated or replaced the file, or its disk failed. The
+// page cannot be had any more, so the process ends; what it was writing had a temporary name.
+void on_lost_page(int) {
+  static constexpr char kSentence[] =
+      "sllm: a file changed or became unreadable while it was in use (a model file was truncated "
+      "or "
+      "overwritten, or its disk failed)\n      Run the command again with the whole file in "
+      "place\n";
+  [[maybe_unused]] const ssize_t written = ::write(2, kSentence, sizeof kSentence - 1);
+  std::_Exit(static_cast<int>(ErrorCode::kBadInput));
+}
+
 void set_up_logging(const Globals& globals) {
   auto logger = spdlog::stderr_color_mt("sllm");
   logger->set_pattern("%^%l%$: %v");
@@ -110,6 +122,8 @@ int main(int argc, char** argv) {
   action.sa_handler = sllm::cli::on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = sllm::cli::on_lost_page;
+  sigaction(SIGBUS, &action, nullptr);
   try {
     return sllm::cli::run(argc, argv);
   } catch (const sllm::ResultError& e) {

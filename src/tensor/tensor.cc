@@ -2,13 +2,16 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "base/checked.h"
 
@@ -16,46 +19,64 @@ namespace sllm {
 namespace {
 
 // Buffers freed by one layer are what the next layer asks for: keep them instead of returning them
-// to the system, which would unmap and fault every page again. A kept buffer serves a request of at
-// least half its size, so batches of changing length do not pile up one buffer per length.
+// to the system, which would unmap and fault every page again. Sizes are rounded up to eight steps
+// per doubling, so that batches of changing length find each other's buffers.
 class BufferCache {
  public:
   std::shared_ptr<void> take(size_t bytes) {
-    const size_t wanted =
-        static_cast<size_t>(round_up(static_cast<int64_t>(std::max<size_t>(bytes, 1)), 64));
+    const size_t wanted = size_class(bytes);
     size_t size = wanted;
     void* p = nullptr;
     {
       std::lock_guard lock(mutex_);
       if (const auto fit = free_.lower_bound(wanted);
-          fit != free_.end() && fit->first <= 2 * wanted) {
+          fit != free_.end() && fit->first <= wanted + wanted / 2) {
         size = fit->first, p = fit->second;
         free_.erase(fit);
         kept_ -= size;
       }
     }
-    if (!p) p = std::aligned_alloc(64, size);
-    if (!p) throw std::bad_alloc();
+    if (!p) p = allocate(size);
     return {p, [this, size](void* q) { give(q, size); }};
   }
 
  private:
   static constexpr size_t kKeepAtMost = size_t{512} << 20;
+  // From here on whole mappings: malloc would keep them in its heap, where buffers of changing size
+  // leave holes that are never returned.
+  static constexpr size_t kMapped = size_t{1} << 20;
+
+  static size_t size_class(size_t bytes) {
+    const size_t step = std::max<size_t>(64, std::bit_floor(std::max<size_t>(bytes, 1)) / 8);
+    return (std::max<size_t>(bytes, 1) + step - 1) / step * step;
+  }
+  static void* allocate(size_t size) {
+    void* p = size >= kMapped ? ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                              : std::aligned_alloc(64, size);
+    if (!p || p == MAP_FAILED) throw std::bad_alloc();
+    return p;
+  }
+  static void release(void* p, size_t size) {
+    if (size >= kMapped)
+      ::munmap(p, size);
+    else
+      std::free(p);
+  }
   void give(void* p, size_t size) {
+    std::vector<std::pair<size_t, void*>> surplus;
     {
       std::lock_guard lock(mutex_);
-      if (size <= kKeepAtMost) {
-        free_.emplace(size, p);
-        kept_ += size;
-        p = nullptr;
-        if (kept_ > kKeepAtMost) {  // the largest goes: it is the dearest to keep
-          const auto largest = std::prev(free_.end());
-          kept_ -= largest->first, p = largest->second;
-          free_.erase(largest);
-        }
+      free_.emplace(size, p);
+      kept_ += size;
+      while (kept_ > kKeepAtMost) {  // the largest goes: it is the dearest to keep
+        const auto largest = std::prev(free_.end());
+        kept_ -= largest->first;
+        surplus.push_back(*largest);
+        free_.erase(largest);
       }
     }
-    std::free(p);
+    for (const auto& [bytes, q] : surplus) release(q, bytes);
   }
   std::mutex mutex_;
   std::multimap<size_t, void*> free_;
