@@ -8,7 +8,10 @@
 #   FRESH_ROOT_DIR       where the roots are made (default: a new folder under /var/tmp, about 6 GB each)
 #   DEBIAN_MIRROR        default http://deb.debian.org/debian
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd); project=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/lib.sh"
+# All that the two commands read: neither the comparisons, the benchmarks nor these checks.
+sources=(.clang-format CMakeLists.txt CMakePresets.json cmake docs examples include scripts src tests ':!tests/parity' ':!tests/fuzz' web)
+refuse_changes "${sources[@]}"
 [ "$(id -u)" = 0 ] || { echo "error: debootstrap and chroot need root" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "error: install the package debootstrap" >&2; exit 2; }
 suites=("$@"); [ ${#suites[@]} -gt 0 ] || suites=(bookworm trixie)
@@ -36,13 +39,13 @@ failed=0
 for suite in "${suites[@]}"; do
   root=$work/$suite; output=$work/$suite.output
   rm -rf "$root"; : >"$output"
+  commit=$(git -C "$project" rev-parse HEAD)
   {
-    echo "commit $(git -C "$project" rev-parse HEAD), sources: the whole tree"
-    echo "machine $(nproc) cores, $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
+    log_header "${sources[@]}"
     debootstrap --variant=minbase --include=ca-certificates,curl,git "$suite" "$root" "$mirror" >>"$output" 2>&1
     for path in ${FRESH_ROOT_SETTINGS:-}; do mkdir -p "$root$(dirname "$path")"; cp -aL "$path" "$root$(dirname "$path")/"; done
     echo "root Debian $(cat "$root/etc/debian_version"), $(chroot "$root" dpkg-query -f '.' -W | wc -c) packages"
-    git clone -q "$project" "$root/root/project"
+    git clone -q "$project" "$root/root/project"; git -C "$root/root/project" checkout -q "$commit"
     timed "demo from nothing" 1500 "$root" bash /root/project/scripts/demo.sh
     rm -rf "$root"/root/project/examples/*/runs
     timed "demo with the stages removed" 480 "$root" bash /root/project/scripts/demo.sh

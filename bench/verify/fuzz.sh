@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Runs every libFuzzer target of tests/fuzz under ASan and UBSan and writes fuzz.log, which names the commit it covers.
+# Runs every libFuzzer target of tests/fuzz under ASan and UBSan. The whole of it writes fuzz.log, which names the commit
+# it covers; other seconds or some targets show that the script works, no more.
 # Usage: fuzz.sh [SECONDS [TARGET ...]]   (default: 600 seconds each, all targets; needs clang)
 #   FUZZ_JOBS      targets at a time (default: the number of cores)
 #   FUZZ_COMPILER  default clang++ (15 or newer)
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd); project=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/lib.sh"
+log=$here/fuzz.log; { [ "${1:-600}" = 600 ] && [ $# -le 1 ]; } || log=/dev/null
 seconds=${1:-600}; shift || true
 targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=($(cd "$project/tests/fuzz" && ls ./*_fuzz.cc | sed 's#\./##; s#_fuzz\.cc##'))
 compiler=${FUZZ_COMPILER:-clang++}
+sources=(src/{base,quant,tensor,io,text,data,ground,eval,project,serve} tests/fuzz)
+refuse_changes "${sources[@]}"
 cd "$project"
+header=$(log_header "${sources[@]}")
 cmake --preset fuzz -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_C_COMPILER="${compiler/clang++/clang}" >/dev/null
 cmake --build build/fuzz --target $(printf '%s_fuzz ' "${targets[@]}")
 
@@ -25,8 +30,8 @@ one() {  # target: one line of the log
 export -f one
 work=$(mktemp -d /var/tmp/fuzz.XXXXXX)
 {
-  echo "commit $(git rev-parse HEAD), sources src/base src/io src/text src/data src/ground src/eval src/project src/serve tests/fuzz"
+  echo "$header"
   echo "$("$compiler" --version | head -n 1), ASan and UBSan, $seconds s each"
   printf '%s\n' "${targets[@]}" | xargs -P "${FUZZ_JOBS:-$(nproc)}" -I{} bash -c 'one "$@"' - {} "$work" "$seconds"
-} | tee "$here/fuzz.log"
-! grep -q '^FAIL' "$here/fuzz.log"
+} | tee "$log" "$work/log"
+! grep -q '^FAIL' "$work/log"
