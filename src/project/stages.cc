@@ -304,8 +304,18 @@ class Builder {
 
 }  // namespace
 
-fs::path stages_folder(const Project& project) { return project.folder / "runs" / "stages"; }
-fs::path latest_folder(const Project& project) { return project.folder / "runs" / "latest"; }
+fs::path runs_folder(const Project& project) {
+  const fs::path runs = project.folder / "runs", stem = project.file.stem();
+  return stem == "sllm" ? runs : runs / stem;
+}
+fs::path stages_folder(const Project& project) { return runs_folder(project) / "stages"; }
+fs::path latest_folder(const Project& project) { return runs_folder(project) / "latest"; }
+
+bool is_published(const Project& project, const fs::path& report) {
+  const auto shown = read_file(latest_folder(project) / "lineage.json");
+  const auto made = read_file(report / "lineage.json");
+  return shown.ok() && made.ok() && *shown == *made;
+}
 
 Result<StageGraph> build_stages(const Project& project, const StageOptions& options) {
   return Builder(project, options).build();
@@ -325,7 +335,8 @@ Result<RunResult> run_project(
   const auto stage = [&](const std::string& name) {
     return *std::ranges::find(result.stages, name, &PlannedStage::name);
   };
-  if (const PlannedStage report = stage("report"); report.done && !result.ran.empty())
+  if (const PlannedStage report = stage("report");
+      report.done && (!result.ran.empty() || !is_published(project, report.folder)))
     SLLM_OK(publish(project, result.stages));
   if (!ran.ok()) return std::move(ran).error();
   SLLM_TRY(const Json verdict, read_json(stage("report").folder / "verdict.json"));

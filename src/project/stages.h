@@ -18,9 +18,14 @@ struct StageOptions {
 // Errors: kUsage and kBadInput for files that the project names and that are not there.
 Result<StageGraph> build_stages(const Project& project, const StageOptions& options);
 
+// runs/ beside sllm.toml; runs/NAME/ for another purpose file, NAME.toml, in the same folder.
+fs::path runs_folder(const Project& project);
 // Where finished stages lie, and where people look.
 fs::path stages_folder(const Project& project);
 fs::path latest_folder(const Project& project);
+// Whether latest_folder() shows this report stage. A purpose file that was changed back finds all
+// its stages done, but other ones published.
+bool is_published(const Project& project, const fs::path& report);
 
 struct RunResult {
   std::vector<PlannedStage> stages;
@@ -29,8 +34,8 @@ struct RunResult {
   Verdict verdict;
   std::string sentence;
 };
-// Runs what is not done, publishes runs/latest. Error: kThreshold when a requirement is missed,
-// after the report was written and before the deploy check; what a stage returns otherwise.
+// Runs what is not done, publishes runs_folder()/latest. Error: kThreshold when a requirement is
+// missed, after the report was written and before the deploy check; what a stage returns otherwise.
 Result<RunResult> run_project(
     const Project& project, const StageOptions& options,
     const std::function<void(const PlannedStage&, size_t index, size_t count)>& on_stage = {});
