@@ -87,6 +87,8 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
              project::choose_base(p.languages, p.memory_mb, p.disk_mb));
     p.base = choice.entry->name;
     reason = choice.reason;
+  } else {
+    SLLM_OK(project::check_base(p.base, folder));
   }
   const std::string text = project::project_toml(p, reason);
   SLLM_TRY(const project::Project checked, project::parse_project(text, file));

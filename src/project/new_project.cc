@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "hub/name.h"
+
 namespace sllm::project {
 namespace {
 
@@ -55,6 +57,20 @@ Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_
         "Raise --memory or --disk, or name a base with --base");
   return with_hint(usage_error("no catalogued model speaks {}", fmt::join(languages, " and ")),
                    "Name a base with --base: a file, a folder, or hf:org/repo");
+}
+
+Status check_base(const std::string& base, const fs::path& folder) {
+  std::error_code error;
+  if (is_url(base) || fs::exists(folder / base, error)) return ok();
+  SLLM_TRY(const auto hf, parse_hf_name(base));
+  SLLM_TRY(const auto pypi, parse_pypi_name(base));
+  if (hf || pypi || find_in_catalogue(base)) return ok();
+  const CatalogueEntry* near = nearest_in_catalogue(base);
+  return with_hint(
+      usage_error("{}: neither a file or folder in {} nor a known model", base, folder.string()),
+      near ? fmt::format("Did you mean {}? `sllm list` shows all names", near->name)
+           : "Give a path, hf:ORGANISATION/REPOSITORY, or a name that `sllm list` "
+             "shows");
 }
 
 std::string project_toml(const NewProject& p, const std::string& base_reason) {

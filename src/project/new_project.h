@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "hub/catalogue.h"
 
@@ -28,6 +29,10 @@ struct BaseChoice {
 // few hundred rows. Errors: kUsage when none fits, with the nearest one's needs.
 Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_t memory_mb,
                                int64_t disk_mb);
+
+// Whether `base` can be meant: a file or folder (seen from the project's folder), a name of the
+// catalogue, or a well-formed hf:, pypi: or web address. Error: kUsage with the nearest name.
+Status check_base(const std::string& base, const fs::path& folder);
 
 // The file's text: every key with a comment, readable again by parse_project().
 std::string project_toml(const NewProject& project, const std::string& base_reason);

@@ -13,12 +13,22 @@ constexpr int64_t kAny = INT64_MAX;
 const std::vector<std::string> kQuantTypes = {"q8_0", "q6_k", "q4_k", "q4_0"};
 const std::vector<std::string> kAnswerMetrics = {"exact_match", "json_match", "token_f1",
                                                  "key_facts"};
-// Metrics that a threshold may name besides task.<name>; true: smaller is better.
-const std::map<std::string, bool> kBounds = {
-    {"exact_match", false},      {"json_match", false}, {"token_f1", false},
-    {"key_facts", false},        {"cited", false},      {"refused", false},
-    {"falsely_refused", true},   {"kld", true},         {"perplexity", true},
-    {"first_word_seconds", true}};
+// Metrics that a threshold may name besides task.<name>.
+struct Metric {
+  bool upper;      // smaller is better
+  double highest;  // of its range, which begins at 0
+};
+constexpr double kUnbounded = 1e300;
+const std::map<std::string, Metric> kBounds = {{"exact_match", {false, 1}},
+                                               {"json_match", {false, 1}},
+                                               {"token_f1", {false, 1}},
+                                               {"key_facts", {false, 1}},
+                                               {"cited", {false, 1}},
+                                               {"refused", {false, 1}},
+                                               {"falsely_refused", {true, 1}},
+                                               {"kld", {true, kUnbounded}},
+                                               {"perplexity", {true, kUnbounded}},
+                                               {"first_word_seconds", {true, kUnbounded}}};
 
 class ProjectReader {
  public:
@@ -233,8 +243,18 @@ class ProjectReader {
                                   : fmt::format("Did you mean {}?", near);
         return error;
       }
-      const bool upper = bound != kBounds.end() && bound->second;
+      // A task's first figure may be of any kind.
+      const Metric known_metric =
+          bound != kBounds.end() ? bound->second : Metric{false, kUnbounded};
+      const bool upper = known_metric.upper;
+      const auto in_range = [&](const toml::node& value) -> Status {
+        const double number = *value.value<double>();
+        if (number >= 0 && number <= known_metric.highest) return ok();
+        return usage_error("{}: [thresholds] {} is {}; expected {}", s.where(value), metric, number,
+                           known_metric.highest == 1 ? "a share from 0 to 1" : "0 or more");
+      };
       if (metric != "task" && node.is_number()) {
+        SLLM_OK(in_range(node));
         project_.thresholds.push_back({metric, "", *node.value<double>(), upper});
         continue;
       }
@@ -242,6 +262,7 @@ class ProjectReader {
       if (!parts) return s.wrong(metric, node, "a number, or one per language: {en = 0.9}");
       for (const auto& [part, value] : *parts) {
         if (!value.is_number()) return s.wrong(metric, value, "a number");
+        SLLM_OK(in_range(value));
         const std::string name(part.str());
         const double number = *value.value<double>();
         if (metric == "task") {

@@ -2,6 +2,7 @@
 #include "project/project_file.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -83,6 +84,12 @@ TEST(ProjectFile, EachBrokenFileGetsItsSentence) {
       {with("memory_mb = 512", "memory_mb = -1"),
        "bad.toml:5: [device] memory_mb is -1; expected 0 to"},
       {with("ko = 0.85", "de = 0.85"), "\"de\" is none of the [purpose] languages"},
+      {with("ko = 0.85", "ko = 85"),
+       "bad.toml:7: [thresholds] json_match is 85; expected a share from 0 to 1"},
+      {with("first_word_seconds = 1", "first_word_seconds = -1"),
+       "bad.toml:8: [thresholds] first_word_seconds is -1; expected 0 or more"},
+      {with("first_word_seconds = 1", "first_word_seconds = nan"),
+       "first_word_seconds is nan; expected 0 or more"},
       {with("json_match = {", "jsn_match = {"),
        "[thresholds] has no metric jsn_match. Did you mean json_match?"},
       {with("metrics = [\"json_match\"]", "metrics = [\"token_f1\"]"),
@@ -116,6 +123,21 @@ TEST(NewProject, SaysWhatWouldBeNeededWhenNothingFits) {
   EXPECT_NE(choice.error().message.find("qwen2.5-0.5b-instruct needs"), std::string::npos);
   EXPECT_NE(choose_base({"xx"}, 0, 0).error().message.find("no catalogued model speaks xx"),
             std::string::npos);
+}
+
+TEST(NewProject, RefusesABaseThatNobodyKnows) {
+  const auto unknown = check_base("smolm2-135m-instruct", ".");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  EXPECT_NE(unknown.error().to_string().find("Did you mean smollm2-135m-instruct?"),
+            std::string::npos);
+  EXPECT_EQ(check_base("hf:only-one-part", ".").error().code, ErrorCode::kUsage);
+  for (const char* known : {"qwen2.5-0.5b-instruct", "hf:org/repo", "https://example.org/m.gguf"})
+    EXPECT_TRUE(check_base(known, ".").ok()) << known;
+  const fs::path folder = fs::temp_directory_path() / fmt::format("sllm-base-{}", getpid());
+  fs::create_directories(folder / "own");
+  EXPECT_TRUE(check_base("own", folder).ok());  // as sllm.toml in that folder would find it
+  fs::remove_all(folder);
 }
 
 TEST(NewProject, WritesAFileThatReadsBack) {
