@@ -128,11 +128,12 @@ void add_evaluation_flags(CLI::App& app, EvaluationFlags& f) {
 
 Result<Json> evaluate(const ModelFlags& model, const EvaluationFlags& flags,
                       const Globals& globals) {
+  if (!flags.kld_base.empty() && flags.perplexity_file.empty())
+    return with_hint(usage_error("--kld needs a text on which to compare the predictions"),
+                     "Give it with --perplexity FILE");
   if (flags.perplexity_file.empty() && flags.tasks.empty() && flags.answers_file.empty())
     return with_hint(usage_error("nothing to measure was named"),
                      "Give --tasks, --perplexity or --answers");
-  if (!flags.kld_base.empty() && flags.perplexity_file.empty())
-    return usage_error("--kld needs a text: give it with --perplexity FILE");
   Json out = {{"model", model.model}, {"mode", model.mode}};
   {
     SLLM_TRY(const std::shared_ptr<Engine> engine, open_engine(model));
