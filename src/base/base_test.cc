@@ -87,6 +87,59 @@ TEST_F(AtomicFileTest, FolderAppearsWithAllItsFiles) {
   EXPECT_EQ(entries(), 1u);
 }
 
+const FolderNames kNames = {{"rows"}, {"notes"}};
+
+TEST_F(AtomicFileTest, FolderWrittenBeforeOrEmptyIsReplaced) {
+  fs::create_directory(path / "d");
+  for (const char* text : {"1", "2"}) {
+    auto dir = AtomicDir::create(path / "d" / "", kNames).value();
+    std::ofstream(dir.path() / "rows") << text;
+    ASSERT_TRUE(dir.commit().ok());
+    EXPECT_EQ(read_file(path / "d" / "rows").value(), text);
+    std::ofstream(path / "d" / "notes") << "old";
+  }
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(AtomicFileTest, FolderWithAnythingElseIsRefusedAndKept) {
+  fs::create_directory(path / "d");
+  std::ofstream(path / "d" / "notes") << "without the mark";
+  EXPECT_EQ(AtomicDir::create(path / "d", kNames).error().code, ErrorCode::kUsage);
+  std::ofstream(path / "d" / "rows") << "1";
+  auto dir = AtomicDir::create(path / "d", kNames).value();
+  std::ofstream(path / "d" / "pairs.jsonl") << "precious";  // came while the work went on
+  EXPECT_EQ(dir.commit().error().code, ErrorCode::kUsage);
+  EXPECT_EQ(AtomicDir::create(path / "d", kNames).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(read_file(path / "d" / "pairs.jsonl").value(), "precious");
+}
+
+TEST_F(AtomicFileTest, RegularFileIsNeverReplacedByAFolder) {
+  std::ofstream(path / "p.txt") << "precious";
+  EXPECT_EQ(AtomicDir::create(path / "p.txt", kNames).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(AtomicDir::replace(path / "p.txt").error().code, ErrorCode::kUsage);
+  EXPECT_EQ(read_file(path / "p.txt").value(), "precious");
+}
+
+TEST_F(AtomicFileTest, FolderThatIsReadFromIsRefused) {
+  fs::create_directory(path / "d");
+  std::ofstream(path / "d" / "rows") << "1";
+  EXPECT_TRUE(check_replaceable(path / "d", kNames, {path / "e"}).ok());
+  EXPECT_EQ(check_replaceable(path / "d", kNames, {path / "d" / "rows"}).error().code,
+            ErrorCode::kUsage);
+  EXPECT_EQ(check_replaceable(path / "d", kNames, {path / "d" / "."}).error().code,
+            ErrorCode::kUsage);
+}
+
+TEST_F(AtomicFileTest, LinkToAFolderStaysALink) {
+  fs::create_directory(path / "real");
+  fs::create_directory_symlink("real", path / "link");
+  auto dir = AtomicDir::create(path / "link", kNames).value();
+  std::ofstream(dir.path() / "rows") << "1";
+  ASSERT_TRUE(dir.commit().ok());
+  EXPECT_TRUE(fs::is_symlink(path / "link"));
+  EXPECT_EQ(read_file(path / "real" / "rows").value(), "1");
+}
+
 TEST_F(FileLockTest, SecondHolderIsRefusedUntilTheFirstEnds) {
   {
     auto first = FileLock::acquire(path / "lock");

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -191,12 +192,80 @@ Status write_file_atomically(const fs::path& path, std::string_view text) {
   return file.commit();
 }
 
-Result<AtomicDir> AtomicDir::create(const fs::path& final_path) {
-  AtomicDir dir;
-  dir.final_ = final_path;
-  fs::path temporary = temporary_name(final_path);
+namespace {
+
+// Without a slash at its end; behind a link to a folder, the folder itself, so that the link stays.
+fs::path folder_itself(const fs::path& path) {
   std::error_code error;
-  if (!final_path.parent_path().empty()) fs::create_directories(final_path.parent_path(), error);
+  if (fs::is_directory(path, error)) {
+    if (fs::path real = fs::canonical(path, error); !error) return real;
+  }
+  const fs::path normal = path.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+bool lies_in(const fs::path& inner, const fs::path& folder) {
+  const auto [end, rest] = std::ranges::mismatch(folder, inner);
+  return end == folder.end();
+}
+
+Status refuse_file(const fs::path& target) {
+  std::error_code error;
+  const fs::file_status found = fs::symlink_status(target, error);
+  if (!fs::exists(found) || fs::is_directory(target, error)) return ok();
+  return with_hint(usage_error("{}: is a file; a folder is to be written here", target.string()),
+                   "Choose another name for the folder");
+}
+
+}  // namespace
+
+Status check_replaceable(const fs::path& target, const FolderNames& names,
+                         const std::vector<fs::path>& inputs) {
+  const fs::path folder = folder_itself(target);
+  SLLM_OK(refuse_file(folder));
+  std::error_code error;
+  if (!fs::exists(folder, error)) return ok();
+  for (const fs::path& input : inputs)
+    if (lies_in(fs::weakly_canonical(input, error), folder))
+      return with_hint(usage_error("{}: would be replaced, but {} is read from it", target.string(),
+                                   input.string()),
+                       "Choose another folder for the output");
+  std::vector<std::string> missing(names.marks.begin(), names.marks.end());
+  bool empty = true;
+  std::string foreign;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    empty = false;
+    const bool ours =
+        std::ranges::count(names.marks, name) + std::ranges::count(names.others, name);
+    if ((!ours || it->is_directory(error)) && foreign.empty()) foreign = name;
+    std::erase(missing, name);
+  }
+  if (error) return usage_error("{}: cannot be listed: {}", target.string(), error.message());
+  if (empty || (foreign.empty() && missing.empty())) return ok();
+  return with_hint(
+      usage_error("{}: exists and was not written by this command ({})", target.string(),
+                  foreign.empty() ? fmt::format("it has no {}", missing.front())
+                                  : fmt::format("it holds {}", foreign)),
+      "Choose a new or an empty folder");
+}
+
+Result<AtomicDir> AtomicDir::create(const fs::path& final_path, const FolderNames& names) {
+  return open(final_path, names);
+}
+
+Result<AtomicDir> AtomicDir::replace(const fs::path& final_path) {
+  return open(final_path, std::nullopt);
+}
+
+Result<AtomicDir> AtomicDir::open(const fs::path& final_path, std::optional<FolderNames> names) {
+  AtomicDir dir;
+  dir.final_ = folder_itself(final_path);
+  dir.names_ = std::move(names);
+  SLLM_OK(dir.names_ ? check_replaceable(dir.final_, *dir.names_) : refuse_file(dir.final_));
+  fs::path temporary = temporary_name(dir.final_);
+  std::error_code error;
+  if (dir.final_.has_parent_path()) fs::create_directories(dir.final_.parent_path(), error);
   if (::mkdir(temporary.c_str(), 0777) != 0)
     return os_error(final_path, "creating the folder", errno);
   dir.temporary_ = std::move(temporary);
@@ -204,10 +273,13 @@ Result<AtomicDir> AtomicDir::create(const fs::path& final_path) {
 }
 
 AtomicDir::AtomicDir(AtomicDir&& other) noexcept
-    : final_(std::move(other.final_)), temporary_(std::exchange(other.temporary_, {})) {}
+    : final_(std::move(other.final_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      names_(std::move(other.names_)) {}
 AtomicDir& AtomicDir::operator=(AtomicDir&& other) noexcept {
   std::swap(final_, other.final_);
   std::swap(temporary_, other.temporary_);
+  std::swap(names_, other.names_);
   return *this;
 }
 AtomicDir::~AtomicDir() {
@@ -216,6 +288,8 @@ AtomicDir::~AtomicDir() {
 }
 
 Status AtomicDir::commit() {
+  // Once more: the work may have taken hours.
+  SLLM_OK(names_ ? check_replaceable(final_, *names_) : refuse_file(final_));
   for (const auto& entry : fs::recursive_directory_iterator(temporary_))
     SLLM_OK(fsync_path(entry.path()));
   SLLM_OK(fsync_path(temporary_));

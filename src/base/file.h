@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -61,11 +63,25 @@ class AtomicFile {
 
 Status write_file_atomically(const fs::path& path, std::string_view text);
 
+// By what a folder that this program wrote is known again: it holds every one of `marks` and
+// nothing but `marks` and `others`.
+struct FolderNames {
+  std::vector<std::string_view> marks, others;
+};
+
+// Whether a folder may be written at `target`: nothing is there, or an empty folder, or one known
+// by `names`; and none of `inputs` is or lies in it. Else kUsage.
+Status check_replaceable(const fs::path& target, const FolderNames& names,
+                         const std::vector<fs::path>& inputs = {});
+
 // A folder that appears complete or not at all. Fill path() and commit(). An existing folder of
 // that name is kept until the new one is in place.
 class AtomicDir {
  public:
-  static Result<AtomicDir> create(const fs::path& final_path);
+  // Errors: those of check_replaceable, now and in commit(); kUsage and kResource as AtomicFile.
+  static Result<AtomicDir> create(const fs::path& final_path, const FolderNames& names = {});
+  // For a folder inside one that the program keeps itself: replaces whatever folder is there.
+  static Result<AtomicDir> replace(const fs::path& final_path);
   AtomicDir(AtomicDir&&) noexcept;
   AtomicDir& operator=(AtomicDir&&) noexcept;
   ~AtomicDir();
@@ -74,7 +90,9 @@ class AtomicDir {
 
  private:
   AtomicDir() = default;
+  static Result<AtomicDir> open(const fs::path& final_path, std::optional<FolderNames> names);
   fs::path final_, temporary_;
+  std::optional<FolderNames> names_;  // none: any folder may be replaced
 };
 
 // An exclusive flock on `path` (created when missing), released on destruction or process death.

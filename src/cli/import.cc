@@ -31,6 +31,7 @@ Status choose_types(ModelToWrite& model, const Flags& flags) {
 
 Status run(const Flags& flags, const Globals& globals) {
   SLLM_TRY(const fs::path path, resolve_model(flags.in));
+  SLLM_OK(check_output(flags.out, {path}));
   SLLM_TRY(const auto source, ModelSource::open(path));
   ModelToWrite model = as_written(source);
   SLLM_OK(choose_types(model, flags));

@@ -13,6 +13,15 @@ struct Flags {
   int threads = 0;
 };
 
+// The adapter itself, or the folder of a tuning run, which holds it.
+fs::path adapter_folder(const fs::path& given) {
+  std::error_code error;
+  const fs::path inside = given / "adapter";
+  const bool is_run = !fs::exists(given / "adapter_config.json", error) &&
+                      fs::exists(inside / "adapter_config.json", error);
+  return is_run ? inside : given;
+}
+
 Status run(const Flags& flags, const Globals& globals) {
   const auto type = dtype_from_name(flags.type);
   const bool fits = type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
@@ -20,8 +29,9 @@ Status run(const Flags& flags, const Globals& globals) {
     return with_hint(usage_error("type \"{}\": expected f32, f16 or bf16", flags.type),
                      "Quantise the merged model afterwards: sllm quantize");
   SLLM_TRY(const fs::path path, resolve_model(flags.base));
+  SLLM_OK(check_output(flags.out, {path, flags.adapter}));
   SLLM_TRY(const auto base, ModelSource::open(path));
-  SLLM_TRY(LoraAdapter adapter, read_peft_adapter(flags.adapter));
+  SLLM_TRY(LoraAdapter adapter, read_peft_adapter(adapter_folder(flags.adapter)));
   ThreadPool pool(flags.threads);
   SLLM_TRY(ModelToWrite model, merge_adapter(base, std::move(adapter), pool));
   if (type) keep_floats(model, type);
@@ -40,7 +50,8 @@ Status run(const Flags& flags, const Globals& globals) {
 Action declare_merge(CLI::App& app, const Globals& globals) {
   auto flags = std::make_shared<Flags>();
   app.add_option("base", flags->base, "The model that the adapter was trained on")->required();
-  app.add_option("adapter", flags->adapter, "A PEFT adapter's folder")->required();
+  app.add_option("adapter", flags->adapter, "A PEFT adapter's folder, or that of a tuning run")
+      ->required();
   app.add_option("out", flags->out, "A name ending in .gguf, or a folder to write")->required();
   app.add_option("-t,--type", flags->type,
                  "f32, f16 or bf16; left out: the base's own, bf16 for a quantised base");

@@ -26,6 +26,20 @@ std::string megabytes(int64_t bytes) {
   return n >= 1e9 ? fmt::format("{:.2f} GB", n / 1e9) : fmt::format("{:.1f} MB", n / 1e6);
 }
 
+Status check_output(const fs::path& out, const std::vector<fs::path>& inputs) {
+  if (out.extension() != ".gguf") return check_replaceable(out, hf_folder_names(), inputs);
+  std::error_code error;
+  if (fs::is_directory(out, error))
+    return with_hint(
+        usage_error("{}: is a folder; a GGUF file is to be written here", out.string()),
+        "Choose another name for the file");
+  for (const fs::path& input : inputs)
+    if (fs::equivalent(out, input, error))
+      return with_hint(usage_error("{}: would be replaced, but it is what is read", out.string()),
+                       "Choose another name for the output");
+  return ok();
+}
+
 void report_written(const Globals& globals, const std::string& command, const fs::path& out,
                     const WrittenModel& model) {
   if (globals.json)

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "compress/convert.h"
@@ -14,6 +15,9 @@ nlohmann::ordered_json types_json(const WrittenModel& model);
 // "Q4_1 66.4 MB (210 tensors), F32 0.1 MB (61 tensors)"
 std::string types_text(const WrittenModel& model);
 std::string megabytes(int64_t bytes);  // "98.4 MB", "1.12 GB"
+// Before any work: whether a model read from `inputs` may be written to `out`. kUsage when that
+// would remove an input, or a folder that holds something else than such a model.
+Status check_output(const fs::path& out, const std::vector<fs::path>& inputs);
 // Prints where a model was written, how large it is and how it is stored.
 void report_written(const Globals& globals, const std::string& command, const fs::path& out,
                     const WrittenModel& model);

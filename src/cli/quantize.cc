@@ -18,6 +18,7 @@ Status run(const Flags& flags, const Globals& globals) {
                      "Let the name end in .gguf; sllm import writes Hugging Face folders");
   SLLM_TRY(const Recipe recipe, find_recipe(flags.type));
   SLLM_TRY(const fs::path path, resolve_model(flags.in));
+  SLLM_OK(check_output(flags.out, {path}));
   SLLM_TRY(const auto source, ModelSource::open(path));
   ModelToWrite model = as_written(source);
   apply_recipe(model, recipe, flags.pure);

@@ -88,13 +88,15 @@ class Importer {
 
   // Drops rows whose two sides are each nearly those of an earlier row, and notes which rows'
   // questions are alike, so that they end in one split.
-  void drop_near_duplicates() {
+  Status drop_near_duplicates() {
     std::vector<Example> kept;
     std::vector<ShingleSet> questions, answers;
     MinHashTable table(options_.near_duplicate);
     size_t done = 0;
     for (Example& e : examples_) {
       report("comparing", ++done, examples_.size());
+      if (const int signal = stop_requested())
+        return make_error(static_cast<ErrorCode>(128 + signal), "stopped while comparing");
       const Sides sides = sides_of(e);
       ShingleSet question = shingles(sides.question), answer = shingles(sides.answer);
       const MinHash hash = min_hash(question);
@@ -119,6 +121,7 @@ class Importer {
       kept.push_back(std::move(e));
     }
     examples_ = std::move(kept);
+    return ok();
   }
 
   // Whole groups go to test, then to eval, in the order of their smallest hash, until each has its
@@ -270,13 +273,18 @@ Result<ImportSummary> import_data(const std::vector<fs::path>& inputs, const fs:
     return usage_error("the eval and test fractions are {} and {}, expected a sum below 1",
                        options.eval_fraction, options.test_fraction);
   SLLM_TRY(const std::vector<fs::path> files, input_files(inputs));
-  SLLM_TRY(AtomicDir folder, AtomicDir::create(out));
+  const FolderNames written = {
+      {"train.jsonl", "eval.jsonl", "test.jsonl", "dropped.jsonl", "summary.json"}, {}};
+  std::vector<fs::path> read = files;
+  read.insert(read.end(), options.held_out.begin(), options.held_out.end());
+  SLLM_OK(check_replaceable(out, written, read));
+  SLLM_TRY(AtomicDir folder, AtomicDir::create(out, written));
   Importer importer(options, progress);
   SLLM_OK(importer.read(files));
   importer.clean();
   importer.drop_exact_duplicates();
   SLLM_OK(importer.drop_held_out());
-  importer.drop_near_duplicates();
+  SLLM_OK(importer.drop_near_duplicates());
   SLLM_OK(importer.check_usable());
   importer.count_kept();
   ImportSummary& summary = importer.summary();

@@ -118,6 +118,21 @@ TEST_F(ImportData, DropsWhatIsNearAHeldOutQuestion) {
   EXPECT_EQ(summary.languages.at("ko"), 1u);
 }
 
+TEST_F(ImportData, WritesOverItsOwnFolderButNeverOverAnotherOrItsInput) {
+  const fs::path in = file("in.jsonl", row("Where is it?", "Here.") + row("Who is there?", "Me."));
+  EXPECT_TRUE(import_data({in}, folder_ / "out").ok());
+  EXPECT_TRUE(import_data({in}, folder_ / "out").ok());
+  for (const fs::path& out : {folder_, in}) {
+    const auto refused = import_data({in}, out);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+    EXPECT_TRUE(fs::is_regular_file(in));
+  }
+  const auto itself = import_data({folder_ / "out" / "train.jsonl"}, folder_ / "out");
+  ASSERT_FALSE(itself.ok());
+  EXPECT_EQ(itself.error().code, ErrorCode::kUsage);
+}
+
 TEST_F(ImportData, RefusesWithCountsWhenNothingIsUsable) {
   const auto result =
       import_data({file("in.jsonl", row("", "a") + row("b", " "))}, folder_ / "out");

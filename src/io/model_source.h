@@ -81,7 +81,9 @@ ModelToWrite as_written(std::shared_ptr<const ModelSource> source);
 // Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted.
 Status write_gguf(const fs::path& path, const ModelToWrite& model);
 // A folder with config.json, generation_config.json, model.safetensors, tokenizer.json and
-// tokenizer_config.json; loads in transformers. A GGUF tokenizer source is converted.
+// tokenizer_config.json; loads in transformers. A GGUF tokenizer source is converted. kUsage when a
+// folder is there that check_replaceable(folder, hf_folder_names()) refuses.
+const FolderNames& hf_folder_names();
 Status write_hf_folder(const fs::path& folder, const ModelToWrite& model);
 
 }  // namespace sllm

@@ -131,7 +131,8 @@ Status write_peft_adapter(const fs::path& folder, const LoraAdapter& adapter) {
                                          {"fan_in_fan_out", false},
                                          {"inference_mode", true},
                                          {"target_modules", targets}};
-  SLLM_TRY(auto dir, AtomicDir::create(folder));
+  SLLM_TRY(auto dir,
+           AtomicDir::create(folder, {{"adapter_config.json", "adapter_model.safetensors"}, {}}));
   SLLM_OK(write_file_atomically(dir.path() / "adapter_config.json", config.dump(2) + "\n"));
   SLLM_OK(write_safetensors(dir.path() / "adapter_model.safetensors", tensors, {{"format", "pt"}}));
   return dir.commit();

@@ -34,6 +34,13 @@ DType main_dtype(const std::vector<SafetensorsEntry>& entries) {
 
 }  // namespace
 
+const FolderNames& hf_folder_names() {
+  static const FolderNames names = {
+      {"config.json", "generation_config.json", "model.safetensors"},
+      {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}};
+  return names;
+}
+
 Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
@@ -50,7 +57,7 @@ Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
     if (key.starts_with("sllm.") || key == "license") metadata[key] = value;
   SLLM_TRY(const std::string config, hf_config_json(model.config, main_dtype(entries)));
 
-  SLLM_TRY(auto dir, AtomicDir::create(folder));
+  SLLM_TRY(auto dir, AtomicDir::create(folder, hf_folder_names()));
   SLLM_OK(write_file_atomically(dir.path() / "config.json", config));
   SLLM_OK(write_file_atomically(dir.path() / "generation_config.json",
                                 hf_generation_config_json(model.config)));

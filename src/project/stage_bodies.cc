@@ -241,7 +241,7 @@ Status deploy_check(const Project& project, const fs::path& model, const fs::pat
 // runs/latest: links to what the last run made, replaced as a whole.
 Status publish(const Project& project, const std::vector<PlannedStage>& stages) {
   const fs::path latest = latest_folder(project);
-  SLLM_TRY(AtomicDir folder, AtomicDir::create(latest));
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(latest));
   std::error_code error;
   const auto copy = [&](const fs::path& from, const char* name) {
     if (fs::exists(from / name, error))

@@ -142,7 +142,7 @@ bool has_checkpoints(const fs::path& run) { return !steps_newest_first(run).empt
 
 Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const TrainerState& state,
                        const RunIdentity& identity) {
-  SLLM_TRY(AtomicDir folder, AtomicDir::create(checkpoint_path(run, state.step)));
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
   SLLM_OK(write_peft_adapter(folder.path(), lora.adapter()));
   std::map<std::string, Tensor> moments;
   for (const Parameter& p : lora.parameters())

@@ -247,7 +247,7 @@ Result<TuneResult> Run::finish() {
   // The best state is on disk; the last one is in memory.
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
   result_.adapter = adapter_path(options_.run);
-  SLLM_TRY(AtomicDir folder, AtomicDir::create(result_.adapter));
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
   LoraAdapter adapter = lora_.adapter();
   if (best_is_older) {
     const fs::path best = checkpoint_path(options_.run, state_.best_step);
