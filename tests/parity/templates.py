@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.pop(0)  # the files beside this one are not the libraries of the same name
 NOW = 1700000000  # 2023-11-14T22:13:20Z
 BOS, EOS = "<s>", "</s>"
 
