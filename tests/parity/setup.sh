@@ -9,10 +9,21 @@ export SLLM_SHARED=${SLLM_SHARED:-$([ -d "$root/../shared/data" ] && cd "$root/.
 export SLLM_MODELS=${SLLM_MODELS:-$parity/models}
 export PARITY_PYTHON=${PARITY_PYTHON:-$parity/venv/bin/python}
 
-if ! "$PARITY_PYTHON" -c 'import torch, transformers, peft, openai, tokenizers, jinja2' 2>/dev/null; then
-  echo "parity: installing PyTorch, transformers, PEFT and lm-evaluation-harness into build/parity/venv"
+# Names the packages that a Python lacks: PyTorch and all of requirements.txt.
+missing_packages() {  # python
+  "$1" -c 'import importlib.metadata as m, re, sys
+names = [re.split("[=<>]", line)[0].strip() for line in ["torch", *open(sys.argv[1])]]
+have = {re.sub("[-_.]+", "-", d.metadata["Name"]).lower() for d in m.distributions()}
+print(*[n for n in names if n and n.lower() not in have])' "$root/tests/parity/requirements.txt" 2>/dev/null || echo "a working Python"
+}
+missing=$(missing_packages "$PARITY_PYTHON")
+if [ -n "$missing" ]; then
+  echo "parity: $PARITY_PYTHON has no $missing; installing PyTorch and requirements.txt into build/parity/venv"
+  export PARITY_PYTHON=$parity/venv/bin/python
   python3 -m venv "$parity/venv" && "$parity/venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 2>&1 | grep -v WARNING
   "$parity/venv/bin/pip" install -q --disable-pip-version-check -r "$root/tests/parity/requirements.txt" 2>&1 | grep -v WARNING
+  missing=$(missing_packages "$PARITY_PYTHON")
+  [ -z "$missing" ] || echo "parity: could not install $missing; what needs them is skipped"
 fi
 [ -x "$PARITY_PYTHON" ] || export PARITY_PYTHON=python3
 
