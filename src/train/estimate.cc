@@ -6,23 +6,22 @@
 
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
+#include "train/blank_model.h"
+#include "train/lora.h"
 #include "train/tune.h"
 
 namespace sllm {
 namespace {
 
-constexpr double kMeasureSeconds = 0.4;  // per kind of product
-// Attention, norms, the optimiser and the losses of small products, on top of the large ones:
-// assumed 1.2; to be replaced by a measurement.
-constexpr double kBesidesProducts = 1.2;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kMeasureSeconds = 0.5;
+constexpr int64_t kFirstRows = 64;
+// Enough that the first layer, which needs no gradient of its input, and caches do not mislead.
+constexpr int64_t kLayers = 2;
+constexpr int64_t kVocabulary = 8192;
 constexpr int64_t kProgram = int64_t{80} << 20;  // code, tokenizer, buffers kept for reuse
 constexpr int64_t kLogitsChunk = int64_t{48} << 20;
-
-double numbers_per_layer(const ModelConfig& c) {
-  const double q = static_cast<double>(c.H * c.Dh), kv = static_cast<double>(c.Hk * c.Dh),
-               D = static_cast<double>(c.D), F = static_cast<double>(c.F);
-  return D * (2 * q + 2 * kv) + 3 * D * F;
-}
 
 // Rank times (in + out), summed over a layer's seven linears.
 double lora_numbers_per_layer(const ModelConfig& c, int64_t rank) {
@@ -36,55 +35,99 @@ int64_t saved_per_layer(const ModelConfig& c, int64_t rank) {
   return 4 * c.D + 3 * q + 2 * kv + 3 * c.F + 7 * rank;
 }
 
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Two layers and a short vocabulary, tuned as tune() does it.
+class StepProbe {
+ public:
+  StepProbe(const Model& model, TrainableLora lora, Backend& backend, Numerics mode)
+      : model_(model), lora_(std::move(lora)), ctx_{backend, mode, &tape_} {
+    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+  }
+
+  // Seconds per token of all layers, and of the head per learned token.
+  TuningSpeed measure(int64_t rows, int64_t length, double at_least) {
+    const Batch batch = samples(rows, length);
+    const std::vector<int32_t> targets(static_cast<size_t>(rows), 1);
+    const std::vector<float> weights(static_cast<size_t>(rows), 1);
+    double layers = 0, head = 0;
+    int64_t tokens = 0;
+    do {
+      const auto start = Clock::now();
+      const Tensor hidden = model_.forward(ctx_, batch);
+      const auto loss_start = Clock::now();
+      ops::linear_cross_entropy(ctx_, hidden, model_.head(), targets, weights);
+      head += seconds_since(loss_start);
+      tape_.backward();
+      tape_.clear();
+      layers += seconds_since(start);
+      tokens += rows;
+    } while (layers < at_least);
+    return {(layers - head) / static_cast<double>(tokens), head / static_cast<double>(tokens)};
+  }
+
+ private:
+  Batch samples(int64_t rows, int64_t length) const {
+    Batch batch;
+    batch.tokens.assign(static_cast<size_t>(rows), 1);
+    for (int64_t first = 0; first < rows; first += length) {
+      Segment segment;
+      segment.first_row = first, segment.rows = std::min(length, rows - first);
+      segment.adapter = &lora_.bound();
+      batch.segments.push_back(segment);
+    }
+    return batch;
+  }
+
+  const Model& model_;
+  TrainableLora lora_;
+  Tape tape_;
+  Context ctx_;
+};
+
+int64_t rows_of_a_forward(const TuningWork& work, const TuneOptions& options) {
+  return std::min(std::max(options.micro_tokens, work.longest), std::max<int64_t>(work.tokens, 1));
+}
+
 }  // namespace
 
-TuningSpeed measure_tuning_speed(Backend& backend, const ModelConfig& config, Numerics mode) {
-  using Clock = std::chrono::steady_clock;
-  constexpr int64_t kRows = 512;
-  const DType type = mode == Numerics::kExact ? DType::kF32 : DType::kBF16;
-  const Weight w(Tensor::zeros(type, {config.F, config.D}));
-  double seconds = 0, flops = 0;
-  for (const bool backward : {false, true}) {
-    const Tensor in = Tensor::zeros(DType::kF32, {kRows, backward ? config.F : config.D});
-    Tensor out = Tensor::empty(DType::kF32, {kRows, backward ? config.D : config.F});
-    const auto once = [&] {
-      Operand x(in);
-      if (backward)
-        backend.linear_dx(out.data<float>(), x, w, mode);
-      else
-        backend.linear(out.data<float>(), x, w, mode);
-    };
-    once();  // pages, packed forms
-    const auto start = Clock::now();
-    double elapsed = 0;
-    int64_t runs = 0;
-    do {
-      once();
-      ++runs;
-      elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-    } while (elapsed < kMeasureSeconds);
-    seconds += elapsed / static_cast<double>(runs);
-    flops += 2.0 * kRows * static_cast<double>(config.F * config.D);
-  }
-  return {flops / seconds};
+Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TuningWork& work,
+                                         const TuneOptions& options) {
+  ModelConfig part = config;
+  part.L = std::min(config.L, kLayers), part.V = std::min(config.V, kVocabulary);
+  part.tied_embeddings = true;
+  const auto source = blank_model(part, [&](const TensorInfo&) {
+    return options.mode == Numerics::kExact ? DType::kF32 : DType::kBF16;
+  });
+  SLLM_TRY(const auto model, Model::load(source));
+  SLLM_TRY(TrainableLora lora, TrainableLora::create(*model, options));
+  const auto backend = make_cpu_backend(options.threads);
+  StepProbe probe(*model, std::move(lora), *backend, options.mode);
+  const int64_t length = std::max<int64_t>(work.typical, 1),
+                most = rows_of_a_forward(work, options);
+  const int64_t few = std::min(kFirstRows, most);
+  probe.measure(few, length, 0);  // pages, packed forms
+  const TuningSpeed first = probe.measure(few, length, 0);
+  // As many rows as there will be, unless that takes too long.
+  const auto affordable = static_cast<int64_t>(kMeasureSeconds / (first.layer + first.head));
+  const int64_t rows = std::clamp(affordable, few, most);
+  probe.measure(rows, length, 0);
+  const TuningSpeed speed = probe.measure(rows, length, kMeasureSeconds);
+  return TuningSpeed{speed.layer / static_cast<double>(part.L),
+                     speed.head * static_cast<double>(config.V) / static_cast<double>(part.V)};
 }
 
 TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const TuneOptions& options,
                            TuningSpeed speed) {
-  const double layers = static_cast<double>(c.L), tokens = static_cast<double>(work.tokens);
-  const double lora = layers * lora_numbers_per_layer(c, options.rank);
-  const double mean_keys = static_cast<double>(work.longest) / 2;
-  // Scores and sums of a token: 4 FLOP per key and channel forward, 10 backward.
-  const double attention = 14 * mean_keys * static_cast<double>(c.H * c.Dh) * layers;
-  const double flops = tokens * (4 * layers * numbers_per_layer(c) + 6 * lora + attention) +
-                       4 * static_cast<double>(work.supervised) * static_cast<double>(c.D * c.V);
-
+  const double lora = static_cast<double>(c.L) * lora_numbers_per_layer(c, options.rank);
   TuneEstimate estimate;
   estimate.tokens = work.tokens;
   estimate.steps = work.steps;
-  estimate.seconds = kBesidesProducts * flops / speed.flops_per_second;
-  const int64_t rows =
-      std::min(std::max(options.micro_tokens, work.longest), std::max<int64_t>(work.tokens, 1));
+  estimate.seconds = static_cast<double>(work.tokens * c.L) * speed.layer +
+                     static_cast<double>(work.supervised) * speed.head;
+  const int64_t rows = rows_of_a_forward(work, options);
   const int64_t width = options.mode == Numerics::kExact ? 4 : 2;
   const int64_t saved = rows * c.L * saved_per_layer(c, options.rank) * width;
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
@@ -103,15 +146,20 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   work.tokens = schedule.total_tokens();
   work.steps = schedule.total_steps();
   work.supervised = work.tokens * files.train.supervised() / files.train.tokens();
-  for (const Sample& s : files.train.samples)
-    work.longest = std::max(work.longest, static_cast<int64_t>(s.ids.size()));
+  double squares = 0;
+  for (const Sample& s : files.train.samples) {
+    const auto length = static_cast<int64_t>(s.ids.size());
+    work.longest = std::max(work.longest, length);
+    squares += static_cast<double>(length * length);
+  }
+  work.typical = static_cast<int64_t>(squares / static_cast<double>(files.train.tokens()));
   for (const TensorInfo& t : files.source->tensors()) {
     int64_t n = 1;
     for (const int64_t d : t.shape) n *= d;
     work.bytes_of_weights += bytes_of(t.dtype, n);
   }
-  const auto backend = make_cpu_backend(options.threads);
-  return estimate_tune(config, work, options, measure_tuning_speed(*backend, config, options.mode));
+  SLLM_TRY(const TuningSpeed speed, measure_tuning_speed(config, work, options));
+  return estimate_tune(config, work, options, speed);
 }
 
 }  // namespace sllm

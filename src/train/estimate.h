@@ -7,20 +7,18 @@
 
 namespace sllm {
 
-class Backend;
-
-// FLOP/s that training's three kinds of matrix product reach together on this model's shapes,
-// from a measurement of about a second.
+// What tuning costs on this machine and this model's shape.
 struct TuningSpeed {
-  double flops_per_second = 0;
+  double layer = 0;  // seconds of one layer for one token: forward and backward, adapters included
+  double head = 0;   // seconds of the head and the loss for one learned token
 };
-TuningSpeed measure_tuning_speed(Backend& backend, const ModelConfig& config, Numerics mode);
 
 struct TuningWork {
   int64_t tokens = 0;      // of all steps
   int64_t supervised = 0;  // of them
   int64_t steps = 0;
   int64_t longest = 0;           // tokens of the longest sample
+  int64_t typical = 0;           // tokens of the sample in which a token stands, on average
   int64_t bytes_of_weights = 0;  // of the model's file
 };
 
@@ -30,8 +28,11 @@ struct TuneEstimate {
   int64_t memory = 0;  // peak, bytes, mapped weights included
   int64_t disk = 0;    // of the run's folder
 };
-// LoRA on frozen weights costs 4 FLOP per weight and token (forward, and backward into the
-// activations), 4 per weight of the head and learned token, and attention.
+// Tunes two layers of that shape, with blank weights, for about a second. Error: kUsage (targets).
+Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TuningWork& work,
+                                         const TuneOptions& options);
+// Time grows with tokens and layers; the head is paid for learned tokens only. Evaluation and
+// checkpoints are left out.
 TuneEstimate estimate_tune(const ModelConfig& config, const TuningWork& work,
                            const TuneOptions& options, TuningSpeed speed);
 // Reads the model's description and the data, and measures.
