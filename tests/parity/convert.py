@@ -6,6 +6,7 @@ reading of the GGUF file: both hold the same BF16 weights, so 0. Merged weights 
 merge_and_unload in float32: the same sums in another order, within 1e-5.
 """
 import json
+import math
 import os
 import subprocess
 import sys
@@ -69,8 +70,11 @@ def merges_alike(folder, work):
     merged = model.merge_and_unload().state_dict()
     run(SLLM, "merge", folder, work / "adapter", work / "merged", "--type", "f32", "--quiet")
     ours = AutoModelForCausalLM.from_pretrained(work / "merged", dtype=torch.float32).state_dict()
-    worst = max((merged[k] - ours[k]).abs().max().item() for k in merged)
-    return report(worst <= 1e-5 and merged.keys() == ours.keys(),
+    if merged.keys() != ours.keys():
+        return report(False, f"merge: other tensors: {sorted(merged.keys() ^ ours.keys())[:6]}")
+    differences = [(merged[k] - ours[k]).abs().max().item() for k in merged]
+    worst = max(differences) if all(map(math.isfinite, differences)) else math.nan  # max() passes over NaN
+    return report(worst <= 1e-5,
                   f"merge: weights differ by at most {worst:.1e} from PEFT's merge_and_unload")
 
 
