@@ -19,8 +19,9 @@ namespace sllm {
 namespace {
 
 // Buffers freed by one layer are what the next layer asks for: keep them instead of returning them
-// to the system, which would unmap and fault every page again. Sizes are rounded up to eight steps
-// per doubling, so that batches of changing length find each other's buffers.
+// to the system, which would unmap and fault every page again. What is kept never makes the whole
+// larger than an eighth more than the process has already needed at once. Sizes are rounded up to
+// eight steps per doubling, so that batches of changing length find each other's buffers.
 class BufferCache {
  public:
   std::shared_ptr<void> take(size_t bytes) {
@@ -35,13 +36,16 @@ class BufferCache {
         free_.erase(fit);
         kept_ -= size;
       }
+      in_use_ += size;
+      peak_ = std::max(peak_, in_use_);
     }
+    trim();
     if (!p) p = allocate(size);
     return {p, [this, size](void* q) { give(q, size); }};
   }
 
  private:
-  static constexpr size_t kKeepAtMost = size_t{512} << 20;
+  static constexpr size_t kKeepAnyway = size_t{64} << 20;
   // From here on whole mappings: malloc would keep them in its heap, where buffers of changing size
   // leave holes that are never returned.
   static constexpr size_t kMapped = size_t{1} << 20;
@@ -64,23 +68,29 @@ class BufferCache {
       std::free(p);
   }
   void give(void* p, size_t size) {
-    std::vector<std::pair<size_t, void*>> surplus;
     {
       std::lock_guard lock(mutex_);
       free_.emplace(size, p);
       kept_ += size;
-      while (kept_ > kKeepAtMost) {  // the largest goes: it is the dearest to keep
-        const auto largest = std::prev(free_.end());
-        kept_ -= largest->first;
-        surplus.push_back(*largest);
-        free_.erase(largest);
+      in_use_ -= size;
+    }
+    trim();
+  }
+  void trim() {
+    std::vector<std::pair<size_t, void*>> surplus;
+    {
+      std::lock_guard lock(mutex_);
+      while (!free_.empty() && in_use_ + kept_ > peak_ + peak_ / 8 + kKeepAnyway) {
+        surplus.push_back(*std::prev(free_.end()));  // the largest: it is the dearest to keep
+        kept_ -= surplus.back().first;
+        free_.erase(std::prev(free_.end()));
       }
     }
-    for (const auto& [bytes, q] : surplus) release(q, bytes);
+    for (const auto& [size, p] : surplus) release(p, size);
   }
   std::mutex mutex_;
   std::multimap<size_t, void*> free_;
-  size_t kept_ = 0;
+  size_t in_use_ = 0, kept_ = 0, peak_ = 0;  // bytes
 };
 
 BufferCache& buffers() {
