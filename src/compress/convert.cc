@@ -61,6 +61,8 @@ Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool
 Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressSink& progress) {
   Progress state{"Checking", "tensors", 0, source.tensors().size(), {}};
   for (const TensorInfo& t : source.tensors()) {
+    if (const int signal = stop_requested())
+      return make_error(static_cast<ErrorCode>(128 + signal), "interrupted");
     SLLM_TRY(const Tensor tensor, source.tensor(t.name));
     SLLM_OK(for_each_row(tensor, pool, t.name, [](int64_t, const float*) {
             }).context(source.path().string()));

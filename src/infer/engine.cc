@@ -136,7 +136,18 @@ Result<GenerateResult> Engine::generate(GenerateRequest request) {
   const auto id = submit(std::move(request), on_event);
   if (!id.ok()) return id.error();
   std::unique_lock lock(waiter->mutex);
-  waiter->changed.wait(lock, [&] { return waiter->done; });
+  // Signals cannot notify; they are looked for twenty times a second.
+  for (bool cancelled = false; !waiter->done;) {
+    if (stop_requested() && !std::exchange(cancelled, true)) {
+      lock.unlock();  // the engine's thread may be about to report
+      cancel(*id);
+      lock.lock();
+    }
+    waiter->changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return waiter->done; });
+  }
+  if (const int signal = stop_requested();
+      signal && waiter->result.reason == FinishReason::kCancelled)
+    return make_error(static_cast<ErrorCode>(128 + signal), "interrupted while answering");
   if (waiter->result.reason == FinishReason::kError)
     return make_error(ErrorCode::kInternal, "generation failed: {}", waiter->error);
   return std::move(waiter->result);

@@ -127,7 +127,7 @@ class Engine {
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;
 
-  // Waits for the whole answer.
+  // Waits for the whole answer. kInterrupted or kTerminated after request_stop().
   Result<GenerateResult> generate(GenerateRequest request);
   // Renders with the model's template and answers; the reply's text only.
   Result<GenerateResult> chat(const Conversation& messages, GenerateRequest request = {});

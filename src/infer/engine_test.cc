@@ -129,6 +129,18 @@ TEST_F(EngineTest, CancelFreesTheSlotWhileAnsweringAndWhileWaiting) {
   EXPECT_EQ(e->stats().cancelled, 2u);
 }
 
+TEST_F(EngineTest, StopRequestEndsAnAnswerThatIsWaitedFor) {
+  const auto e = engine();
+  GenerateRequest endless = request(0);
+  endless.max_tokens = 100'000'000;  // the context's end comes first
+  endless.ignore_eos = true;
+  request_stop(15);
+  const auto result = e->generate(endless);
+  clear_stop();
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kTerminated);
+}
+
 TEST_F(EngineTest, FullQueueRefuses) {
   EngineOptions options;
   options.max_sequences = 1;
