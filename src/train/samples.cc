@@ -27,14 +27,15 @@ Sample shifted(std::vector<TokenId> ids, const std::vector<TokenId>& labels) {
 // Takes a row's sample in; what is longer than max_length is cut.
 void take(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
           int64_t max_length) {
-  if (static_cast<int64_t>(ids.size()) > max_length) {
+  const bool cut = static_cast<int64_t>(ids.size()) > max_length;
+  if (cut) {
     ids.resize(static_cast<size_t>(max_length));
     labels.resize(ids.size());
     ++set.cut;
   }
   Sample sample = shifted(std::move(ids), labels);
   if (sample.supervised() == 0)
-    ++set.dropped;
+    ++set.dropped, set.too_long += cut;
   else
     set.samples.push_back(std::move(sample));
 }
@@ -149,6 +150,11 @@ Result<SampleSet> read_samples(const fs::path& path, const Reader& reader) {
     set.rows = static_cast<int64_t>(examples.size());
     for (const Example& example : examples) SLLM_OK(take_example(set, example, reader));
   }
+  if (set.samples.empty() && set.too_long > 0)
+    return with_hint(
+        bad_input("{}: none of its {} rows has anything to learn; {} are longer than {} tokens",
+                  path.string(), set.rows, set.too_long, reader.max_length),
+        "Raise --max-length (max_length in the project's file)");
   if (set.samples.empty())
     return with_hint(
         bad_input("{}: none of its {} rows has anything to learn", path.string(), set.rows),

@@ -20,9 +20,10 @@ struct Sample {
 
 struct SampleSet {
   std::vector<Sample> samples;
-  int64_t rows = 0;     // read from the file
-  int64_t cut = 0;      // samples cut at max_length
-  int64_t dropped = 0;  // rows without anything to learn
+  int64_t rows = 0;      // read from the file
+  int64_t cut = 0;       // samples cut at max_length
+  int64_t dropped = 0;   // rows without anything to learn
+  int64_t too_long = 0;  // of these, rows that were cut before it
   int64_t tokens() const;
   int64_t supervised() const;
   std::string hash() const;  // SHA-256 of all ids and targets: the data as the run sees it

@@ -411,6 +411,25 @@ TEST(Samples, ReadsPretokenisedRowsWithLabels) {
   fs::remove(file);
 }
 
+TEST(Samples, SaysThatRowsAreTooLongWhenThatIsWhyNothingIsLeft) {
+  const fs::path file = fs::temp_directory_path() / fmt::format("sllm-long-{}", ::getpid());
+  ASSERT_TRUE(
+      write_file_atomically(file,
+                            "{\"input_ids\": [1, 2, 3, 4], \"labels\": [-100, -100, -100, 4]}\n"
+                            "{\"input_ids\": [1, 2], \"labels\": [-100, -100]}\n")
+          .ok());
+  Reader reader;
+  reader.vocabulary = 10, reader.max_length = 3;
+  const Error error = read_samples(file, reader).error();
+  EXPECT_EQ(error.code, ErrorCode::kBadInput);
+  EXPECT_THAT(error.message, HasSubstr("none of its 2 rows"));
+  EXPECT_THAT(error.message, HasSubstr("1 are longer than 3 tokens"));
+  EXPECT_THAT(error.hint, HasSubstr("--max-length"));
+  reader.max_length = 4;
+  EXPECT_TRUE(read_samples(file, reader).ok());
+  fs::remove(file);
+}
+
 TEST(Samples, SplitsOffAFractionBySeed) {
   SampleSet a = golden_samples(), b = golden_samples();
   const SampleSet held = split_off(a, 0.34, 5), same = split_off(b, 0.34, 5);
