@@ -10,6 +10,17 @@
 namespace sllm {
 namespace {
 
+struct Ending {
+  std::string_view text;
+  DocumentFormat format;
+};
+constexpr Ending kEndings[] = {
+    {".md", DocumentFormat::kMarkdown},  {".markdown", DocumentFormat::kMarkdown},
+    {".mdx", DocumentFormat::kMarkdown}, {".html", DocumentFormat::kHtml},
+    {".htm", DocumentFormat::kHtml},     {".xhtml", DocumentFormat::kHtml},
+    {".txt", DocumentFormat::kPlain},    {".text", DocumentFormat::kPlain},
+    {".rst", DocumentFormat::kPlain},    {".log", DocumentFormat::kPlain}};
+
 struct Line {
   size_t begin, end;  // without the newline
 };
@@ -148,10 +159,14 @@ class MarkdownReader {
 std::optional<DocumentFormat> document_format(const fs::path& path) {
   std::string e = path.extension().string();
   std::ranges::transform(e, e.begin(), [](unsigned char c) { return std::tolower(c); });
-  if (e == ".md" || e == ".markdown" || e == ".mdx") return DocumentFormat::kMarkdown;
-  if (e == ".html" || e == ".htm" || e == ".xhtml") return DocumentFormat::kHtml;
-  if (e == ".txt" || e == ".text" || e == ".rst" || e == ".log") return DocumentFormat::kPlain;
-  return std::nullopt;
+  const auto found = std::ranges::find(kEndings, std::string_view(e), &Ending::text);
+  return found == std::end(kEndings) ? std::nullopt : std::optional(found->format);
+}
+
+std::string document_endings() {
+  std::string all;
+  for (const Ending& e : kEndings) all += fmt::format("{}{}", all.empty() ? "" : " ", e.text);
+  return all;
 }
 
 Document parse_document(std::string text, DocumentFormat format) {

@@ -31,6 +31,7 @@ enum class DocumentFormat { kMarkdown, kHtml, kPlain };
 
 // By extension; nullopt for what is not a document that we read.
 std::optional<DocumentFormat> document_format(const fs::path& path);
+std::string document_endings();  // ".md .html ...", those that document_format knows
 // Never fails: malformed markup is read as far as it goes. `text` must be valid UTF-8. Bounded:
 // linear in the text's length, no recursion.
 Document parse_document(std::string text, DocumentFormat format);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "ground/terms.h"
 
 namespace sllm {
@@ -129,6 +131,19 @@ TEST_F(IndexTest, SurvivesDamageAnywhereInTheFile) {
     if (hits.ok())
       for (const SearchHit& hit : *hits) EXPECT_TRUE((*index)->chunk(hit.chunk.id).ok());
   }
+}
+
+TEST_F(IndexTest, RefusesAFolderWithoutDocumentsAndNamesTheEndings) {
+  fs::create_directories(root_ / "none");
+  std::ofstream(root_ / "none" / "photo.jpg") << "x";
+  const auto result = Index::update(file_, root_ / "none");
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kBadInput);
+  EXPECT_THAT(result.error().hint, HasSubstr(".md"));
+  EXPECT_FALSE(fs::exists(file_));
+  update();  // an index that is there keeps what it has
+  EXPECT_FALSE(Index::update(file_, root_ / "none").ok());
+  EXPECT_FALSE(search("연차").empty());
 }
 
 TEST_F(IndexTest, LeavesOutWhatCannotBeReadAndSaysSo) {

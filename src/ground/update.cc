@@ -71,6 +71,9 @@ class Updater {
       if (document_format(it->path()) && it->is_regular_file(error)) files.push_back(it->path());
     }
     if (error) return bad_input("{}: {}", folder.string(), error.message());
+    if (files.empty())
+      return with_hint(bad_input("{}: holds no document that can be read", folder.string()),
+                       "Names that are read end in " + document_endings());
     std::ranges::sort(files);
     return files;
   }
