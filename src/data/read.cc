@@ -155,6 +155,8 @@ void read_sections(const Document& document, Rows& rows) {
 
 Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
                                            std::vector<DroppedRow>* dropped) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return bad_input("{}: no such file", path.string());
   std::string extension = path.extension().string();
   std::ranges::transform(extension, extension.begin(),
                          [](unsigned char c) { return std::tolower(c); });

@@ -153,7 +153,9 @@ TEST_F(ReadExamples, RefusesBrokenCsvAndOtherFiles) {
   EXPECT_THAT(error("table.xlsx", "PK"), HasSubstr("not a data file"));
   EXPECT_THAT(error("bytes.txt", std::string_view("a\0b", 3)), HasSubstr("not text"));
   EXPECT_THAT(error("object.json", "{\"text\":\"x\"}"), HasSubstr("expected an array"));
-  EXPECT_FALSE(read_examples(folder_ / "missing.jsonl").ok());
+  for (const char* name : {"missing.jsonl", "missing"})
+    EXPECT_THAT(read_examples(folder_ / name).error().message, HasSubstr("no such file"));
+  EXPECT_THAT(error("two.json", "[\n{\"text\":}]"), HasSubstr("two.json: line 2, column 9"));
   EXPECT_FALSE(read_examples("/dev/zero").ok());
 }
 

@@ -135,13 +135,15 @@ Result<Json> parse_json(std::string_view text) {
   } catch (const std::length_error&) {
     return bad_input("nested deeper than {} levels", kMaxDepth);
   } catch (const Json::parse_error& e) {
-    std::string_view what = e.what();
     // nlohmann's text is "[json.exception...] parse error at line 1, column 9: details".
-    if (const size_t colon = what.find(": "); colon != std::string_view::npos)
-      what.remove_prefix(colon + 2);
-    return bad_input("column {}: {}", e.byte, what);
-  } catch (const Json::exception& e) {
-    return bad_input("{}", e.what());
+    std::string_view what = e.what();
+    const std::string_view where = text.find('\n') == std::string_view::npos ? "column " : "line ";
+    if (const size_t at = what.find(where); at != std::string_view::npos) what.remove_prefix(at);
+    return bad_input("{}", what);
+  } catch (const Json::exception& e) {  // "[json.exception...] details"
+    const std::string_view what = e.what();
+    const size_t bracket = what.find("] ");
+    return bad_input("{}", what.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
   }
 }
 

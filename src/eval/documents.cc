@@ -8,6 +8,8 @@
 #include <charconv>
 #include <memory>
 
+#include "data/row.h"
+
 namespace sllm::eval {
 
 Result<std::string> read_decompressed(const fs::path& path, uint64_t limit) {
@@ -39,7 +41,6 @@ Result<std::string> read_decompressed(const fs::path& path, uint64_t limit) {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-constexpr int kMaxDepth = 200;
 
 std::string_view without_mark(std::string_view text) {
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
@@ -47,15 +48,7 @@ std::string_view without_mark(std::string_view text) {
 }
 
 Result<Json> parse_json(std::string_view text, const std::string& where) {
-  const auto too_deep = [](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxDepth) throw std::length_error("nested too deeply");
-    return true;
-  };
-  try {
-    return Json::parse(text, too_deep);
-  } catch (const std::exception& e) {
-    return bad_input("{}: not JSON: {}", where, e.what());
-  }
+  return sllm::parse_json(text).context(where + ": not JSON");
 }
 
 }  // namespace

@@ -20,6 +20,11 @@ TEST(JsonRows, NamesTheLineThatIsBroken) {
   ASSERT_FALSE(rows.ok());
   EXPECT_EQ(rows.error().code, ErrorCode::kBadInput);
   EXPECT_NE(rows.error().message.find("bad.jsonl:2"), std::string::npos) << rows.error().message;
+  EXPECT_NE(rows.error().message.find("column"), std::string::npos) << rows.error().message;
+  EXPECT_EQ(rows.error().message.find("json.exception"), std::string::npos);
+  const auto array = parse_json_rows("[\n{\"a\":}]", "bad.json");
+  EXPECT_NE(array.error().message.find("line 2, column 6"), std::string::npos)
+      << array.error().message;
   EXPECT_FALSE(parse_json_rows("[1,2]", "x").ok());
   EXPECT_FALSE(parse_json_rows(std::string(100'000, '['), "x").ok());
 }

@@ -8,6 +8,14 @@ namespace {
 
 constexpr int64_t kVocab = 1000;
 
+TEST(ApiRequest, SaysWhereTheBodyIsNotJson) {
+  const auto parsed = parse_json_object("{\"messages\":[\n");
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_NE(parsed.error().message.find("line 2, column 1"), std::string::npos)
+      << parsed.error().message;
+  EXPECT_EQ(parsed.error().message.find("json.exception"), std::string::npos);
+}
+
 TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
   const std::string ok = R"("messages":[{"role":"user","content":"hi"}])";
   const auto with = [&](std::string extra) { return "{" + ok + "," + extra + "}"; };

@@ -56,7 +56,8 @@ ApiResult<Json> parse_json_object(std::string_view body) {
     if (!parsed.is_object()) return bad_json("the body must be a JSON object");
     return parsed;
   } catch (const Json::exception& e) {  // malformed, not UTF-8, a number beyond double
-    std::string what = e.what();
+    std::string what = e.what();  // "[json.exception...] parse error at line 1, column 2: details"
+    if (const size_t bracket = what.find("] "); bracket != what.npos) what.erase(0, bracket + 2);
     if (what.size() > 300) what.resize(300);
     return bad_json("the body is not valid JSON: " + what);
   }
