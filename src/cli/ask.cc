@@ -30,13 +30,19 @@ Action declare_ask(CLI::App& app, const Globals& globals) {
   add_model_flags(app, o->model);
   app.add_option("-i,--index", o->index, "Index file of `sllm index`")->required();
   app.add_option("-k,--passages", o->ground.passages, "Passages shown to the model")
+      ->check(positive())
       ->capture_default_str();
-  app.add_option("-n,--tokens", o->ground.max_tokens, "Longest answer")->capture_default_str();
+  app.add_option("-n,--tokens", o->ground.max_tokens, "Longest answer")
+      ->check(positive())
+      ->capture_default_str();
   app.add_option("--min-coverage", o->ground.min_coverage,
                  "Weaker retrieval than this is answered \"I don't know\"");
   app.add_option("--min-support", o->ground.min_support,
                  "Answers that the passages support less are withheld");
   return [o, &globals]() -> Status {
+    if (is_blank(o->question))
+      return with_hint(usage_error("the question is empty"),
+                       "Write it in quotes, or - to read questions from standard input");
     SLLM_TRY(const auto index, Index::open(o->index));
     EngineOptions extra;
     extra.max_sequences = 1;
@@ -54,8 +60,9 @@ Action declare_ask(CLI::App& app, const Globals& globals) {
       return ok();
     };
     if (o->question != "-") return one(o->question);
-    for (std::string line; std::getline(std::cin, line);) SLLM_OK(one(line));
-    return ok();
+    for (std::string line; read_line(line);)
+      if (!is_blank(line)) SLLM_OK(one(line));
+    return check_stop();
   };
 }
 

@@ -20,6 +20,9 @@ Action declare_augment(CLI::App& app, const Globals& globals) {
   app.add_option("--seed", flags->options.seed, "Other pairs for another seed")
       ->capture_default_str();
   return [flags, &globals]() -> Status {
+    if (globals.json && flags->out.empty())
+      return with_hint(usage_error("--json needs --out"),
+                       "Without it the pairs are printed as JSONL");
     SLLM_TRY(const auto grammar, Grammar::read(flags->grammar));
     SLLM_TRY(const auto pairs, grammar.expand(flags->options));
     if (flags->out.empty()) {

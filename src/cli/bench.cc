@@ -58,6 +58,7 @@ Result<double> measure_decode(Engine& engine, int64_t n, int64_t gen) {
     std::string error;
   };
   auto shared = std::make_shared<Shared>();
+  std::vector<Engine::RequestId> ids;
   for (int64_t i = 0; i < n; ++i) {
     GenerateRequest request;
     request.prompt = random_prompt(engine, 1, static_cast<uint64_t>(i));
@@ -76,10 +77,19 @@ Result<double> measure_decode(Engine& engine, int64_t n, int64_t gen) {
       if (!event.error.empty()) s.error = event.error;
       if (event.done) ++s.done, s.changed.notify_all();
     };
-    SLLM_TRY([[maybe_unused]] const auto id, engine.submit(std::move(request), on_event));
+    SLLM_TRY(const auto id, engine.submit(std::move(request), on_event));
+    ids.push_back(id);
   }
   std::unique_lock lock(shared->mutex);
-  shared->changed.wait(lock, [&] { return shared->done == n; });
+  // Signals cannot notify; they are looked for twenty times a second.
+  for (bool cancelled = false; shared->done < n;) {
+    shared->changed.wait_for(lock, std::chrono::milliseconds(50));
+    if (!stop_requested() || std::exchange(cancelled, true)) continue;
+    lock.unlock();  // the engine's thread may be about to report
+    for (const auto id : ids) engine.cancel(id);
+    lock.lock();
+  }
+  SLLM_OK(check_stop());
   if (!shared->error.empty()) return make_error(ErrorCode::kInternal, "bench: {}", shared->error);
   return static_cast<double>(shared->tokens) /
          std::chrono::duration<double>(shared->end - shared->start).count();
@@ -91,6 +101,7 @@ Result<double> best_of(int64_t repeat, Measure measure) {
   double best = 0;
   for (int64_t i = 0; i < repeat; ++i) {
     SLLM_TRY(const double once, measure());
+    SLLM_OK(check_stop());
     best = std::max(best, once);
   }
   return best;
@@ -138,6 +149,11 @@ Status run(const Flags& flags, const Globals& globals) {
   if (model.context == 0) model.context = flags.prompt + flags.gen + 8;
   const auto start = Clock::now();
   SLLM_TRY(const auto engine, open_engine(model, options));
+  const int64_t room = std::min(engine->options().context, engine->config().max_context);
+  if (flags.prompt + flags.gen > room)
+    return with_hint(usage_error("--prompt {} and --gen {} make {} tokens, the context has {}",
+                                 flags.prompt, flags.gen, flags.prompt + flags.gen, room),
+                     "Ask for fewer tokens");
   SLLM_TRY([[maybe_unused]] const double warm, measure_prefill(*engine, 1));  // prepares weights
   const double load_ms = 1000 * since(start);
 
@@ -187,11 +203,9 @@ Action declare_bench(CLI::App& app, const Globals& globals) {
   auto flags = std::make_shared<Flags>();
   add_model_flags(app, flags->model);
   app.add_option("--prompt", flags->prompt, "Tokens to read")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
-  app.add_option("--gen", flags->gen, "Tokens to write")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--gen", flags->gen, "Tokens to write")->check(positive())->capture_default_str();
   app.add_option("--batch", flags->batch, "Answers written together: 1,2,4,8")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));

@@ -1,6 +1,7 @@
 // sllm chat: a conversation in the terminal.
 #include <unistd.h>
 
+#include <csignal>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -41,8 +42,8 @@ class Chat {
                                flags_.model.model, engine_->options().context, flags_.model.mode);
     for (;;) {
       const LineEditor::Input input = editor_.read("> ");
-      if (input.end == LineEditor::End::kEndOfInput || (!terminal_ && stop_requested()))
-        return ok();
+      SLLM_OK(check_stop());
+      if (input.end == LineEditor::End::kEndOfInput) return ok();
       if (input.end == LineEditor::End::kInterrupt) {
         std::cerr << "(/exit or Ctrl-D leaves)\n";
         continue;
@@ -53,6 +54,7 @@ class Chat {
         continue;
       }
       SLLM_OK(answer(input.text));
+      SLLM_OK(check_stop());
     }
   }
 
@@ -105,7 +107,7 @@ class Chat {
       messages_.pop_back();
       return ok();
     }
-    if (terminal_) clear_stop();
+    if (terminal_ && stop_requested() == SIGINT) clear_stop();  // Ctrl-C ends the answer alone
     messages_.push_back({"assistant", result->text, {}});
     const double writing = result->seconds - result->seconds_to_first;
     if (!quiet_ && terminal_)
@@ -141,7 +143,7 @@ Action declare_chat(CLI::App& app, const Globals& globals) {
   add_sampling_flags(app, flags->sampling);
   app.add_option("-s,--system", flags->system, "System message");
   app.add_option("-n,--max-tokens", flags->max_tokens, "Most tokens of one answer")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   return [flags, &globals]() -> Status {
     EngineOptions options;

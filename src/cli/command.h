@@ -14,7 +14,7 @@
 
 namespace sllm::cli {
 
-// Flags that every command has.
+// Flags that mean the same wherever a command has them.
 struct Globals {
   bool json = false;  // one JSON document with "schema_version" on stdout instead of prose
   bool quiet = false;
@@ -25,12 +25,27 @@ struct Globals {
 
 // Declares the command's flags on `app` and stores what to run into `run`.
 using Action = std::function<Status()>;
+// Which of the flags in Globals a command has, besides --quiet and --verbose.
+enum Supports : unsigned { kNoFlags = 0, kJson = 1, kDryRun = 2, kYes = 4 };
 struct Command {
   const char* name;
   const char* group;    // "Purpose", "Build", "Evaluate", "Deploy", "Look inside"
   const char* summary;  // one line
+  unsigned supports;    // of Supports
   Action (*declare)(CLI::App& app, const Globals& globals);
 };
+
+// Checks of a number's range with sentences for people (CLI11's own print the largest double).
+CLI::Validator positive();
+CLI::Validator not_negative();
+bool is_blank(std::string_view text);  // nothing but white space
+
+// Standard input by lines, and what is left of it. Unlike std::cin's, both end at a stop request:
+// look at check_stop() afterwards.
+bool read_line(std::string& line);
+std::string read_input();
+// kInterrupted or kTerminated after a signal.
+Status check_stop();
 
 // Progress line on stderr: redrawn on a terminal, one line per 10 s off it; silent with --quiet.
 ProgressSink progress_sink(const Globals& globals);

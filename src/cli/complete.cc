@@ -1,7 +1,6 @@
 // sllm complete: continues a text, or many lists of tokens at once.
 #include <future>
 #include <iostream>
-#include <iterator>
 
 #include "cli/commands.h"
 #include "cli/model_flags.h"
@@ -68,9 +67,8 @@ Status run(const Flags& flags, const Globals& globals) {
   if (!flags.ids.empty()) {
     SLLM_TRY(request.prompt, parse_ids(flags.ids));
   } else {
-    const std::string text = flags.prompt == "-"
-                                 ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                 : flags.prompt;
+    const std::string text = flags.prompt == "-" ? read_input() : flags.prompt;
+    SLLM_OK(check_stop());
     request.prompt = engine->tokenizer()->encode(text, {.add_special = true});
     if (request.prompt.empty() && engine->tokenizer()->bos_id() >= 0)
       request.prompt = {engine->tokenizer()->bos_id()};
@@ -88,9 +86,7 @@ Status run(const Flags& flags, const Globals& globals) {
   } else {
     std::cout << std::endl;
   }
-  if (const int signal = stop_requested())
-    return make_error(static_cast<ErrorCode>(128 + signal), "interrupted");
-  return ok();
+  return check_stop();
 }
 
 }  // namespace
@@ -105,7 +101,7 @@ Action declare_complete(CLI::App& app, const Globals& globals) {
   prompt->add_option("--ids-file", flags->ids_file, "Many prompts: a JSON array of id arrays");
   prompt->require_option(1);
   app.add_option("-n,--count", flags->count, "Most tokens to generate")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str();
   app.add_option("--stop", flags->stop, "Text that ends the answer (may be given again)");
   app.add_flag("--ignore-eos", flags->ignore_eos, "Go on after the end-of-text token");

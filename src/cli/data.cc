@@ -78,6 +78,12 @@ Action declare_data(CLI::App& app, const Globals& globals) {
   return [o, &globals]() -> Status {
     SLLM_OK(read_columns(*o));
     if (globals.dry_run) {
+      if (globals.json) {
+        auto inputs = nlohmann::ordered_json::array();
+        for (const fs::path& input : o->inputs) inputs.push_back(input.string());
+        print_json("data", {{"inputs", inputs}, {"out", o->out.string()}});
+        return ok();
+      }
       for (const fs::path& input : o->inputs)
         std::cout << fmt::format("would import {} into {}\n", input.string(), o->out.string());
       return ok();

@@ -105,8 +105,7 @@ Status answer_rows(Engine& engine, const EvaluationFlags& flags, const Globals& 
 void add_evaluation_flags(CLI::App& app, EvaluationFlags& f) {
   app.add_option("--perplexity", f.perplexity_file, "Text whose perplexity to measure");
   app.add_option("--kld", f.kld_base, "Model to compare the predictions on that text with");
-  app.add_option("--chunks", f.chunks, "Windows of the text; 0: all")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--chunks", f.chunks, "Windows of the text; 0: all")->check(not_negative());
   app.add_option("--window", f.window, "Tokens in a window; the second half of each is scored")
       ->check(CLI::Range(int64_t{8}, int64_t{1} << 20))
       ->capture_default_str();
@@ -121,9 +120,9 @@ void add_evaluation_flags(CLI::App& app, EvaluationFlags& f) {
   app.add_option("--metrics", f.metrics, "exact_match, json_match, token_f1, key_facts")
       ->delimiter(',');
   app.add_option("--max-tokens", f.max_tokens, "Tokens of an answer at most")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
-  app.add_option("--limit", f.limit, "Documents or rows; 0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", f.limit, "Documents or rows; 0: all")->check(not_negative());
 }
 
 Result<Json> evaluate(const ModelFlags& model, const EvaluationFlags& flags,

@@ -21,7 +21,10 @@ Action declare_index(CLI::App& app, const Globals& globals) {
   return [o, &globals]() -> Status {
     o->chunks.max_characters = std::max(o->chunks.max_characters, o->chunks.target_characters);
     if (globals.dry_run) {
-      std::cout << fmt::format("would index {} into {}\n", o->folder.string(), o->out.string());
+      if (globals.json)
+        print_json("index", {{"folder", o->folder.string()}, {"index", o->out.string()}});
+      else
+        std::cout << fmt::format("would index {} into {}\n", o->folder.string(), o->out.string());
       return ok();
     }
     SLLM_TRY(const IndexUpdate u,

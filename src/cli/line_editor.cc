@@ -9,6 +9,8 @@
 #include <clocale>
 #include <iostream>
 
+#include "cli/command.h"
+
 namespace sllm::cli {
 namespace {
 
@@ -138,7 +140,7 @@ size_t next_character(const std::string& text, size_t at) {
 LineEditor::Input LineEditor::read(const std::string& prompt) {
   if (!::isatty(STDIN_FILENO) || !::isatty(STDOUT_FILENO)) {
     std::string line;
-    if (!std::getline(std::cin, line)) return {End::kEndOfInput, ""};
+    if (!read_line(line)) return {End::kEndOfInput, ""};
     return {End::kLine, line};
   }
   const RawMode raw;

@@ -46,6 +46,7 @@ Status run(const Flags& flags) {
   SLLM_TRY(const auto engine, open_engine(flags.model, options));
   std::vector<std::vector<float>> rows;
   for (size_t first = 0; first < prompts.size(); first += static_cast<size_t>(flags.batch)) {
+    SLLM_OK(check_stop());
     const size_t end = std::min(prompts.size(), first + static_cast<size_t>(flags.batch));
     SLLM_TRY(auto some, engine->logits(std::vector(prompts.begin() + static_cast<long>(first),
                                                    prompts.begin() + static_cast<long>(end)),

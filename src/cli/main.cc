@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <ctime>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -16,8 +17,17 @@
 namespace sllm::cli {
 namespace {
 
+// A second signal ends at once, unless it comes with the first: timeout(1) sends to the process and
+// to its group.
 void on_signal(int signal) {
-  if (stop_requested()) std::_Exit(128 + signal);  // the second one ends at once
+  static volatile std::sig_atomic_t first = 0;
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto second = static_cast<std::sig_atomic_t>(now.tv_sec);
+  if (!stop_requested())
+    first = second;
+  else if (second - first > 1)
+    std::_Exit(128 + signal);
   request_stop(signal);
 }
 
@@ -79,6 +89,25 @@ std::string nearest_command(const std::string& word) {
   return best;
 }
 
+// A word that is not understood explains more than what is missing because of it, which is all that
+// CLI11 says.
+Error parse_error(CLI::App& app, const CLI::ParseError& e, const std::string& word) {
+  const auto named = std::ranges::find(commands(), word, &Command::name);
+  if (named == commands().end()) {
+    const std::string near = nearest_command(word);
+    const std::string hint =
+        near.empty() ? "Try: sllm --help" : fmt::format("Did you mean: sllm {}?", near);
+    if (word.empty()) return with_hint(usage_error("a command is needed"), hint);
+    return with_hint(
+        usage_error("there is no {} \"{}\"", word[0] == '-' ? "flag" : "command", word), hint);
+  }
+  const std::string hint = fmt::format("Try: sllm {} --help", word);
+  for (const std::string& rest : app.get_subcommand(word)->remaining())
+    if (rest.starts_with('-') && rest.size() > 1)
+      return with_hint(usage_error("sllm {} has no flag {}", word, rest), hint);
+  return with_hint(usage_error("{}", e.what()), hint);
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"sllm: build, prove and run small language models on the machine you have.", "sllm"};
   app.set_version_flag("--version", SLLM_VERSION);
@@ -87,25 +116,19 @@ int run(int argc, char** argv) {
   std::map<const CLI::App*, Action> actions;
   for (const Command& c : commands()) {
     CLI::App* sub = app.add_subcommand(c.name, c.summary)->group(c.group);
-    sub->add_flag("--json", globals.json, "Print one JSON document");
     sub->add_flag("-q,--quiet", globals.quiet, "No progress, only errors");
     sub->add_flag("-v,--verbose", globals.verbose, "Say more");
-    sub->add_flag("--dry-run", globals.dry_run, "Say what would be done, do nothing");
-    sub->add_flag("-y,--yes", globals.yes, "Do not ask");
+    if (c.supports & kJson) sub->add_flag("--json", globals.json, "Print one JSON document");
+    if (c.supports & kDryRun)
+      sub->add_flag("--dry-run", globals.dry_run, "Say what would be done, do nothing");
+    if (c.supports & kYes) sub->add_flag("-y,--yes", globals.yes, "Do not ask");
     actions[sub] = c.declare(*sub, globals);
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);
-    std::string hint = "Try: sllm --help";
-    const std::string word = argc > 1 ? argv[1] : "";
-    const bool known =
-        std::ranges::any_of(commands(), [&](const Command& c) { return word == c.name; });
-    if (!known)
-      if (const std::string near = nearest_command(word); !near.empty())
-        hint = fmt::format("Did you mean: sllm {}?", near);
-    return report(with_hint(usage_error("{}", e.what()), hint), globals);
+    return report(parse_error(app, e, argc > 1 ? argv[1] : ""), globals);
   }
   set_up_logging(globals);
   const Status status = actions.at(app.get_subcommands().front())();

@@ -40,17 +40,16 @@ std::string adapter_name(const Engine& engine) {
 
 void add_sampling_flags(CLI::App& app, SamplingOptions& s) {
   app.add_option("--temp", s.temperature, "Temperature; 0: always the likeliest token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str();
-  app.add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: all")->check(not_negative());
   app.add_option("--top-p", s.top_p, "Only the likeliest tokens whose mass reaches p")
       ->check(CLI::Range(0.0f, 1.0f))
       ->capture_default_str();
   app.add_option("--min-p", s.min_p, "Only tokens at least this likely beside the likeliest")
       ->check(CLI::Range(0.0f, 1.0f));
   app.add_option("--repeat-penalty", s.repetition_penalty, "Divide repeated tokens' logits by this")
-      ->check(CLI::PositiveNumber);
+      ->check(positive());
   app.add_option("--seed", s.seed, "The same seed gives the same answer")->capture_default_str();
 }
 

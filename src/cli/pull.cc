@@ -16,6 +16,15 @@ Action declare_pull(CLI::App& app, const Globals& globals) {
   return [name, &globals]() -> Status {
     if (globals.dry_run) {
       const CatalogueEntry* entry = find_in_catalogue(*name);
+      if (globals.json) {
+        auto origins = nlohmann::ordered_json::array();
+        if (!entry)
+          origins.push_back(*name);
+        else
+          for (const ModelOrigin& origin : entry->origins) origins.push_back(origin.name);
+        print_json("pull", {{"model", *name}, {"would_try", origins}});
+        return ok();
+      }
       if (!entry) {
         std::cout << "would fetch " << *name << "\n";
         return ok();

@@ -39,8 +39,11 @@ Action declare_search(CLI::App& app, const Globals& globals) {
   app.add_option("query", o->query, "The question; \"-\": one question a line from stdin")
       ->required();
   app.add_option("-i,--index", o->index, "Index file of `sllm index`")->required();
-  app.add_option("-k,--count", o->k, "Passages to show")->capture_default_str();
+  app.add_option("-k,--count", o->k, "Passages to show")->check(positive())->capture_default_str();
   return [o, &globals]() -> Status {
+    if (is_blank(o->query))
+      return with_hint(usage_error("the question is empty"),
+                       "Write it in quotes, or - to read questions from standard input");
     SLLM_TRY(const auto index, Index::open(o->index));
     const auto one = [&](const std::string& query) -> Status {
       SLLM_TRY(const std::vector<SearchHit> hits, index->search(query, o->k));
@@ -54,8 +57,9 @@ Action declare_search(CLI::App& app, const Globals& globals) {
       return ok();
     };
     if (o->query != "-") return one(o->query);
-    for (std::string line; std::getline(std::cin, line);) SLLM_OK(one(line));
-    return ok();
+    for (std::string line; read_line(line);)
+      if (!is_blank(line)) SLLM_OK(one(line));
+    return check_stop();
   };
 }
 

@@ -1,6 +1,5 @@
 // sllm tokenize: text to token ids and back, as Hugging Face's tokenizer of the model does it.
 #include <iostream>
-#include <iterator>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -27,10 +26,12 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const fs::path& path) {
 
 Status run(const Flags& flags) {
   SLLM_TRY(const auto tokenizer, open_tokenizer(flags.model));
-  const std::string input{std::istreambuf_iterator<char>(std::cin), {}};
+  const std::string input = read_input();
+  SLLM_OK(check_stop());
   const EncodeOptions options{.add_special = !flags.no_special, .parse_special = !flags.plain};
   if (flags.decode) {
     const auto ids = nlohmann::json::parse(input, nullptr, false);
+    if (!ids.is_array()) return bad_input("standard input: expected a JSON array of token ids");
     std::vector<TokenId> tokens;
     for (const auto& id : ids) {
       if (!id.is_number_integer() || id < 0 || id >= tokenizer->vocab_size())
@@ -38,7 +39,6 @@ Status run(const Flags& flags) {
                          tokenizer->vocab_size());
       tokens.push_back(id);
     }
-    if (!ids.is_array()) return bad_input("standard input: expected a JSON array of token ids");
     std::cout << tokenizer->decode(tokens);
   } else if (flags.lines) {
     const auto texts = nlohmann::json::parse(input, nullptr, false);
