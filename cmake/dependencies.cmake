@@ -1,4 +1,4 @@
-# Everything comes from Debian packages (12 and 13); scripts/install-packages.sh names them.
+# Everything comes from Debian packages (12 and 13); scripts/packages.txt names them.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
@@ -15,7 +15,6 @@ find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
-
 
 # Boost is used header-only (Asio, Beast). Debian 12's default 1.74 cannot compile coroutines in C++20 with g++ 12, so 1.81 is asked for.
 find_package(Boost 1.81 REQUIRED)
