@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "project/new_project.h"
+#include "project/plan.h"
 #include "project/project_file.h"
 
 namespace sllm::cli {
@@ -90,8 +91,11 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
   } else {
     SLLM_OK(project::check_base(p.base, folder));
   }
-  const std::string text = project::project_toml(p, reason);
+  std::string text = project::project_toml(p, reason);
   SLLM_TRY(const project::Project checked, project::parse_project(text, file));
+  const auto plan = project::plan_new(checked);  // may be unknown: a base that is not here yet
+  const std::string takes = plan.ok() ? plan->to_string() : plan.error().message;
+  text = project::project_toml(p, reason, takes);
   if (!globals.dry_run) {
     fs::create_directories(folder, error);
     SLLM_OK(write_file_atomically(file, text));
@@ -100,17 +104,21 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
     print_json("new", {{"file", file.string()},
                        {"base", p.base},
                        {"reason", reason},
-                       {"languages", p.languages}});
+                       {"languages", p.languages},
+                       {"method", checked.tune.method},
+                       {"tune_seconds", plan.ok() ? plan->seconds : 0},
+                       {"tune_memory_mb", plan.ok() ? static_cast<double>(plan->memory) / 1e6 : 0},
+                       {"plan", takes}});
     return ok();
   }
   if (globals.dry_run) {
     std::cout << text;
     return ok();
   }
-  std::cout << fmt::format("{}\nbase: {}{}\nmethod: LoRA of rank {}, {} epochs; then {}\n",
-                           file.string(), p.base, reason.empty() ? "" : " (" + reason + ")",
-                           checked.tune.options.rank, checked.tune.options.epochs,
-                           fmt::join(checked.quantize, " and "));
+  std::cout << fmt::format(
+      "{}\nbase: {}{}\nmethod: LoRA of rank {}, {} epochs; then {}\nplan: {}\n", file.string(),
+      p.base, reason.empty() ? "" : " (" + reason + ")", checked.tune.options.rank,
+      checked.tune.options.epochs, fmt::join(checked.quantize, " and "), takes);
   std::cout << fmt::format("next: put rows into {} and {}, then: sllm run --dry-run --project {}\n",
                            (folder / p.train).string(), (folder / p.test).string(),
                            folder.string());

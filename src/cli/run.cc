@@ -9,12 +9,6 @@ namespace {
 
 using project::PlannedStage;
 
-std::string human_time(double seconds) {
-  return seconds < 90     ? fmt::format("about {:.0f} s", seconds)
-         : seconds < 5400 ? fmt::format("about {:.0f} min", seconds / 60)
-                          : fmt::format("about {:.1f} h", seconds / 3600);
-}
-
 Status show_plan(const project::Project& p, const project::StageOptions& options,
                  const Globals& globals) {
   SLLM_TRY(const auto lines, project::plan_project(p, options));
@@ -34,7 +28,7 @@ Status show_plan(const project::Project& p, const project::StageOptions& options
   double total = 0;
   for (const auto& line : lines) {
     std::string cost;
-    if (line.seconds > 0) cost += human_time(line.seconds);
+    if (line.seconds > 0) cost += project::human_time(line.seconds);
     if (line.memory > 0)
       cost += fmt::format("{}{:.1f} GB", cost.empty() ? "" : ", ",
                           static_cast<double>(line.memory) / 1e9);
@@ -42,7 +36,7 @@ Status show_plan(const project::Project& p, const project::StageOptions& options
                              line.stage.name, cost, line.note);
     total += line.seconds;
   }
-  std::cout << fmt::format("together {}\n", human_time(total));
+  std::cout << fmt::format("together {}\n", project::human_time(total));
   return ok();
 }
 

@@ -4,14 +4,17 @@
 #include <algorithm>
 
 #include "hub/name.h"
+#include "project/workload.h"
 
 namespace sllm::project {
 namespace {
 
-// MB of the 8-bit file (34 bytes per block of 32 weights), and to run it: weights, a little state
-// and the program.
+// MB of the 8-bit file (34 bytes per block of 32 weights), and to run it.
 double q8_megabytes(const CatalogueEntry& e) { return e.parameters * 34 / 32; }
-double memory_needed(const CatalogueEntry& e) { return q8_megabytes(e) * 1.15 + 60; }
+double memory_needed(const CatalogueEntry& e) {
+  return static_cast<double>(memory_while_answering(static_cast<int64_t>(q8_megabytes(e) * 1e6))) /
+         1e6;
+}
 
 std::string quoted(const std::string& text) {
   std::string out = "\"";
@@ -73,7 +76,8 @@ Status check_base(const std::string& base, const fs::path& folder) {
              "shows");
 }
 
-std::string project_toml(const NewProject& p, const std::string& base_reason) {
+std::string project_toml(const NewProject& p, const std::string& base_reason,
+                         const std::string& plan) {
   std::string languages;
   for (const std::string& language : p.languages)
     languages += (languages.empty() ? "" : ", ") + quoted(language);
@@ -101,10 +105,13 @@ std::string project_toml(const NewProject& p, const std::string& base_reason) {
       "train = [{}]\ntest = {}   # held out: nothing near it is trained on\nvalidation = 0.05\n"
       "near_duplicate = 0.85\n\n",
       quoted(p.train), quoted(p.test));
-  out +=
+  if (!plan.empty()) out += "# " + plan + ".\n";
+  // Passages stand in a grounded question.
+  out += fmt::format(
       "[tune]            # LoRA; every setting of `sllm tune` may stand here\nrank = 16\n"
-      "epochs = 2\nlr = 2e-4\nmax_length = 512\n\n"
-      "[quantize]\ntypes = [\"q8_0\", \"q4_k\"]\n\n";
+      "epochs = 2\nlr = 2e-4\nmax_length = {}\n\n",
+      p.documents.empty() ? 512 : 1536);
+  out += "[quantize]\ntypes = [\"q8_0\", \"q4_k\"]\n\n";
   if (!p.documents.empty())
     out += fmt::format("[index]           # answers rest on these documents\ndocuments = {}\n\n",
                        quoted(p.documents));

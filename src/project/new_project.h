@@ -35,6 +35,8 @@ Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_
 Status check_base(const std::string& base, const fs::path& folder);
 
 // The file's text: every key with a comment, readable again by parse_project().
-std::string project_toml(const NewProject& project, const std::string& base_reason);
+// `plan`: what tuning will take, as a comment; "": none.
+std::string project_toml(const NewProject& project, const std::string& base_reason,
+                         const std::string& plan = {});
 
 }  // namespace sllm::project

@@ -15,6 +15,13 @@ namespace {
 constexpr int kDataVersion = 1, kTuneVersion = 1, kMergeVersion = 1, kQuantizeVersion = 1,
               kIndexVersion = 1, kEvaluateVersion = 1, kReportVersion = 1, kDeployVersion = 1;
 
+Result<fs::path> examples_file(const Project& project, const Reference& reference) {
+  if (!reference.examples_file.empty()) return project.path(reference.examples_file);
+  if (!project.data.train.empty()) return project.path(project.data.train.front());
+  return usage_error("{}: [[evaluate.reference]] examples needs an examples_file",
+                     project.file.string());
+}
+
 class Builder {
  public:
   Builder(const Project& project, const StageOptions& options)
@@ -206,27 +213,17 @@ class Builder {
                                           path.error().message));
       return ok();
     }
-    const std::string file = !reference.examples_file.empty() ? reference.examples_file
-                             : project_.data.train.empty()    ? project_.data.test
-                                                              : project_.data.train.front();
-    const bool own_examples = !reference.examples_file.empty() || !project_.data.train.empty();
-    if (reference.examples > 0 && !own_examples)
-      return usage_error("{}: [[evaluate.reference]] examples needs an examples_file",
-                         project_.file.string());
     Json recipe = evaluation_recipe(reference.model, reference.examples);
     if (reference.examples > 0) {
-      SLLM_TRY(recipe["examples_file"], hash_path(project_.path(file)));
+      SLLM_TRY(const fs::path file, examples_file(project_, reference));
+      SLLM_TRY(recipe["examples_file"], hash_path(file));
     }
     SLLM_TRY(recipe["sha256"], hash_path(path.value()));
     std::vector<std::string> after = {"data"};
     const bool grounded = project_.evaluate.grounded;
     if (grounded) after.push_back("index");
-    std::string suffix = fs::path(reference.model).filename().string();
-    for (char& c : suffix)
-      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '-';
-    suffix = "reference-" + suffix;
     graph_.add(
-        {"evaluate-" + suffix, after, recipe,
+        {reference_stage(reference), after, recipe,
          [=, project = project_, model = path.value()](const StageContext& context) -> Status {
            EvaluateInput input;
            input.role = Role::kReference;
@@ -236,17 +233,10 @@ class Builder {
            SLLM_TRY(const auto source, ModelSource::open(model));
            input.licence = licence_of(*source, reference.model);
            if (grounded) input.index = context.inputs.at("index") / "index.db";
-           if (reference.examples > 0) {
-             SLLM_TRY(const auto rows, eval::read_test_rows(project.path(file)));
-             for (size_t i = 0; i < rows.size() && i < size_t(reference.examples); ++i) {
-               const Message& question = rows[i].prompt.back();
-               input.examples.push_back(question);
-               input.examples.push_back({"assistant", rows[i].expected, {}});
-             }
-           }
+           SLLM_TRY(input.examples, reference_examples(project, reference));
            return evaluate_into(project, std::move(input), context);
          }});
-    evaluations_.push_back("evaluate-" + suffix);
+    evaluations_.push_back(reference_stage(reference));
     return ok();
   }
 
@@ -303,6 +293,25 @@ class Builder {
 };
 
 }  // namespace
+
+std::string reference_stage(const Reference& reference) {
+  std::string name = fs::path(reference.model).filename().string();
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '-';
+  return "evaluate-reference-" + name;
+}
+
+Result<Conversation> reference_examples(const Project& project, const Reference& reference) {
+  Conversation examples;
+  if (reference.examples == 0) return examples;
+  SLLM_TRY(const fs::path file, examples_file(project, reference));
+  SLLM_TRY(const auto rows, eval::read_test_rows(file));
+  for (size_t i = 0; i < rows.size() && i < static_cast<size_t>(reference.examples); ++i) {
+    examples.push_back(rows[i].prompt.back());
+    examples.push_back({"assistant", rows[i].expected, {}});
+  }
+  return examples;
+}
 
 fs::path runs_folder(const Project& project) {
   const fs::path runs = project.folder / "runs", stem = project.file.stem();

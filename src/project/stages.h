@@ -18,6 +18,11 @@ struct StageOptions {
 // Errors: kUsage and kBadInput for files that the project names and that are not there.
 Result<StageGraph> build_stages(const Project& project, const StageOptions& options);
 
+// The stage that evaluates a reference model, and the earlier turns in its prompts. Errors: kUsage
+// when there is no file to take them from, kBadInput for what is in it.
+std::string reference_stage(const Reference& reference);
+Result<Conversation> reference_examples(const Project& project, const Reference& reference);
+
 // runs/ beside sllm.toml; runs/NAME/ for another purpose file, NAME.toml, in the same folder.
 fs::path runs_folder(const Project& project);
 // Where finished stages lie, and where people look.
