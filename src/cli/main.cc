@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <ctime>
 #include <iostream>
@@ -20,13 +21,13 @@ namespace {
 // A second signal ends at once, unless it comes with the first: timeout(1) sends to the process and
 // to its group.
 void on_signal(int signal) {
-  static volatile std::sig_atomic_t first = 0;
+  static std::atomic<int64_t> first_ms{0};  // lock-free, so a handler may use it
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const auto second = static_cast<std::sig_atomic_t>(now.tv_sec);
+  const int64_t ms = int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
   if (!stop_requested())
-    first = second;
-  else if (second - first > 1)
+    first_ms = ms;
+  else if (ms - first_ms > 100)
     std::_Exit(128 + signal);
   request_stop(signal);
 }
@@ -35,10 +36,9 @@ void on_signal(int signal) {
 // page cannot be had any more, so the process ends; what it was writing had a temporary name.
 void on_lost_page(int) {
   static constexpr char kSentence[] =
-      "sllm: a file changed or became unreadable while it was in use (a model file was truncated "
-      "or "
-      "overwritten, or its disk failed)\n      Run the command again with the whole file in "
-      "place\n";
+      "sllm: a file changed or became unreadable while it was in use\n"
+      "      (a model file was truncated or overwritten, or its disk failed).\n"
+      "      Run the command again with the whole file in place\n";
   [[maybe_unused]] const ssize_t written = ::write(2, kSentence, sizeof kSentence - 1);
   std::_Exit(static_cast<int>(ErrorCode::kBadInput));
 }
