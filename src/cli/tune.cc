@@ -5,6 +5,8 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "hub/resolve.h"
+#include "project/plan.h"
 #include "train/estimate.h"
 
 namespace sllm::cli {
@@ -58,7 +60,7 @@ void print_text(const TuneResult& r) {
 }
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
-  app.add_option("-m,--model", o.model, "Base model: GGUF file or Hugging Face folder");
+  app.add_option("-m,--model", o.model, "Base model: GGUF file, Hugging Face folder or name");
   app.add_option("--data", o.data, "Training rows: JSONL and the other formats of `sllm data`");
   app.add_option("--eval", o.eval, "Held-out rows for the evaluation loss");
   app.add_option("--eval-fraction", o.eval_fraction, "Without --eval: share of the data held out");
@@ -96,6 +98,9 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
   SLLM_TRY(options.mode, numerics_from_name(mode));
   if (options.run.empty() && !options.model.empty())
     options.run = fs::path("runs") / (today() + "-" + options.model.stem().string());
+  if (!options.model.empty()) {
+    SLLM_TRY(options.model, resolve_model(options.model.string()));
+  }
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
     if (globals.json)
@@ -106,8 +111,8 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
                           {"disk_mb", static_cast<double>(estimate.disk) / 1e6}});
     else
       std::cout << fmt::format(
-          "{} steps over {} tokens: about {:.0f} minutes, {:.1f} GB of memory, {:.2f} GB of disk\n",
-          estimate.steps, estimate.tokens, estimate.seconds / 60,
+          "{} steps over {} tokens: {}, {:.1f} GB of memory, {:.2f} GB of disk\n", estimate.steps,
+          estimate.tokens, project::human_time(estimate.seconds),
           static_cast<double>(estimate.memory) / 1e9, static_cast<double>(estimate.disk) / 1e9);
     return ok();
   }
