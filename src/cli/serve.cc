@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "ground/index.h"
 #include "hub/resolve.h"
+#include "io/model_source.h"
 
 namespace sllm::cli {
 namespace {
@@ -51,8 +52,7 @@ Status run(Flags& flags, const Globals& globals) {
     flags.server.access.api_keys.emplace_back(key);
   flags.engine.numerics = numerics_of(flags.mode);
   SLLM_TRY(auto engine, Engine::open(path, flags.engine));
-  if (flags.name.empty())
-    flags.name = (fs::is_directory(path) ? path.filename() : path.stem()).string();
+  if (flags.name.empty()) flags.name = model_name(path);
   flags.server.service.model_name = flags.name;
   SLLM_TRY(const auto server, Server::open(flags.server, engine, answerer));
   if (globals.json) {

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "hub/resolve.h"
+#include "io/model_source.h"
 #include "project/plan.h"
 #include "train/estimate.h"
 
@@ -97,7 +98,7 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
 Status run(TuneOptions options, const std::string& mode, const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
   if (options.run.empty() && !options.model.empty())
-    options.run = fs::path("runs") / (today() + "-" + options.model.stem().string());
+    options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
   }

@@ -6,6 +6,11 @@
 
 namespace sllm {
 
+std::string model_name(const fs::path& path) {
+  const fs::path name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return (name.extension() == ".gguf" ? name.stem() : name).string();
+}
+
 Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);

@@ -41,6 +41,10 @@ struct TokenizerSource {
   std::optional<Gguf> gguf;
 };
 
+// What people call the model at `path`: the folder's name, or the file's without .gguf. A name from
+// the catalogue stays whole ("qwen2.5-coder-0.5b" has no extension).
+std::string model_name(const fs::path& path);
+
 class ModelSource {
  public:
   // `path`: a .gguf file or a folder. Everything is validated here (offsets, overlaps, sizes,

@@ -52,6 +52,12 @@ class ModelSourceTest : public ::testing::Test {
   testing::TemporaryFolder folder;
 };
 
+TEST(ModelName, KeepsTheDotsOfAVersion) {
+  EXPECT_EQ(model_name("qwen2.5-coder-0.5b"), "qwen2.5-coder-0.5b");
+  EXPECT_EQ(model_name("m/smollm2.Q4_1.gguf"), "smollm2.Q4_1");
+  EXPECT_EQ(model_name("models/qwen2.5-0.5b/"), "qwen2.5-0.5b");
+}
+
 TEST_F(ModelSourceTest, GgufKeepsEverything) {
   for (DType type : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ5_1}) {
     const ModelToWrite model = tiny(tiny_config(), type);

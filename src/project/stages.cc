@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "hub/resolve.h"
+#include "io/model_source.h"
 #include "project/report_stage.h"
 #include "project/stage_bodies.h"
 #include "train/options.h"
@@ -227,7 +228,7 @@ class Builder {
          [=, project = project_, model = path.value()](const StageContext& context) -> Status {
            EvaluateInput input;
            input.role = Role::kReference;
-           input.label = fs::path(reference.model).stem().string();
+           input.label = model_name(reference.model);
            input.shown_as = reference.model;
            input.model = model;
            SLLM_TRY(const auto source, ModelSource::open(model));
