@@ -13,10 +13,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # (file, language, answerable) -> rows
 COUNTS = {
-    ("train.jsonl", "en", True): 200,
-    ("train.jsonl", "ko", True): 50,
-    ("train.jsonl", "en", False): 20,
-    ("train.jsonl", "ko", False): 10,
+    ("train.jsonl", "en", True): 626,
+    ("train.jsonl", "ko", True): 400,
+    ("train.jsonl", "en", False): 73,
+    ("train.jsonl", "ko", False): 41,
     ("test.jsonl", "en", True): 100,
     ("test.jsonl", "ko", True): 50,
     ("test.jsonl", "en", False): 14,

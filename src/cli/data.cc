@@ -30,8 +30,9 @@ Status read_columns(Options& o) {
 
 void print_grounded(const GroundTrainingSummary& s) {
   std::cout << fmt::format(
-      "Grounded: {} answers with a citation, {} refusals and {} more without their source\n",
-      s.cited, s.refused, s.withheld);
+      "Grounded: {} conversations of {} answers with a citation, {} refusals, and {} more where "
+      "other passages stand\n",
+      s.conversations, s.cited, s.refused, s.withheld);
   if (!s.dropped.empty())
     std::cout << fmt::format("  dropped {:>6}  not supported by the index\n", s.dropped.size());
 }
@@ -71,8 +72,12 @@ Action declare_data(CLI::App& app, const Globals& globals) {
   app.add_option("--passages", o->ground.ground.passages, "Passages in a grounded question")
       ->check(CLI::Range(1, 20))
       ->capture_default_str();
-  app.add_option("--without-source", o->ground.without_source,
-                 "Share of grounded rows repeated without their source, as \"I don't know\"")
+  app.add_option("--questions", o->ground.questions,
+                 "Questions in a grounded conversation over the same passages")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--refused", o->ground.refused,
+                 "Share of its further questions that its passages do not answer")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   return [o, &globals]() -> Status {

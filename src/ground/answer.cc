@@ -145,6 +145,11 @@ bool is_refusal(std::string_view reply) {
          });
 }
 
+std::string question_line(std::string_view question) {
+  return fmt::format("{}: {}", language_of(question) == "ko" ? "질문" : "Question",
+                     trimmed(question));
+}
+
 GroundedPrompt ground_prompt(std::string_view question, std::vector<SearchHit> passages,
                              const GroundOptions& options) {
   GroundedPrompt prompt;
@@ -162,7 +167,7 @@ GroundedPrompt ground_prompt(std::string_view question, std::vector<SearchHit> p
   const bool any = std::ranges::any_of(
       prompt.passages, [&](const SearchHit& hit) { return hit.coverage >= options.min_coverage; });
   prompt.supported = any;
-  body += fmt::format("{}: {}", prompt.korean ? "질문" : "Question", prompt.question);
+  body += question_line(prompt.question);
   prompt.messages = {{"system", std::string(prompt.korean ? kSystemKorean : kSystem), {}},
                      {"user", std::move(body), {}}};
   return prompt;

@@ -57,6 +57,10 @@ std::string refusal(bool korean);
 // True when a model's reply says that it does not know, in either language.
 bool is_refusal(std::string_view reply);
 
+// "Question: ..." in the question's language: the last line of a prompt, and all of a further
+// question about the same passages.
+std::string question_line(std::string_view question);
+
 // The prompt over given passages (training data is made with this), and over what `index` finds.
 GroundedPrompt ground_prompt(std::string_view question, std::vector<SearchHit> passages,
                              const GroundOptions& options = {});

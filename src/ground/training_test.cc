@@ -23,7 +23,6 @@ class GroundTrainingTest : public ::testing::Test {
     write("백업.md", "# 백업\n\n백업은 매일 밤 2시 30분에 합니다.\n");
     EXPECT_TRUE(Index::update(root_ / "index", root_ / "docs").ok());
     index_ = Index::open(root_ / "index").value();
-    options_.without_source = 0;
     options_.shuffled = 0;
   }
   void TearDown() override { fs::remove_all(root_); }
@@ -109,16 +108,41 @@ TEST_F(GroundTrainingTest, RefusesUnanswerableQuestionsInTheirLanguage) {
   EXPECT_EQ(summary_.refused, 2u);
 }
 
-TEST_F(GroundTrainingTest, RepeatsRowsWithoutTheirSourceAsRefusals) {
-  options_.without_source = 1;
+TEST_F(GroundTrainingTest, AsksEachRowOnceAndSeveralOverTheSamePassages) {
+  options_.refused = 0;
   const auto examples =
-      ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}})});
-  ASSERT_EQ(examples.size(), 2u);
-  EXPECT_EQ(examples[0].answer(), "I don't know.");
-  EXPECT_THAT(examples[0].messages[1].content, HasSubstr("restored"));
-  EXPECT_THAT(examples[0].messages[1].content, Not(HasSubstr("14 days")));
-  EXPECT_THAT(examples[1].answer(), EndsWith("]."));
-  EXPECT_EQ(summary_.withheld, 1u);
+      ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}}),
+              row("When do backups run?", "Every night at 02:30.", {{"quote", "at 02:30"}}),
+              row("What is the gateway called?", "berlin-3.", {{"quote", "called berlin-3"}})});
+  EXPECT_EQ(summary_.cited, 3u);
+  EXPECT_EQ(summary_.conversations, examples.size());
+  size_t answers = 0;
+  for (const Example& example : examples) {
+    ASSERT_EQ(example.messages.size() % 2, 1u);  // the system message and pairs
+    for (size_t i = 3; i < example.messages.size(); i += 2) {
+      EXPECT_TRUE(example.messages[i].content.starts_with("Question: "));
+      EXPECT_THAT(example.messages[i].content, Not(HasSubstr("[1]")));
+    }
+    for (const Message& m : example.messages) answers += m.role == "assistant";
+  }
+  EXPECT_EQ(answers, 3u);
+  EXPECT_LT(examples.size(), 3u);  // both questions about backups stand over the same page
+}
+
+TEST_F(GroundTrainingTest, RefusesFurtherQuestionsThatThesePassagesDoNotAnswer) {
+  options_.refused = 1;
+  options_.ground.passages = 1;
+  const auto examples =
+      ground({row("How long are backups kept?", "For 14 days.", {{"quote", kQuote}}),
+              row("When do backups run?", "Every night at 02:30.", {{"quote", "at 02:30"}}),
+              row("What is the gateway called?", "berlin-3.", {{"quote", "called berlin-3"}})});
+  EXPECT_GT(summary_.withheld, 0u);
+  for (const Example& example : examples)
+    for (size_t i = 4; i < example.messages.size(); i += 2) {
+      EXPECT_EQ(example.messages[i].content, "I don't know.");
+      const bool network = example.messages[1].content.find("berlin-3") != std::string::npos;
+      EXPECT_EQ(example.messages[i - 1].content.find("gateway") == std::string::npos, network);
+    }
 }
 
 TEST_F(GroundTrainingTest, RewritesImportedDataAndSaysWhatItDropped) {

@@ -9,6 +9,7 @@
 #include "eval/harness.h"
 #include "eval/perplexity.h"
 #include "ground/answer.h"
+#include "tensor/tensor.h"
 
 namespace sllm::project {
 namespace {
@@ -65,6 +66,7 @@ int64_t peak_memory() {
 }
 
 bool reset_peak_memory() {
+  release_kept_buffers();
   malloc_trim(0);
   std::ofstream file("/proc/self/clear_refs");
   file << "5";  // Linux: resets VmHWM to the present resident size
@@ -98,6 +100,7 @@ Result<Candidate> evaluate_model(const Project& project, const EvaluateInput& in
     options.numerics = numerics;
     options.threads = static_cast<int>(project.threads);
     options.context = project.deploy.context;
+    options.max_sequences = 1;  // the questions come one after another
     SLLM_TRY(const std::shared_ptr<Engine> engine, Engine::open(input.model, options));
     candidate.load_seconds = since(begin);
     eval::AnswerOptions answers;

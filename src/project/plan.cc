@@ -117,7 +117,8 @@ class Planner {
                               static_cast<double>(sample_.bytes) / 1e6);
     } else if (name == "data") {
       line.seconds = data_seconds_;
-      line.note = fmt::format("{} rows to learn from, {} held out", train_.size(), rows_.size());
+      line.note = fmt::format("{} {} to learn from, {} held out", train_.size(),
+                              project_.evaluate.grounded ? "conversations" : "rows", rows_.size());
     } else if (name == "report") {
       line.seconds = 0.5;
       line.note = (latest_folder(project_) / "report.html").string();

@@ -60,7 +60,7 @@ TEST_F(PlanTest, EveryStageIsPlannedBeforeAnythingIsHere) {
   for (const PlanLine& line : *lines) by_name[line.stage.name] = line;
   EXPECT_EQ(by_name["pull"].note, "98 MB to fetch");
   EXPECT_EQ(by_name["index"].note, "1 documents, 0.0 MB");
-  EXPECT_EQ(by_name["data"].note, "20 rows to learn from, 3 held out");  // 18 and two once more
+  EXPECT_EQ(by_name["data"].note, "3 conversations to learn from, 3 held out");  // 18 rows
   EXPECT_GT(by_name["tune"].memory, 0);
   for (const char* name : {"tune", "merge", "quantize-q4_k", "evaluate-base", "evaluate-tuned",
                            "evaluate-q8_0", "report", "deploy-check"})
@@ -82,14 +82,15 @@ TEST_F(PlanTest, GroundedRowsAreCountedWithTheirPassages) {
   const auto grounded = tuning_rows(p, sample->index.get(), folder_);
   ASSERT_TRUE(grounded.ok()) << grounded.error().to_string();
   EXPECT_EQ(bare->size(), 18u);      // a tenth is for the evaluation loss
-  EXPECT_EQ(grounded->size(), 20u);  // some come again without their source
+  EXPECT_LT(grounded->size(), 18u);  // several are asked over the same passages
   EXPECT_NE(grounded->front().key().find(kFact), std::string::npos);
   const auto model = known_model("smollm2-135m-instruct");
   ASSERT_TRUE(model.ok());
   const auto of = [&](const auto& rows) {
     return tuning_work(rows, p.tune.options, *model).tokens;
   };
-  EXPECT_GT(of(*grounded), of(*bare) + 20 * 12 * static_cast<int64_t>(kFact.size()) / 4);
+  const auto conversations = static_cast<int64_t>(grounded->size());
+  EXPECT_GT(of(*grounded), conversations * 12 * static_cast<int64_t>(kFact.size()) / 4);
 }
 
 TEST_F(PlanTest, ManyDocumentsAreSampledAndCountedWhole) {

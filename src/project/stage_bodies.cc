@@ -95,8 +95,10 @@ Status ground_rows(const Project& project, const StageContext& context) {
   options.seed = static_cast<uint64_t>(project.data.seed);
   SLLM_TRY(const GroundTrainingSummary summary,
            ground_data(*index, context.folder / "rows", options));
-  log(LogLevel::kInfo, fmt::format("grounded: {} answers with a citation, {} refusals",
-                                   summary.cited, summary.refused + summary.withheld));
+  log(LogLevel::kInfo,
+      fmt::format("grounded: {} conversations of {} answers with a citation and {} "
+                  "refusals",
+                  summary.conversations, summary.cited, summary.refused + summary.withheld));
   return ok();
 }
 

@@ -223,20 +223,20 @@ class Builder {
     std::vector<std::string> after = {"data"};
     const bool grounded = project_.evaluate.grounded;
     if (grounded) after.push_back("index");
-    graph_.add(
-        {reference_stage(reference), after, recipe,
-         [=, project = project_, model = path.value()](const StageContext& context) -> Status {
-           EvaluateInput input;
-           input.role = Role::kReference;
-           input.label = model_name(reference.model);
-           input.shown_as = reference.model;
-           input.model = model;
-           SLLM_TRY(const auto source, ModelSource::open(model));
-           input.licence = licence_of(*source, reference.model);
-           if (grounded) input.index = context.inputs.at("index") / "index.db";
-           SLLM_TRY(input.examples, reference_examples(project, reference));
-           return evaluate_into(project, std::move(input), context);
-         }});
+    graph_.add({reference_stage(reference), after, recipe,
+                [reference, grounded, project = project_, model = path.value(),
+                 label = model_name(reference.model)](const StageContext& context) -> Status {
+                  EvaluateInput input;
+                  input.role = Role::kReference;
+                  input.label = label;
+                  input.shown_as = reference.model;
+                  input.model = model;
+                  SLLM_TRY(const auto source, ModelSource::open(model));
+                  input.licence = licence_of(*source, reference.model);
+                  if (grounded) input.index = context.inputs.at("index") / "index.db";
+                  SLLM_TRY(input.examples, reference_examples(project, reference));
+                  return evaluate_into(project, std::move(input), context);
+                }});
     evaluations_.push_back(reference_stage(reference));
     return ok();
   }

@@ -132,17 +132,19 @@ Result<std::vector<Example>> tuning_rows(const Project& project, const Index* in
   rows.resize(
       static_cast<size_t>(static_cast<double>(rows.size()) * (1 - project.data.validation)));
   if (!index) return rows;
-  const auto again = static_cast<size_t>(static_cast<double>(rows.size()) *
-                                         GroundTrainingOptions{}.without_source);
-  for (Example& row : rows) {
-    if (row.messages.empty()) continue;
-    SLLM_TRY(Conversation prompt, grounded(*index, row.question(), project.index.passages));
-    prompt.push_back({"assistant", std::string(row.answer()), {}});
-    row.messages = std::move(prompt);
+  GroundTrainingOptions options;
+  options.ground.passages = static_cast<size_t>(project.index.passages);
+  GroundTrainingSummary summary;
+  SLLM_TRY(std::vector<Example> grounded_rows, grounded_examples(*index, rows, options, summary));
+  // Where the index holds only a part of the documents, rows are dropped that the whole would keep.
+  const size_t dropped = summary.dropped.size();
+  if (grounded_rows.empty() || dropped >= rows.size()) return grounded_rows;
+  const size_t all = grounded_rows.size() * rows.size() / (rows.size() - dropped);
+  for (size_t i = 0; grounded_rows.size() < all; ++i) {
+    Example again = grounded_rows[i];
+    grounded_rows.push_back(std::move(again));
   }
-  rows.reserve(rows.size() + again);
-  for (size_t i = 0; i < again; ++i) rows.push_back(rows[i]);  // those that come without a source
-  return rows;
+  return grounded_rows;
 }
 
 TuningWork tuning_work(const std::vector<Example>& rows, const TuneOptions& options,
@@ -155,8 +157,10 @@ TuningWork tuning_work(const std::vector<Example>& rows, const TuneOptions& opti
     const int64_t tokens = std::min(whole, options.max_length);
     work.tokens += tokens;
     work.longest = std::max(work.longest, tokens);
-    work.supervised +=
-        row.messages.empty() ? tokens : std::min(tokens, model.tokens(row.answer()) + 1);
+    int64_t learned = row.messages.empty() ? tokens : 0;
+    for (const Message& m : row.messages)
+      if (m.role == "assistant") learned += model.tokens(m.content) + 1;
+    work.supervised += std::min(tokens, learned);
     squares += static_cast<double>(tokens * tokens);
   }
   if (work.tokens > 0)

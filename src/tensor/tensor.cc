@@ -43,6 +43,14 @@ class BufferCache {
     if (!p) p = allocate(size);
     return {p, [this, size](void* q) { give(q, size); }};
   }
+  // Back to the system with all that is kept; how much was needed at once is counted anew.
+  void forget() {
+    {
+      std::lock_guard lock(mutex_);
+      peak_ = in_use_;
+    }
+    trim(/*all=*/true);
+  }
 
  private:
   static constexpr size_t kKeepAnyway = size_t{64} << 20;
@@ -76,11 +84,11 @@ class BufferCache {
     }
     trim();
   }
-  void trim() {
+  void trim(bool all = false) {
     std::vector<std::pair<size_t, void*>> surplus;
     {
       std::lock_guard lock(mutex_);
-      while (!free_.empty() && in_use_ + kept_ > peak_ + peak_ / 8 + kKeepAnyway) {
+      while (!free_.empty() && (all || in_use_ + kept_ > peak_ + peak_ / 8 + kKeepAnyway)) {
         surplus.push_back(*std::prev(free_.end()));  // the largest: it is the dearest to keep
         kept_ -= surplus.back().first;
         free_.erase(std::prev(free_.end()));
@@ -114,6 +122,8 @@ int64_t product(const Shape& shape) {
 }
 
 }  // namespace
+
+void release_kept_buffers() { buffers().forget(); }
 
 Tensor Tensor::empty(DType type, Shape shape) {
   Tensor t;

@@ -102,4 +102,7 @@ class Tensor {
   std::shared_ptr<const void> owner_;
 };
 
+// Gives the memory of freed tensors back to the system, for a process that goes on to other work.
+void release_kept_buffers();
+
 }  // namespace sllm

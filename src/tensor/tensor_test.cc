@@ -1,7 +1,9 @@
 #include "tensor/tensor.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <set>
 
 namespace sllm {
@@ -23,6 +25,23 @@ TEST(Tensor, WrongTypeRankAndShapeAreContractErrors) {
   EXPECT_THROW(t.reshape({7}), ContractError);
   EXPECT_THROW(t.slice_rows(1, 3), ContractError);
   EXPECT_THROW(Tensor::empty(DType::kQ4_0, {33}), ContractError);
+}
+
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+TEST(Tensor, KeptBuffersGoBackToTheSystemWhenAsked) {
+  release_kept_buffers();
+  const int64_t before = resident_bytes();
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  { Tensor::zeros(DType::kF32, {kBytes / 4}); }
+  EXPECT_GT(resident_bytes() - before, kBytes / 2);  // kept for the next one
+  release_kept_buffers();
+  EXPECT_LT(resident_bytes() - before, kBytes / 2);
 }
 
 TEST(Tensor, LiveTensorsNeverShareARecycledBuffer) {
