@@ -232,6 +232,31 @@ std::string repeated(const std::string& s, int n) {
   return out;
 }
 
+TEST(Jinja, FormatsNumbersAsPercentDoesInPython) {
+  // What CPython 3.11 prints.
+  for (const auto& [source, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"{{ '%5d'|format(3.7) }}", "    3"},
+           {"{{ '%.3d'|format(7) }}", "007"},
+           {"{{ '%08.3d'|format(7) }}", "00000007"},
+           {"{{ '%#08x'|format(255) }}", "0x0000ff"},
+           {"{{ '%#o'|format(8) }}", "0o10"},
+           {"{{ '%+x'|format(255) }}", "+ff"},
+           {"{{ '%x'|format(-255) }}", "-ff"},
+           {"{{ '%-08d'|format(5) }}", "5       "},
+           {"{{ '% 05d'|format(42) }}", " 0042"},
+           {"{{ '%08.2f'|format(-3.14159) }}", "-0003.14"},
+           {"{{ '%#.3g'|format(1.0) }}", "1.00"},
+           {"{{ '%.2E'|format(12345.678) }}", "1.23E+04"},
+           {"{{ '%i'|format(true) }}", "1"},
+           {"{{ '%05s'|format('ab') }}", "   ab"},
+           {"{{ '%-4.1s'|format('가나') }}", "가   "}})
+    EXPECT_EQ(text_of(source), expected) << source;
+  // Found by the fuzzer: flags after the width once ended the program.
+  EXPECT_NE(text_of("{{ '%5#d'|format(7) }}").find("unsupported format character '#'"),
+            std::string::npos);
+  EXPECT_NE(text_of("{{ '%x'|format(3.5) }}").find("an integer is required"), std::string::npos);
+}
+
 TEST(HostileTemplate, IsStopped) {
   const std::string sources[] = {
       "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
