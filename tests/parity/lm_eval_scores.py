@@ -1,9 +1,10 @@
-"""Scores beside lm-evaluation-harness 0.4.13, model type `hf` in float32, from the same YAML and data.
+"""Scores beside lm-evaluation-harness 0.4.13, model type `hf`, from the same YAML and data.
 
 hellaswag, piqa, winogrande, kobest_copa and kobest_boolq, the first 200 documents each, SmolLM2-135M in exact
 mode. acc, acc_norm and F1 must be equal. Log-likelihoods must lie within 1e-3 of each other: logits agree to 5e-4
-(logits.py says why), a log-likelihood adds a few tokens' worth. Where two choices lie nearer than that, float32
-itself cannot say which is larger; such documents are named if a score differs.
+(logits.py says why), a log-likelihood adds a few tokens' worth. The peer computes in float64, one row at a time: in
+float32 its own log-likelihoods lie up to 1.2e-3 from its own float64 ones (piqa, document 142), so a bar of 1e-3 cannot
+be put to it. Documents whose choices lie nearer than the bar are counted if a score differs.
 SLLM_PARITY_LIMIT changes the number of documents.
 """
 import bz2
@@ -68,8 +69,8 @@ def run_peer(work, model):
         shutil.copy(Path(lm_eval.__file__).parent / "tasks" / package / module, work / "tasks" / module)
     manager = TaskManager(include_path=str(work / "tasks"), include_defaults=False)
     result = lm_eval.simple_evaluate(
-        model="hf", model_args={"pretrained": str(model), "dtype": "float32"}, tasks=TASKS, task_manager=manager,
-        limit=LIMIT, batch_size=8, device="cpu", log_samples=True, bootstrap_iters=0)
+        model="hf", model_args={"pretrained": str(model), "dtype": "float64"}, tasks=TASKS, task_manager=manager,
+        limit=LIMIT, batch_size=1, device="cpu", log_samples=True, bootstrap_iters=0)
     scores = {t: {m: result["results"][t].get(f"{m},none") for m in METRICS} for t in TASKS}
     samples = {t: {s["doc_id"]: [float(r[0][0]) for r in s["resps"]] for s in result["samples"][t]} for t in TASKS}
     return scores, samples
