@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Tests the chat page in a real Chromium against a real server. Usage: run.sh [SLLM_BIN [MODEL]]
-# Needs Debian's chromium, node and npm (playwright-core goes to a temporary folder); skips without.
+# Installs Chromium, Node and npm where it may (playwright-core goes to a temporary folder); else skips with a sentence.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd); root=$(cd "$here/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../scripts/lib.sh"
 sllm=${1:-${SLLM_BIN:-$root/build/release/sllm}}
 model=${2:-${SLLM_MODELS:-$root/build/parity/models}/smollm2-135m-instruct.Q4_1.gguf}
-for need in chromium node npm; do
-  command -v "$need" >/dev/null || { echo "SKIP web: $need is not installed"; exit 0; }
-done
+lacking() { for need in chromium node npm; do command -v "$need" >/dev/null || echo "$need"; done; }
+[ -z "$(lacking)" ] || (install_packages chromium nodejs npm) || true
+[ -z "$(lacking)" ] || { echo "SKIP web: cannot be installed here:" $(lacking); exit 0; }
 [ -x "$sllm" ] || { echo "SKIP web: $sllm is not built"; exit 0; }
 [ -f "$model" ] || { echo "SKIP web: $model is not there"; exit 0; }
 work=$(mktemp -d)
