@@ -43,7 +43,7 @@ for suite in "${suites[@]}"; do
   {
     log_header "${sources[@]}"
     debootstrap --variant=minbase --include=ca-certificates,curl,git "$suite" "$root" "$mirror" >>"$output" 2>&1
-    for path in ${FRESH_ROOT_SETTINGS:-}; do mkdir -p "$root$(dirname "$path")"; cp -aL "$path" "$root$(dirname "$path")/"; done
+    for path in ${FRESH_ROOT_SETTINGS:-}; do mkdir -p "$root$(dirname "$path")"; cp -aL --remove-destination "$path" "$root$(dirname "$path")/"; done
     echo "root Debian $(cat "$root/etc/debian_version"), $(chroot "$root" dpkg-query -f '.' -W | wc -c) packages"
     git clone -q "$project" "$root/root/project"; git -C "$root/root/project" checkout -q "$commit"
     timed "demo from nothing" 1500 "$root" bash /root/project/scripts/demo.sh
