@@ -10,7 +10,7 @@ log=$here/fuzz.log; { [ "${1:-600}" = 600 ] && [ $# -le 1 ]; } || log=/dev/null
 seconds=${1:-600}; shift || true
 targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=($(cd "$project/tests/fuzz" && ls ./*_fuzz.cc | sed 's#\./##; s#_fuzz\.cc##'))
 compiler=${FUZZ_COMPILER:-clang++}
-sources=(src/{base,quant,tensor,io,text,data,ground,eval,project,serve} tests/fuzz)
+sources=(src/{base,quant,tensor,io,text,data,ground,eval,project,serve} tests/fuzz ':!*_test.cc')
 refuse_changes "${sources[@]}"
 cd "$project"
 header=$(log_header "${sources[@]}")

@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 model=${1:?usage: kill_resume.sh MODEL [KILLS [KILLS_ON_ONE_THREAD]]}
 kills=([2]=${2:-20} [1]=${3:-5}); steps=${KILL_STEPS:-12}
-sources=(src/{base,quant,tensor,kernels,ops,cpu,io,text,models,data,train})
+sources=(src/{base,quant,tensor,kernels,ops,cpu,io,text,models,data,train} ':!*_test.cc')
 refuse_changes "${sources[@]}"
 sllm=${SLLM_BIN:-$project/build/release/sllm}
 [ -n "${SLLM_BIN:-}" ] || (cd "$project" && cmake --preset release >/dev/null && cmake --build build/release --target sllm)

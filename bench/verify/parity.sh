@@ -14,7 +14,7 @@ failed=0
 for name in "$@"; do
   [ -n "${also[$name]+known}" ] || { echo "error: $name is not a comparison that needs a log; expected one of ${!also[*]}" >&2; exit 2; }
   read -ra more <<<"${also[$name]}"
-  sources=(src/{base,quant,tensor,kernels,ops,cpu,io,text,models,infer} "${more[@]}" "tests/parity/$name.py")
+  sources=(src/{base,quant,tensor,kernels,ops,cpu,io,text,models,infer} "${more[@]}" "tests/parity/$name.py" ':!*_test.cc')
   refuse_changes "${sources[@]}"
   log=$here/parity_$name.log
   {
