@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
+#include "models/registry.h"
 
 namespace sllm::cli {
 namespace {
@@ -30,7 +31,7 @@ Status run(const Flags& flags, const Globals& globals) {
                      "Quantise the merged model afterwards: sllm quantize");
   SLLM_TRY(const fs::path path, resolve_model(flags.base));
   SLLM_OK(check_output(flags.out, {path, flags.adapter}));
-  SLLM_TRY(const auto base, ModelSource::open(path));
+  SLLM_TRY(const auto base, open_model(path));
   SLLM_TRY(LoraAdapter adapter, read_peft_adapter(adapter_folder(flags.adapter)));
   ThreadPool pool(flags.threads);
   SLLM_TRY(ModelToWrite model, merge_adapter(base, std::move(adapter), pool));

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
+#include "models/registry.h"
 
 namespace sllm::cli {
 namespace {
@@ -19,7 +20,7 @@ Status run(const Flags& flags, const Globals& globals) {
   SLLM_TRY(const Recipe recipe, find_recipe(flags.type));
   SLLM_TRY(const fs::path path, resolve_model(flags.in));
   SLLM_OK(check_output(flags.out, {path}));
-  SLLM_TRY(const auto source, ModelSource::open(path));
+  SLLM_TRY(const auto source, open_model(path));
   ModelToWrite model = as_written(source);
   apply_recipe(model, recipe, flags.pure);
   for (const TensorInfo& t : source->tensors())

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
+#include "models/registry.h"
 
 namespace sllm::cli {
 namespace {
@@ -41,7 +42,7 @@ nlohmann::ordered_json describe(const ModelSource& source) {
       {"path", source.path().string()},
       {"format", source.format()},
       {"name", c.name},
-      {"architecture", c.architecture},
+      {"architecture", c.architecture->model_type},
       {"parameters", parameters},
       {"bytes", types.bytes},
       {"types", types_json(types)},
@@ -54,7 +55,7 @@ nlohmann::ordered_json describe(const ModelSource& source) {
       {"vocabulary", c.V},
       {"context", c.max_context},
       {"tied_embeddings", c.tied_embeddings},
-      {"rope", {{"theta", c.rope_theta}, {"scaling", c.rope_scaling.type}}},
+      {"rope", {{"theta", c.rope.theta}, {"scaling", c.rope.type}}},
       {"bos_id", c.bos_id},
       {"eos_ids", c.eos_ids},
       {"tokenizer", tokenizer_json(source.tokenizer())},
@@ -83,7 +84,7 @@ void print_text(const ModelSource& source, const nlohmann::ordered_json& d) {
   line("Name", c.name);
   line("Format", source.format());
   line("Architecture", fmt::format("{}, {} layers, width {}, {} heads ({} for keys), MLP {}",
-                                   c.architecture, c.L, c.D, c.H, c.Hk, c.F));
+                                   c.architecture->model_type, c.L, c.D, c.H, c.Hk, c.F));
   line("Parameters", fmt::format("{:.1f} million", d["parameters"].get<double>() / 1e6));
   line("Stored as", types_text(count_types(source.tensors())));
   line("Vocabulary", fmt::format("{} tokens", c.V));
@@ -98,7 +99,7 @@ void print_text(const ModelSource& source, const nlohmann::ordered_json& d) {
 
 Status run(const Flags& flags, const Globals& globals) {
   SLLM_TRY(const fs::path path, resolve_model(flags.model));
-  SLLM_TRY(const auto source, ModelSource::open(path));
+  SLLM_TRY(const auto source, open_model(path));
   if (flags.check) {
     ThreadPool pool;
     SLLM_OK(check_values(*source, pool, progress_sink(globals)));

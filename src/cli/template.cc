@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "io/model_source.h"
+#include "models/registry.h"
 #include "text/chat_template.h"
 
 namespace sllm::cli {
@@ -30,7 +31,7 @@ Status run(const Flags& flags, const Globals& globals) {
     SLLM_TRY(chat_template,
              ChatTemplate::parse(std::move(source), flags.bos, flags.eos).context(flags.model));
   } else {
-    SLLM_TRY(const auto model, ModelSource::open(flags.model));
+    SLLM_TRY(const auto model, open_model(flags.model));
     SLLM_TRY(tokenizer, Tokenizer::load(model->tokenizer()));
     SLLM_TRY(chat_template, ChatTemplate::of(*model, *tokenizer));
   }

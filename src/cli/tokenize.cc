@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "io/model_source.h"
+#include "models/registry.h"
 #include "text/tokenizer.h"
 
 namespace sllm::cli {
@@ -20,7 +21,7 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const fs::path& path) {
     SLLM_TRY(source.tokenizer_json, read_file(path));
     return Tokenizer::load(source).context(path.parent_path().string());
   }
-  SLLM_TRY(const auto model, ModelSource::open(path));
+  SLLM_TRY(const auto model, open_model(path));
   return Tokenizer::load(model->tokenizer()).context(path.string());
 }
 

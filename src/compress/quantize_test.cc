@@ -7,6 +7,7 @@
 
 #include "compress/convert.h"
 #include "compress/merge.h"
+#include "models/registry.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
 
@@ -120,7 +121,7 @@ TEST_F(WriteModelTest, QuantisedFilesHoldTheTypesTheyAnnounce) {
   const WrittenModel written = write_model(folder / "q.gguf", std::move(model), pool).value();
   EXPECT_EQ(written.tensors_by_type.at(DType::kQ5_0), 12);  // rows of 64 and 96: no super-blocks
   EXPECT_EQ(written.tensors_by_type.at(DType::kQ8_0), 3);   // the mix's Q6_K, and the embedding
-  const auto source = ModelSource::open(folder / "q.gguf").value();
+  const auto source = open_model(folder / "q.gguf").value();
   EXPECT_EQ(source->tensor("model.layers.0.mlp.gate_proj.weight")->dtype(), DType::kQ5_0);
   EXPECT_EQ(count_types(source->tensors()).bytes, written.bytes);
 }

@@ -5,6 +5,7 @@
 #include "cpu/cpu_backend.h"
 #include "eval/perplexity.h"
 #include "infer/runner.h"
+#include "models/registry.h"
 
 namespace sllm::eval {
 namespace {
@@ -18,7 +19,7 @@ struct Side {
   static Result<Side> open(const fs::path& path, std::shared_ptr<Backend> backend,
                            Numerics numerics, int64_t window) {
     Side side;
-    SLLM_TRY(std::shared_ptr<ModelSource> source, ModelSource::open(path));
+    SLLM_TRY(std::shared_ptr<ModelSource> source, open_model(path));
     SLLM_TRY(side.tokenizer, Tokenizer::load(source->tokenizer()));
     SLLM_TRY(side.model, Model::load(std::move(source)));
     const DType kv = numerics == Numerics::kExact ? DType::kF32 : DType::kF16;

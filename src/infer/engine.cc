@@ -11,6 +11,7 @@
 #include "infer/batch_engine.h"
 #include "infer/memory.h"
 #include "io/peft.h"
+#include "models/registry.h"
 
 namespace sllm {
 namespace {
@@ -70,7 +71,7 @@ Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& 
 }  // namespace
 
 Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions options) {
-  SLLM_TRY(auto source, ModelSource::open(path));
+  SLLM_TRY(auto source, open_model(path));
   SLLM_TRY(auto tokenizer, Tokenizer::load(source->tokenizer()));
   SLLM_TRY(auto chat_template, ChatTemplate::of(*source, *tokenizer));
   return create({source, tokenizer, chat_template, nullptr}, std::move(options));

@@ -2,72 +2,28 @@
 
 #include <algorithm>
 
-#include "io/gguf_rope.h"
-
 namespace sllm {
 namespace {
-
-// Metadata keys of a model begin with its architecture: "llama.block_count".
-class Keys {
- public:
-  Keys(const GgufFile& file, std::string architecture)
-      : file_(file), architecture_(std::move(architecture)) {}
-
-  std::string full(std::string_view key) const { return fmt::format("{}.{}", architecture_, key); }
-  bool has(std::string_view key) const { return file_.has(full(key)); }
-
-  Result<int64_t> integer(std::string_view key) const {
-    SLLM_TRY(const auto value, file_.integer(full(key)));
-    if (!value) return bad_input("the metadata key \"{}\" is missing", full(key));
-    return *value;
-  }
-  Result<int64_t> integer_or(std::string_view key, int64_t otherwise) const {
-    SLLM_TRY(const auto value, file_.integer(full(key)));
-    return value.value_or(otherwise);
-  }
-  Result<float> number_or(std::string_view key, double otherwise) const {
-    SLLM_TRY(const auto value, file_.number(full(key)));
-    return static_cast<float>(value.value_or(otherwise));
-  }
-  Result<std::string> string_or(std::string_view key, std::string otherwise) const {
-    SLLM_TRY(const auto value, file_.string(full(key)));
-    return value.value_or(std::move(otherwise));
-  }
-
- private:
-  const GgufFile& file_;
-  std::string architecture_;
-};
 
 const GgufTensor* find(const GgufFile& file, std::string_view name) {
   const auto it = std::ranges::find(file.tensors(), name, &GgufTensor::name);
   return it == file.tensors().end() ? nullptr : &*it;
 }
 
-// Context, scaling and theta. Called when Dh is known.
-Status read_rope(const GgufFile& file, const Keys& keys, ModelConfig& c) {
-  SLLM_TRY(const int64_t rotated, keys.integer_or("rope.dimension_count", c.Dh));
-  if (rotated != c.Dh)
-    return bad_input("{} is {}, but only rotation of the whole head ({}) is supported",
-                     keys.full("rope.dimension_count"), rotated, c.Dh);
-  SLLM_TRY(c.rope_theta, keys.number_or("rope.freq_base", 10000));
-  SLLM_TRY(c.rope_scaling.type, keys.string_or("rope.scaling.type", "none"));
-  SLLM_TRY(c.rope_scaling.factor, keys.number_or("rope.scaling.factor", 1));
-  if (keys.has("rope.scale_linear")) {  // the older spelling
-    c.rope_scaling.type = "linear";
-    SLLM_TRY(c.rope_scaling.factor, keys.number_or("rope.scale_linear", 1));
+// The first row of that name, or the one that the file's own key names.
+Result<const Architecture*> find_architecture(const GgufFile& file, Architectures known) {
+  SLLM_TRY(const auto name, file.string("general.architecture"));
+  if (!name) return bad_input("the metadata key \"general.architecture\" is missing");
+  SLLM_TRY(const auto type, file.string(kModelTypeKey));
+  const Architecture* first = nullptr;
+  for (const Architecture* a : known) {
+    if (a->gguf != *name) continue;
+    if (type && a->model_type == *type) return a;
+    if (!first) first = a;
   }
-  if (c.rope_scaling.type == "none") c.rope_scaling = {};
-  const GgufTensor* divisors = find(file, "rope_freqs.weight");
-  if (!divisors) return ok();
-  if (divisors->dtype != DType::kF32 || divisors->shape != Shape{c.Dh / 2})
-    return bad_input("rope_freqs.weight is not F32[{}]", c.Dh / 2);
-  std::vector<float> values(static_cast<size_t>(c.Dh / 2));
-  std::memcpy(values.data(), divisors->data.data(), divisors->data.size());
-  const auto scaling = llama3_from_divisors(c, values);
-  if (!scaling) return bad_input("rope_freqs.weight is not a llama3 frequency scaling");
-  c.rope_scaling = *scaling;
-  return ok();
+  if (first) return first;
+  return with_hint(bad_input("architecture \"{}\" is not supported", *name),
+                   "Supported: " + names_of(known, &Architecture::gguf));
 }
 
 Status check_id(std::string_view key, int64_t id, size_t tokens) {
@@ -78,35 +34,15 @@ Status check_id(std::string_view key, int64_t id, size_t tokens) {
 
 }  // namespace
 
-Result<ModelConfig> gguf_config(const GgufFile& file) {
-  SLLM_TRY(const auto architecture, file.string("general.architecture"));
-  if (!architecture) return bad_input("the metadata key \"general.architecture\" is missing");
-  if (*architecture != "llama" && *architecture != "qwen2")
-    return bad_input("architecture \"{}\" is not supported (llama and qwen2 are)", *architecture);
-  const Keys keys(file, *architecture);
+Result<ModelConfig> gguf_config(const GgufFile& file, Architectures known) {
   ModelConfig c;
-  c.architecture = *architecture;
+  SLLM_TRY(c.architecture, find_architecture(file, known));
   SLLM_TRY(const auto name, file.string("general.name"));
   c.name = name.value_or("");
-  SLLM_TRY(const int64_t experts, keys.integer_or("expert_count", 0));
-  if (experts > 0) return bad_input("mixture-of-experts models are not supported");
-  SLLM_TRY(c.D, keys.integer("embedding_length"));
-  SLLM_TRY(c.L, keys.integer("block_count"));
-  SLLM_TRY(c.H, keys.integer("attention.head_count"));
-  SLLM_TRY(c.Hk, keys.integer_or("attention.head_count_kv", c.H));
-  SLLM_TRY(c.F, keys.integer("feed_forward_length"));
-  SLLM_TRY(c.max_context, keys.integer("context_length"));
-  SLLM_TRY(c.Dh, keys.integer_or("attention.key_length", c.H > 0 ? c.D / c.H : 0));
-  SLLM_TRY(const int64_t value_length, keys.integer_or("attention.value_length", c.Dh));
-  if (value_length != c.Dh)
-    return bad_input("{} is {}, expected the key length {}", keys.full("attention.value_length"),
-                     value_length, c.Dh);
-  if (!keys.has("attention.layer_norm_rms_epsilon"))
-    return bad_input("the metadata key \"{}\" is missing",
-                     keys.full("attention.layer_norm_rms_epsilon"));
-  SLLM_TRY(c.norm_eps, keys.number_or("attention.layer_norm_rms_epsilon", 0));
-  SLLM_TRY(c.sliding_window, keys.integer_or("attention.sliding_window", 0));
-
+  const std::string architecture(c.architecture->gguf);
+  SLLM_TRY(const auto experts, file.integer(architecture + ".expert_count"));
+  if (experts.value_or(0) > 0) return bad_input("mixture-of-experts models are not supported");
+  // What config.json says in words, GGUF shows by its tensors.
   const GgufTensor* embedding = find(file, "token_embd.weight");
   if (!embedding || embedding->shape.size() != 2)
     return bad_input("the tensor \"token_embd.weight\" is missing or not a matrix");
@@ -114,7 +50,10 @@ Result<ModelConfig> gguf_config(const GgufFile& file) {
   c.tied_embeddings = find(file, "output.weight") == nullptr;
   c.qkv_bias = find(file, "blk.0.attn_q.bias") != nullptr;
   c.o_bias = find(file, "blk.0.attn_output.bias") != nullptr;
-  c.mlp_bias = find(file, "blk.0.ffn_gate.bias") != nullptr;
+  c.mlp_bias = find(file, "blk.0.ffn_up.bias") != nullptr;
+  ConfigFields fields = ConfigFields::read_gguf(file, architecture);
+  c.architecture->fields(fields, c);
+  SLLM_OK(fields.status());
 
   SLLM_TRY(const auto bos, file.integer("tokenizer.ggml.bos_token_id"));
   if (bos) SLLM_OK(check_id("tokenizer.ggml.bos_token_id", *bos, static_cast<size_t>(c.V)));
@@ -129,9 +68,6 @@ Result<ModelConfig> gguf_config(const GgufFile& file) {
   SLLM_TRY(const auto all_ends, file.integers("sllm.eos_token_ids"));
   for (int32_t id : all_ends.value_or(std::vector<int32_t>()))
     if (std::ranges::find(c.eos_ids, id) == c.eos_ids.end()) c.eos_ids.push_back(id);
-  // Bounds first: read_rope makes Dh/2 numbers.
-  SLLM_OK(validate(c));
-  SLLM_OK(read_rope(file, keys, c));
   SLLM_OK(validate(c));
   return c;
 }

@@ -4,19 +4,23 @@
 #include <map>
 #include <string>
 
+#include "io/architecture.h"
 #include "io/gguf.h"
-#include "io/model_config.h"
 #include "io/model_source.h"
 
 namespace sllm {
 
-Result<ModelConfig> gguf_config(const GgufFile& file);
+// Says which of several model types with one general.architecture a file that we wrote is.
+inline constexpr const char* kModelTypeKey = "sllm.model_type";
+
+Result<ModelConfig> gguf_config(const GgufFile& file, Architectures known);
 // Checks types, lengths and ids; nullopt when the file has no tokenizer.
 Result<std::optional<TokenizerSource::Gguf>> gguf_tokenizer(const GgufFile& file,
                                                             const ModelConfig& config);
 std::map<std::string, std::string> gguf_description(const GgufFile& file);
 
 // Opens a GGUF model; `file` holds its own mapping or borrows memory that outlives the source.
-Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path);
+Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path,
+                                               Architectures known);
 
 }  // namespace sllm

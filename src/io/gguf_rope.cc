@@ -26,19 +26,13 @@ Tensor reorder(const Tensor& t, int64_t heads, bool to_ggml) {
 }
 
 double inverse_wavelength(const ModelConfig& c, size_t i) {
-  const double frequency = std::pow(static_cast<double>(c.rope_theta),
-                                    -2.0 * static_cast<double>(i) / static_cast<double>(c.Dh));
+  const double frequency =
+      std::pow(static_cast<double>(c.rope.theta),
+               -2.0 * static_cast<double>(i) / static_cast<double>(c.rope_dims()));
   return frequency / (2 * M_PI);
 }
 
 }  // namespace
-
-int64_t permuted_heads(const ModelConfig& config, std::string_view hf_name) {
-  if (config.architecture == "qwen2") return 0;
-  if (hf_name.find(".self_attn.q_proj.") != hf_name.npos) return config.H;
-  if (hf_name.find(".self_attn.k_proj.") != hf_name.npos) return config.Hk;
-  return 0;
-}
 
 Tensor to_ggml_rows(const Tensor& t, int64_t heads) { return reorder(t, heads, true); }
 Tensor to_hf_rows(const Tensor& t, int64_t heads) { return reorder(t, heads, false); }
@@ -46,8 +40,8 @@ Tensor to_hf_rows(const Tensor& t, int64_t heads) { return reorder(t, heads, fal
 // Llama 3.1: wavelengths shorter than original/high keep their frequency, those longer than
 // original/low are divided by factor, and between them 1/divisor moves linearly in 1/wavelength.
 std::vector<float> llama3_divisors(const ModelConfig& c) {
-  const RopeScaling& r = c.rope_scaling;
-  std::vector<float> divisors(static_cast<size_t>(c.Dh / 2));
+  const Rope& r = c.rope;
+  std::vector<float> divisors(static_cast<size_t>(c.rope_dims() / 2));
   for (size_t i = 0; i < divisors.size(); ++i) {
     const double turns = static_cast<double>(r.original_context) * inverse_wavelength(c, i);
     const double smooth = std::clamp(
@@ -57,17 +51,16 @@ std::vector<float> llama3_divisors(const ModelConfig& c) {
   return divisors;
 }
 
-std::optional<RopeScaling> llama3_from_divisors(const ModelConfig& c,
-                                                std::span<const float> divisors) {
-  if (static_cast<int64_t>(divisors.size()) != c.Dh / 2) return std::nullopt;
-  RopeScaling r;
+std::optional<Rope> llama3_from_divisors(const ModelConfig& c, std::span<const float> divisors) {
+  if (static_cast<int64_t>(divisors.size()) != c.rope_dims() / 2) return std::nullopt;
+  Rope r = c.rope;
   r.type = "llama3";
   r.factor = 1;
   for (float d : divisors) {
     if (!(d >= 1) || !std::isfinite(d)) return std::nullopt;
     r.factor = std::max(r.factor, d);
   }
-  if (r.factor == 1) return RopeScaling{};
+  if (r.factor == 1) return c.rope;
   // smooth = turns_per_token * a - b on the slope: least squares over the points strictly inside.
   // Only a and b matter, so high - low is fixed at Llama's 3, from which low = 3 b, original = 3 a.
   double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
@@ -92,7 +85,7 @@ std::optional<RopeScaling> llama3_from_divisors(const ModelConfig& c,
     if (std::llabs(rounded - r.original_context) <= 8) r.original_context = rounded;
   }
   ModelConfig check = c;
-  check.rope_scaling = r;
+  check.rope = r;
   if (!(r.low_freq_factor > 0) || r.original_context < 1) return std::nullopt;
   const std::vector<float> again = llama3_divisors(check);
   for (size_t i = 0; i < divisors.size(); ++i)

@@ -1,20 +1,18 @@
 // A GGUF file seen as a model: Hugging Face names and row order over the mapped data.
 #include <unordered_map>
 
-#include "io/expected_tensors.h"
 #include "io/gguf_model.h"
-#include "io/gguf_names.h"
-#include "io/gguf_rope.h"
 
 namespace sllm {
 namespace {
 
 class GgufSource : public ModelSource {
  public:
-  static Result<std::shared_ptr<ModelSource>> make(GgufFile file, const fs::path& path) {
+  static Result<std::shared_ptr<ModelSource>> make(GgufFile file, const fs::path& path,
+                                                   Architectures known) {
     auto source = std::make_shared<GgufSource>();
     source->path_ = path;
-    SLLM_TRY(source->config_, gguf_config(file));
+    SLLM_TRY(source->config_, gguf_config(file, known));
     if (source->config_.name.empty()) source->config_.name = path.stem().string();
     SLLM_TRY(source->tokenizer_.gguf, gguf_tokenizer(file, source->config_));
     SLLM_TRY(const auto chat_template, file.string("tokenizer.chat_template"));
@@ -38,24 +36,37 @@ class GgufSource : public ModelSource {
     const auto found = by_name_.find(hf_name);
     if (found == by_name_.end())
       return bad_input("{}: there is no tensor \"{}\"", path_.string(), hf_name);
-    const GgufTensor& t = *found->second;
-    Tensor stored = Tensor::borrow(t.dtype, t.shape, t.data.data(), file_);
-    if (const int64_t heads = permuted_heads(config_, hf_name)) return to_hf_rows(stored, heads);
+    const auto& [t, form] = found->second;
+    Tensor stored = Tensor::borrow(t->dtype, t->shape, t->data.data(), file_);
+    if (form.from_gguf) return form.from_gguf(stored, form.n);
     // With a small general.alignment, numbers may lie where their type must not.
-    if (reinterpret_cast<uintptr_t>(t.data.data()) % 4 != 0) return stored.clone();
+    if (reinterpret_cast<uintptr_t>(t->data.data()) % 4 != 0) return stored.clone();
     return stored;
   }
 
  private:
+  struct Stored {
+    const GgufTensor* tensor;
+    GgufForm form;
+  };
+
   Status list_tensors() {
+    std::unordered_map<std::string, TensorSpec> specs;
+    for (TensorSpec& spec : expected_tensors(config_)) {
+      std::string name = spec.gguf;
+      specs.emplace(std::move(name), std::move(spec));
+    }
     for (const GgufTensor& t : file_->tensors()) {
-      if (t.name == "rope_freqs.weight") continue;       // read as part of the configuration
+      if (t.name.starts_with("rope_")) continue;         // read as part of the configuration
       if (t.name.ends_with(".attn_rot_embd")) continue;  // derived from the configuration, unused
-      const auto name = hf_name_of(t.name);
-      if (!name)
-        return bad_input("tensor \"{}\" is not part of a {} model", t.name, config_.architecture);
-      tensors_.push_back({*name, t.dtype, t.shape});
-      by_name_[*name] = &t;
+      const auto spec = specs.find(t.name);
+      if (spec == specs.end())
+        return bad_input("tensor \"{}\" is not part of a {} model with {} layers", t.name,
+                         config_.architecture->model_type, config_.L);
+      const Shape& other = spec->second.gguf_shape;
+      const bool same = !other.empty() && t.shape == other;
+      tensors_.push_back({spec->second.hf, t.dtype, same ? spec->second.shape : t.shape});
+      by_name_[spec->second.hf] = {&t, spec->second.form};
     }
     return check_tensors(config_, tensors_);
   }
@@ -66,14 +77,15 @@ class GgufSource : public ModelSource {
   TokenizerSource tokenizer_;
   std::string chat_template_;
   std::vector<TensorInfo> tensors_;
-  std::unordered_map<std::string, const GgufTensor*> by_name_;
+  std::unordered_map<std::string, Stored> by_name_;
   std::map<std::string, std::string> description_;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path) {
-  auto source = GgufSource::make(std::move(file), path);
+Result<std::shared_ptr<ModelSource>> open_gguf(GgufFile file, const fs::path& path,
+                                               Architectures known) {
+  auto source = GgufSource::make(std::move(file), path, known);
   if (source.ok()) return source;
   // Container errors name the file already; those of the model's metadata do not.
   if (source.error().message.starts_with(path.string())) return source;

@@ -1,20 +1,20 @@
-// config.json and generation_config.json of Hugging Face models, both directions.
+// config.json and generation_config.json of a Hugging Face folder.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-#include "io/model_config.h"
+#include "io/architecture.h"
 #include "quant/format.h"
 
 namespace sllm {
 
-// `file` names config.json in messages. `generation_config` is "" when there is none; its
-// eos_token_id is what generation stops at, config.json's is kept too. The result is validated.
+// `generation_config` may be empty; its end tokens come first. `file` is for messages. Of a model
+// that also sees or hears (text_config), the text model. Errors: kBadInput naming the field.
 Result<ModelConfig> parse_hf_config(std::string_view config, std::string_view generation_config,
-                                    const std::string& file);
+                                    const std::string& file, Architectures known);
 
-// Keys as transformers 4 and 5 both read them. `dtype`: of the weights (F32, F16, BF16).
+// What parse_hf_config reads back and transformers loads; `dtype` is the main type of the weights.
 Result<std::string> hf_config_json(const ModelConfig& config, DType dtype);
 std::string hf_generation_config_json(const ModelConfig& config);
 

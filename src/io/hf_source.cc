@@ -4,7 +4,6 @@
 
 #include <set>
 
-#include "io/expected_tensors.h"
 #include "io/hf_config.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -146,10 +145,10 @@ std::string name_of_folder(const fs::path& folder) {
 
 class HfSource : public ModelSource {
  public:
-  static Result<std::shared_ptr<ModelSource>> make(const fs::path& folder) {
+  static Result<std::shared_ptr<ModelSource>> make(const fs::path& folder, Architectures known) {
     auto source = std::make_shared<HfSource>();
     source->path_ = folder;
-    SLLM_OK(source->read_texts());
+    SLLM_OK(source->read_texts(known));
     SLLM_TRY(source->weights_, read_weights(folder));
     SLLM_OK(source->list_tensors().context(folder.string()));
     return std::shared_ptr<ModelSource>(std::move(source));
@@ -172,12 +171,12 @@ class HfSource : public ModelSource {
   }
 
  private:
-  Status read_texts() {
+  Status read_texts(Architectures known) {
     const fs::path config_path = path_ / "config.json", tokenizer_path = path_ / "tokenizer.json";
     SLLM_TRY(const std::string config, read_file(config_path, kMaxConfigBytes));
     SLLM_TRY(const std::string generation,
              read_if_there(path_ / "generation_config.json", kMaxConfigBytes));
-    SLLM_TRY(config_, parse_hf_config(config, generation, config_path.string()));
+    SLLM_TRY(config_, parse_hf_config(config, generation, config_path.string(), known));
     config_.name = name_of_folder(path_);
     SLLM_TRY(tokenizer_.tokenizer_json, read_file(tokenizer_path, kMaxTokenizerBytes));
     SLLM_TRY(tokenizer_.tokenizer_config_json,
@@ -212,8 +211,8 @@ class HfSource : public ModelSource {
 
 }  // namespace
 
-Result<std::shared_ptr<ModelSource>> open_hf_folder(const fs::path& folder) {
-  return HfSource::make(folder);
+Result<std::shared_ptr<ModelSource>> open_hf_folder(const fs::path& folder, Architectures known) {
+  return HfSource::make(folder, known);
 }
 
 }  // namespace sllm

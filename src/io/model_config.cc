@@ -1,6 +1,7 @@
 // The bounds a model's numbers must keep, whatever file they came from.
 #include "io/model_config.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sllm {
@@ -37,14 +38,21 @@ Status validate(const ModelConfig& c) {
     if (id < 0 || id >= c.V) return bad_input("eos_token_id is {}, expected 0 to {}", id, c.V - 1);
   if (!(c.norm_eps > 0 && c.norm_eps < 1))
     return bad_input("rms_norm_eps is {}, expected a small positive number", c.norm_eps);
-  if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))
-    return bad_input("rope_theta is {}, expected a positive number", c.rope_theta);
-  const RopeScaling& r = c.rope_scaling;
-  if (r.type != "none" && r.type != "linear" && r.type != "llama3")
-    return bad_input("rope_scaling type \"{}\" is not supported (none, linear, llama3 are)",
-                     r.type);
+  if (!(c.rope.theta > 0) || !std::isfinite(c.rope.theta))
+    return bad_input("rope_theta is {}, expected a positive number", c.rope.theta);
+  const Rope& r = c.rope;
+  const auto known = {"none", "linear", "llama3", "yarn", "longrope"};
+  if (std::ranges::find(known, r.type) == known.end())
+    return bad_input("rope_scaling type \"{}\" is not supported ({} are)", r.type,
+                     fmt::join(known, ", "));
+  if (r.dims % 2 != 0 || r.dims < 0 || r.dims > c.Dh)
+    return bad_input("{} of the {} columns of a head are rotated, expected an even number", r.dims,
+                     c.Dh);
   if (!(r.factor > 0) || !std::isfinite(r.factor))
     return bad_input("rope_scaling factor is {}, expected a positive number", r.factor);
+  if (r.original_context < 0 || r.original_context > 1 << 24)
+    return bad_input("original_max_position_embeddings is {}, expected 0 to {}", r.original_context,
+                     1 << 24);
   if (r.type == "llama3" &&
       (!(r.low_freq_factor > 0) || !(r.high_freq_factor > r.low_freq_factor) ||
        !std::isfinite(r.high_freq_factor) || r.original_context < 1))
@@ -52,6 +60,27 @@ Status validate(const ModelConfig& c) {
         "rope_scaling needs 0 < low_freq_factor < high_freq_factor and a positive "
         "original_max_position_embeddings, found {}, {} and {}",
         r.low_freq_factor, r.high_freq_factor, r.original_context);
+  const auto pairs = static_cast<size_t>(c.rope_dims() / 2);
+  if (r.type == "longrope" && (r.short_factor.size() != pairs || r.long_factor.size() != pairs))
+    return bad_input("rope_scaling has {} short and {} long factors, expected {} of each",
+                     r.short_factor.size(), r.long_factor.size(), pairs);
+  for (const auto* factors : {&r.short_factor, &r.long_factor})
+    for (const float factor : *factors)
+      if (!(factor > 0) || !std::isfinite(factor))
+        return bad_input("a factor of rope_scaling is {}, expected a positive number", factor);
+  if (c.local_rope && (!(c.local_rope->theta > 0) || !std::isfinite(c.local_rope->theta)))
+    return bad_input("the local rope_theta is {}, expected a positive number", c.local_rope->theta);
+  if (c.query_scale_beta != 0 && r.original_context < 1)
+    return bad_input("llama_4_scaling_beta needs original_max_position_embeddings");
+  for (const float scale : {c.attention_scale, c.attention_softcap, c.logit_softcap,
+                            c.embedding_scale, c.residual_scale, c.logit_scale, c.query_scale_beta})
+    if (!std::isfinite(scale))
+      return bad_input("a multiplier of the configuration is {}, expected a number", scale);
+  const auto layers = static_cast<size_t>(c.L);
+  if ((!c.kinds.empty() && c.kinds.size() != layers) ||
+      (!c.rotated.empty() && c.rotated.size() != layers))
+    return bad_input("the kinds of {} layers are given, expected {}",
+                     c.kinds.empty() ? c.rotated.size() : c.kinds.size(), layers);
   return ok();
 }
 

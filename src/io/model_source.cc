@@ -11,13 +11,13 @@ std::string model_name(const fs::path& path) {
   return (name.extension() == ".gguf" ? name.stem() : name).string();
 }
 
-Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path) {
+Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path, Architectures known) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status))
     return with_hint(bad_input("{}: there is no such file or folder", path.string()),
                      "Give a .gguf file or a Hugging Face folder; sllm pull fetches one by name");
-  if (fs::is_directory(status)) return open_hf_folder(path);
+  if (fs::is_directory(status)) return open_hf_folder(path, known);
   const std::string extension = path.extension().string();
   for (const char* pickle : {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
     if (extension == pickle)
@@ -30,7 +30,7 @@ Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path) {
         bad_input("{}: is the weights alone, without a configuration and tokenizer", path.string()),
         fmt::format("Give its folder: {}", path.parent_path().string()));
   SLLM_TRY(GgufFile file, GgufFile::open(path));
-  return open_gguf(std::move(file), path);
+  return open_gguf(std::move(file), path, known);
 }
 
 ModelToWrite as_written(std::shared_ptr<const ModelSource> source) {

@@ -1,8 +1,8 @@
 // A model on disk, whatever its format: a GGUF file (v2, v3) or a Hugging Face folder (config.json,
 // tokenizer.json, safetensors single or sharded). Tensors are looked up by their Hugging Face name
-// ("model.layers.0.self_attn.q_proj.weight") in either; io/gguf_names.cc holds the one mapping.
-// Rows of q_proj/k_proj in llama-family GGUF files are permuted for ggml's rope; the GGUF source
-// undoes that, so that every source yields Hugging Face's order (rotate-half rope).
+// ("model.layers.0.self_attn.q_proj.weight") in either; the architecture says what GGUF calls them.
+// Where GGUF keeps a tensor in another form (q and k rows permuted for ggml's rope), the source
+// undoes that: every source yields what Hugging Face's folder holds.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "io/architecture.h"
 #include "io/model_config.h"
 #include "tensor/tensor.h"
 
@@ -49,8 +50,9 @@ class ModelSource {
  public:
   // `path`: a .gguf file or a folder. Everything is validated here (offsets, overlaps, sizes,
   // types, shapes against the config) before any tensor is handed out. Errors: kBadInput with file
-  // and offset; a pickle (.bin, .pt) is refused by name.
-  static Result<std::shared_ptr<ModelSource>> open(const fs::path& path);
+  // and offset; a pickle (.bin, .pt) is refused by name. models/registry.h's open_model knows all
+  // architectures.
+  static Result<std::shared_ptr<ModelSource>> open(const fs::path& path, Architectures known);
   virtual ~ModelSource() = default;
 
   virtual const ModelConfig& config() const = 0;

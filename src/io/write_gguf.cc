@@ -1,7 +1,5 @@
 // A model written as GGUF: metadata, tokenizer and tensors under ggml's names and row order.
-#include "io/expected_tensors.h"
-#include "io/gguf_names.h"
-#include "io/gguf_rope.h"
+#include "io/gguf_model.h"
 #include "io/gguf_writer.h"
 #include "io/model_source.h"
 #include "io/tokenizer_convert.h"
@@ -72,32 +70,6 @@ void add_general(GgufWriter& out, const ModelToWrite& model, const std::string& 
   out.add("general.quantization_version", uint32_t{2});
 }
 
-void add_config(GgufWriter& out, const ModelConfig& c, const std::string& architecture) {
-  const auto key = [&](const char* name) { return fmt::format("{}.{}", architecture, name); };
-  const auto whole = [&](const char* name, int64_t n) {
-    out.add(key(name), static_cast<uint32_t>(n));
-  };
-  whole("block_count", c.L);
-  whole("context_length", c.max_context);
-  whole("embedding_length", c.D);
-  whole("feed_forward_length", c.F);
-  whole("attention.head_count", c.H);
-  whole("attention.head_count_kv", c.Hk);
-  if (c.Dh * c.H != c.D) {
-    whole("attention.key_length", c.Dh);
-    whole("attention.value_length", c.Dh);
-  }
-  if (c.sliding_window > 0) whole("attention.sliding_window", c.sliding_window);
-  out.add(key("attention.layer_norm_rms_epsilon"), c.norm_eps);
-  whole("rope.dimension_count", c.Dh);
-  out.add(key("rope.freq_base"), c.rope_theta);
-  if (c.rope_scaling.type == "linear") {
-    out.add(key("rope.scaling.type"), "linear");
-    out.add(key("rope.scaling.factor"), c.rope_scaling.factor);
-  }
-  whole("vocab_size", c.V);
-}
-
 void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelToWrite& model) {
   out.add("tokenizer.ggml.model", t.model);
   if (!t.pre.empty()) out.add("tokenizer.ggml.pre", t.pre);
@@ -127,29 +99,37 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
 Status write_gguf(const fs::path& path, const ModelToWrite& model) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
-  const std::string architecture = model.config.architecture == "qwen2" ? "qwen2" : "llama";
+  ModelConfig config = model.config;  // the description takes what it could also fill
+  const std::string architecture(config.architecture->gguf);
   GgufWriter out;
   add_general(out, model, architecture);
-  add_config(out, model.config, architecture);
+  ConfigFields fields = ConfigFields::write_gguf(out, architecture);
+  config.architecture->fields(fields, config);
+  SLLM_OK(fields.status());
+  out.add(kModelTypeKey, config.architecture->model_type);
   if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty()) {
-    SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, model.config));
+    SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, config));
     add_tokenizer(out, tokenizer, model);
   }
+  std::map<std::string, TensorSpec> specs;
+  for (TensorSpec& spec : expected_tensors(config)) specs[spec.hf] = std::move(spec);
   std::vector<TensorInfo> stored = model.tensors;
   for (TensorInfo& t : stored) {
     if (t.shape.size() == 1) t.dtype = DType::kF32;  // llama.cpp wants norms and biases in F32
-    out.add_tensor(*gguf_name_of(t.name), t.dtype, t.shape);
+    const TensorSpec& spec = specs[t.name];
+    out.add_tensor(spec.gguf, t.dtype, spec.gguf_shape.empty() ? t.shape : spec.gguf_shape);
   }
-  const bool scaled = model.config.rope_scaling.type == "llama3";
-  if (scaled) out.add_tensor("rope_freqs.weight", DType::kF32, {model.config.Dh / 2});
+  const auto extra = fields.take_tensors();
+  for (const auto& [name, values] : extra) out.add_tensor(name, DType::kF32, {std::ssize(values)});
   return out.write(path, [&](size_t i) -> Result<Tensor> {
-    if (i == stored.size())
-      return Tensor::from(llama3_divisors(model.config), {model.config.Dh / 2});
-    SLLM_TRY(Tensor t, model.tensor(model.tensors[i]));
-    t = t.to(stored[i].dtype);
-    if (const int64_t heads = permuted_heads(model.config, stored[i].name))
-      return to_ggml_rows(t, heads);
-    return t;
+    if (i >= stored.size()) {
+      const auto& values = extra[i - stored.size()].second;
+      return Tensor::from(values, {std::ssize(values)});
+    }
+    SLLM_TRY(const Tensor t, model.tensor(model.tensors[i]));
+    const GgufForm& form = specs[stored[i].name].form;
+    const Tensor typed = t.to(stored[i].dtype);
+    return form.to_gguf ? form.to_gguf(typed, form.n) : typed;
   });
 }
 

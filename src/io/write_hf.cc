@@ -1,7 +1,6 @@
 // A model written as a Hugging Face folder.
 #include <algorithm>
 
-#include "io/expected_tensors.h"
 #include "io/hf_config.h"
 #include "io/model_source.h"
 #include "io/safetensors.h"

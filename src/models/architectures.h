@@ -1,13 +1,18 @@
-// One function per architecture; registry.cc maps the model_type of a configuration to it.
+// How each architecture is written down and loaded; registry.cc has a row for each.
 #pragma once
 
 #include <memory>
 
+#include "io/architecture.h"
 #include "models/model.h"
 
 namespace sllm {
 
-Result<std::shared_ptr<Model>> load_llama(std::shared_ptr<ModelSource> source);
-Result<std::shared_ptr<Model>> load_qwen2(std::shared_ptr<ModelSource> source);
+using LoadModel = Result<std::shared_ptr<Model>>(std::shared_ptr<ModelSource>);
+
+extern const Architecture kExaone, kExaone4, kGemma2, kGemma3, kGptNeoX, kGranite, kHyperClovaX,
+    kLlama, kMinistral3, kMistral, kPhi3, kQwen2, kQwen3, kSmolLm3;
+LoadModel load_exaone, load_exaone4, load_gemma2, load_gemma3, load_gpt_neox, load_granite,
+    load_hyperclovax, load_llama, load_ministral3, load_phi3, load_qwen2, load_qwen3, load_smollm3;
 
 }  // namespace sllm

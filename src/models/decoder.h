@@ -1,5 +1,6 @@
 // A decoder-only transformer: embedding, a stack of blocks, a last norm, a head. What a block is,
-// the architecture's own file says (llama.cc, qwen2.cc): it has load(), forward() and linears().
+// the architecture's own file says (llama.cc, qwen2.cc): it has load(), forward(), linears() and
+// norms(), and says by names() where the rest lies when it is not in the usual place.
 #pragma once
 
 #include <memory>
@@ -8,10 +9,11 @@
 #include <vector>
 
 #include "models/layers.h"
+#include "models/tensor_names.h"
 
 namespace sllm {
 
-template <class Block>
+template <class Block, class LastNorm = RmsNorm>
 class Decoder final : public Model {
  public:
   static Result<std::shared_ptr<Model>> load(std::shared_ptr<ModelSource> source) {
@@ -22,22 +24,26 @@ class Decoder final : public Model {
   }
 
   const ModelConfig& config() const override { return source_->config(); }
-  const Weight& head() const override { return head_; }
+  const Weight& head() const override { return config().tied_embeddings ? embed_ : head_; }
 
   Tensor forward(Context& ctx, const Batch& batch) const override {
-    Pass pass(ctx, batch, rope_);
-    Tensor x = ops::embed(ctx, embed_, batch.tokens);
+    Pass pass(ctx, batch, config(), rope_);
+    Tensor x = scaled(ctx, ops::embed(ctx, embed_, batch.tokens), config().embedding_scale);
     for (const Block& block : blocks_) {
       pass.check_interrupt();
       x = block.forward(pass, x);
     }
-    x = norm_.forward(pass, x);
+    x = scaled(ctx, norm_.forward(pass, x), config().logit_scale);
     pass.finish();
     return x;
   }
 
   Tensor logits(Context& ctx, const Tensor& hidden) const override {
-    return ops::linear(ctx, as_input(hidden), head_);
+    const Tensor logits = ops::linear(ctx, as_input(hidden), head());
+    const float cap = config().logit_softcap;
+    if (cap == 0) return logits;
+    const Tensor bent = ops::activate(ctx, scaled(ctx, logits, 1 / cap), Activation::kTanh);
+    return scaled(ctx, bent, cap);
   }
 
   std::vector<std::pair<std::string, const Weight*>> linears() const override {
@@ -49,39 +55,46 @@ class Decoder final : public Model {
   }
 
   std::vector<std::pair<std::string, Weight*>> parameters() override {
-    std::vector<std::pair<std::string, Weight*>> all = {{kEmbedding, &embed_}};
-    for (size_t i = 0; i < blocks_.size(); ++i) {
-      for (auto& [name, norm] : blocks_[i].norms())
-        all.emplace_back(layer_name(i) + "." + name + ".weight", &norm->weight);
-      for (Linear* l : blocks_[i].linears()) {
-        all.emplace_back(l->name + ".weight", &l->weight);
-        if (l->bias.defined()) all.emplace_back(l->name + ".bias", &l->bias);
-      }
+    Parameters all = {{names_.embedding + ".weight", &embed_}};
+    for (Block& block : blocks_) {
+      block.norms(all);
+      for (Linear* l : block.linears()) l->collect(all);
     }
-    all.emplace_back("model.norm.weight", &norm_.weight);
-    if (!config().tied_embeddings) all.emplace_back("lm_head.weight", &head_);
+    norm_.collect(all);
+    if (!config().tied_embeddings) all.emplace_back(names_.head + ".weight", &head_);
     return all;
   }
 
  private:
-  static constexpr const char* kEmbedding = "model.embed_tokens.weight";
-  static std::string layer_name(size_t i) { return fmt::format("model.layers.{}", i); }
+  static Tensor scaled(Context& ctx, Tensor x, float by) {
+    return by == 1 ? x : ops::scale(ctx, x, by);
+  }
+  static DecoderNames names() {
+    if constexpr (requires { Block::names(); })
+      return Block::names();
+    else
+      return {};
+  }
 
   Decoder(std::shared_ptr<ModelSource> source, Loader& loader)
-      : source_(std::move(source)), rope_(config()) {
+      : source_(std::move(source)), rope_(config()), names_(names()) {
     const ModelConfig& c = config();
-    embed_ = loader.matrix(kEmbedding, c.V, c.D);
+    embed_ = loader.matrix(names_.embedding + ".weight", c.V, c.D);
     for (int64_t i = 0; i < c.L && loader.status().ok(); ++i)
-      blocks_.push_back(Block::load(loader, layer_name(static_cast<size_t>(i)), i));
-    norm_ = load_norm(loader, "model.norm");
-    head_ = c.tied_embeddings ? embed_ : loader.matrix("lm_head.weight", c.V, c.D);
+      blocks_.push_back(Block::load(loader, names_.layer(i), i));
+    if constexpr (std::is_same_v<LastNorm, LayerNorm>)
+      norm_ = load_layer_norm(loader, names_.norm);
+    else
+      norm_ = load_norm(loader, names_.norm);
+    if (!c.tied_embeddings) head_ = loader.matrix(names_.head + ".weight", c.V, c.D);
   }
 
   std::shared_ptr<ModelSource> source_;
-  RopeTable rope_;
+  RopeTables rope_;
+  DecoderNames names_;
   Weight embed_, head_;
   std::vector<Block> blocks_;
-  RmsNorm norm_;
+  LastNorm norm_;
 };
 
 }  // namespace sllm

@@ -7,7 +7,11 @@
 
 namespace sllm {
 
-Pass::Pass(Context& context, const Batch& rows, const RopeTable& rope) : ctx(context), batch(rows) {
+RopeTables::RopeTables(const ModelConfig& c)
+    : full(c.rope, c.Dh), sliding(c.local_rope.value_or(c.rope), c.Dh) {}
+
+Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const RopeTables& rope)
+    : ctx(context), batch(rows), config(model) {
   std::vector<int64_t> positions;
   positions.reserve(batch.tokens.size());
   for (const Segment& s : batch.segments) {
@@ -22,7 +26,14 @@ Pass::Pass(Context& context, const Batch& rows, const RopeTable& rope) : ctx(con
   }
   SLLM_CHECK(positions.size() == batch.tokens.size(), "batch: segments cover {} of {} rows",
              positions.size(), batch.tokens.size());
-  rope.rows(positions, cos, sin);
+  angles_ = rope.full.rows(positions);
+  sliding_angles_ = config.local_rope ? rope.sliding.rows(positions) : angles_;
+  if (config.query_scale_beta == 0) return;
+  query_scale_ = Tensor::empty(DType::kF32, {std::ssize(positions), 1});
+  for (size_t i = 0; i < positions.size(); ++i) {
+    const auto turns = static_cast<float>(positions[i] / config.rope.original_context);
+    query_scale_.data<float>()[i] = 1 + config.query_scale_beta * std::log(1 + turns);
+  }
 }
 
 void Pass::check_interrupt() const {
@@ -63,6 +74,12 @@ void Pass::finish() {
   for (const Segment& s : batch.segments) s.state->advance(s.rows);
 }
 
+Tensor RmsNorm::forward(Pass& pass, const Tensor& x) const {
+  if (name.empty()) return x;
+  const Tensor& w = weight.tensor();
+  return ops::rms_norm(pass.ctx, x, around_one ? ops::shift(pass.ctx, w, 1) : w, eps);
+}
+
 Tensor Linear::forward(Pass& pass, const Input& x) const {
   return ops::linear(pass.ctx, x, weight, bias.defined() ? &bias.tensor() : nullptr,
                      pass.lora_rows(name));
@@ -70,73 +87,112 @@ Tensor Linear::forward(Pass& pass, const Input& x) const {
 
 Tensor Attention::forward(Pass& pass, const Tensor& x) const {
   const Input in = as_input(x);
-  Tensor q = q_proj.forward(pass, in);
-  Tensor k = k_proj.forward(pass, in);
+  const Tensor q = q_norm.forward(pass, q_proj.forward(pass, in));
+  const Tensor k = k_norm.forward(pass, k_proj.forward(pass, in));
   const Tensor v = v_proj.forward(pass, in);
-  ops::rope(pass.ctx, q, pass.cos, pass.sin, shape.H);
-  ops::rope(pass.ctx, k, pass.cos, pass.sin, shape.Hk);
-  Tensor y = pass.training() ? ops::attention_train(pass.ctx, q, k, v, pass.segments(), shape)
-                             : ops::attention(pass.ctx, q, pass.remember(layer, k, v), shape);
-  return o_proj.forward(pass, as_input(std::move(y)));
+  return o_proj.forward(pass, as_input(mix(pass, q, k, v)));
+}
+
+Tensor Attention::mix(Pass& pass, Tensor q, Tensor k, const Tensor& v) const {
+  if (rotates) {
+    const auto& [cos, sin] = pass.angles(pass.config.kind(layer));
+    ops::rope(pass.ctx, q, cos, sin, shape.H);
+    ops::rope(pass.ctx, k, cos, sin, shape.Hk);
+  }
+  if (pass.query_scale().defined()) q = ops::mul(pass.ctx, q, pass.query_scale());
+  return pass.training() ? ops::attention_train(pass.ctx, q, k, v, pass.segments(), shape)
+                         : ops::attention(pass.ctx, q, pass.remember(layer, k, v), shape);
 }
 
 Tensor Mlp::forward(Pass& pass, const Tensor& x) const {
   const Input in = as_input(x);
   const Tensor gate = gate_proj.forward(pass, in), up = up_proj.forward(pass, in);
-  return down_proj.forward(pass, as_input(ops::swiglu(pass.ctx, gate, up)));
+  return down_proj.forward(pass, as_input(ops::glu(pass.ctx, gate, up, activation)));
 }
 
-Tensor PreNormBlock::forward(Pass& pass, const Tensor& x) const {
-  const Tensor h = ops::add(pass.ctx, x, attention.forward(pass, attention_norm.forward(pass, x)));
-  return ops::add(pass.ctx, h, mlp.forward(pass, mlp_norm.forward(pass, h)));
+Tensor TransformerBlock::forward(Pass& pass, const Tensor& x) const {
+  const auto add = [&](const Tensor& a, const Tensor& b) {
+    const float scale = pass.config.residual_scale;
+    return ops::add(pass.ctx, a, scale == 1 ? b : ops::scale(pass.ctx, b, scale));
+  };
+  const Tensor a = attention.forward(pass, attention_norm.forward(pass, x));
+  const Tensor h = add(x, attention_post_norm.forward(pass, a));
+  const Tensor m = mlp.forward(pass, mlp_norm.forward(pass, h));
+  return add(h, mlp_post_norm.forward(pass, m));
 }
 
-std::vector<Linear*> PreNormBlock::linears() {
+std::vector<Linear*> TransformerBlock::linears() {
   return {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
           &mlp.gate_proj,    &mlp.up_proj,      &mlp.down_proj};
 }
 
-std::vector<std::pair<std::string, RmsNorm*>> PreNormBlock::norms() {
-  return {{"input_layernorm", &attention_norm}, {"post_attention_layernorm", &mlp_norm}};
+void TransformerBlock::norms(Parameters& out) {
+  for (RmsNorm* norm : {&attention_norm, &attention.q_norm, &attention.k_norm, &attention_post_norm,
+                        &mlp_norm, &mlp_post_norm})
+    norm->collect(out);
 }
 
-RmsNorm load_norm(Loader& loader, const std::string& prefix) {
-  return {loader.vector(prefix + ".weight", loader.config().D), loader.config().norm_eps};
+RmsNorm load_norm(Loader& loader, const std::string& name, int64_t width) {
+  return {name, loader.vector(name + ".weight", width), loader.config().norm_eps,
+          loader.config().norms_around_one};
 }
 
-Linear load_linear(Loader& loader, const std::string& prefix, int64_t out, int64_t in, bool bias) {
-  Linear linear{prefix, loader.matrix(prefix + ".weight", out, in), {}};
-  if (bias) linear.bias = loader.vector(prefix + ".bias", out);
+LayerNorm load_layer_norm(Loader& loader, const std::string& name) {
+  const int64_t D = loader.config().D;
+  return {name, loader.vector(name + ".weight", D), loader.vector(name + ".bias", D),
+          loader.config().norm_eps};
+}
+
+Linear load_linear(Loader& loader, const std::string& name, int64_t out, int64_t in, bool bias) {
+  Linear linear{name, loader.matrix(name + ".weight", out, in), {}};
+  if (bias) linear.bias = loader.vector(name + ".bias", out);
   return linear;
 }
 
-Attention load_attention(Loader& loader, const std::string& prefix, int64_t layer,
-                         AttentionBias bias) {
+AttentionShape attention_shape(const ModelConfig& c, int64_t layer) {
+  AttentionShape shape{c.H, c.Hk, c.Dh, c.attention_scale, c.window(layer)};
+  shape.softcap = c.attention_softcap;
+  if (shape.scale == 0) shape.scale = 1.0f / std::sqrt(static_cast<float>(c.Dh));
+  return shape;
+}
+
+Attention load_attention(Loader& loader, const std::string& prefix, int64_t layer) {
   const ModelConfig& c = loader.config();
-  const auto linear = [&](const char* name, int64_t out, int64_t in, bool with_bias) {
-    return load_linear(loader, prefix + name, out, in, with_bias);
-  };
-  return {layer,
-          {c.H, c.Hk, c.Dh, 1.0f / std::sqrt(static_cast<float>(c.Dh)), c.sliding_window},
-          linear(".q_proj", c.H * c.Dh, c.D, bias.qkv),
-          linear(".k_proj", c.Hk * c.Dh, c.D, bias.qkv),
-          linear(".v_proj", c.Hk * c.Dh, c.D, bias.qkv),
-          linear(".o_proj", c.D, c.H * c.Dh, bias.o)};
+  Attention a{layer, attention_shape(c, layer), c.rotates(layer)};
+  a.q_proj = load_linear(loader, prefix + ".q_proj", c.H * c.Dh, c.D, c.qkv_bias);
+  a.k_proj = load_linear(loader, prefix + ".k_proj", c.Hk * c.Dh, c.D, c.qkv_bias);
+  a.v_proj = load_linear(loader, prefix + ".v_proj", c.Hk * c.Dh, c.D, c.qkv_bias);
+  a.o_proj = load_linear(loader, prefix + ".o_proj", c.D, c.H * c.Dh, c.o_bias);
+  return a;
 }
 
 Mlp load_mlp(Loader& loader, const std::string& prefix) {
   const ModelConfig& c = loader.config();
   return {load_linear(loader, prefix + ".gate_proj", c.F, c.D, c.mlp_bias),
           load_linear(loader, prefix + ".up_proj", c.F, c.D, c.mlp_bias),
-          load_linear(loader, prefix + ".down_proj", c.D, c.F, c.mlp_bias)};
+          load_linear(loader, prefix + ".down_proj", c.D, c.F, c.mlp_bias), c.activation};
 }
 
-PreNormBlock load_pre_norm_block(Loader& loader, const std::string& prefix, int64_t layer,
-                                 AttentionBias bias) {
-  return {load_norm(loader, prefix + ".input_layernorm"),
-          load_norm(loader, prefix + ".post_attention_layernorm"),
-          load_attention(loader, prefix + ".self_attn", layer, bias),
-          load_mlp(loader, prefix + ".mlp")};
+TransformerBlock load_block(Loader& loader, const std::string& prefix, int64_t layer,
+                            const BlockNames& names) {
+  const ModelConfig& c = loader.config();
+  const auto norm = [&](const char* name) {
+    return name ? load_norm(loader, prefix + "." + name) : RmsNorm{};
+  };
+  TransformerBlock block{norm(names.attention_norm),
+                         norm(names.attention_post_norm),
+                         norm(names.mlp_norm),
+                         norm(names.mlp_post_norm),
+                         load_attention(loader, prefix + ".self_attn", layer),
+                         load_mlp(loader, prefix + ".mlp")};
+  if (names.qk_norm != QkNorm::kNone) {
+    const bool head = names.qk_norm == QkNorm::kHead;
+    block.attention.q_norm =
+        load_norm(loader, prefix + ".self_attn.q_norm", head ? c.Dh : c.H * c.Dh);
+    block.attention.k_norm =
+        load_norm(loader, prefix + ".self_attn.k_norm", head ? c.Dh : c.Hk * c.Dh);
+  }
+  return block;
 }
 
 }  // namespace sllm

@@ -58,6 +58,9 @@ class Model {
   // Logits [n, V] of hidden rows.
   virtual Tensor logits(Context& ctx, const Tensor& hidden) const = 0;
   virtual const Weight& head() const = 0;  // [V, D]; the embedding when tied
+  // Next-token loss of hidden rows, as ops::linear_cross_entropy.
+  double loss(Context& ctx, const Tensor& hidden, std::span<const int32_t> targets,
+              std::span<const float> row_weight, std::vector<float>* row_losses = nullptr) const;
   // Every linear by module name with its weight [out, in], in forward order; not the head.
   virtual std::vector<std::pair<std::string, const Weight*>> linears() const = 0;
   // Every parameter by Hugging Face name (for full tuning, merge and export).

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/rng.h"
+#include "models/registry.h"
 #include "models/rope.h"
 #include "support/tiny_model.h"
 
@@ -193,8 +194,9 @@ TEST_F(ModelTest, AdapterRowsAreTheirOwn) {
 }
 
 TEST_F(ModelTest, RefusesWhatDoesNotFit) {
+  const Architecture foreign{"gpt9", "", "", nullptr, nullptr};
   ModelConfig config = tiny_config();
-  config.architecture = "gpt9";
+  config.architecture = &foreign;
   const auto unknown = Model::load(std::make_shared<TinyModel>(config));
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().code, ErrorCode::kBadInput);
@@ -222,9 +224,11 @@ TEST_F(ModelTest, RefusesWhatDoesNotFit) {
 
 TEST_F(ModelTest, Qwen2NeedsItsBiases) {
   ModelConfig config = tiny_config();
-  config.architecture = "qwen2";
-  EXPECT_FALSE(Model::load(std::make_shared<TinyModel>(config)).ok());
+  config.architecture = find_architecture("qwen2");
   config.qkv_bias = true;
+  auto incomplete = std::make_shared<TinyModel>(config);
+  incomplete->remove("model.layers.1.self_attn.k_proj.bias");
+  EXPECT_FALSE(Model::load(incomplete).ok());
   const auto model = load(config);
   const auto parameters = model->parameters();
   EXPECT_TRUE(std::any_of(parameters.begin(), parameters.end(), [](const auto& p) {
@@ -251,9 +255,8 @@ TEST(StatePool, SaysWhenItIsFullAndTakesPagesBack) {
 // high 4, original context 8192), head width 16.
 TEST(RopeTable, ScalesFrequenciesAsLlama3) {
   ModelConfig config = tiny_config();
-  config.rope_theta = 500000;
-  config.rope_scaling = {"llama3", 8, 1, 4, 8192};
-  const auto f = RopeTable(config).inverse_frequencies();
+  const Rope rope{.theta = 500000, .type = "llama3", .factor = 8, .original_context = 8192};
+  const auto f = RopeTable(rope, config.Dh).inverse_frequencies();
   const std::vector<float> expected = {1.0f,
                                        0.193922758f,
                                        0.0376060307f,

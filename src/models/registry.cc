@@ -1,4 +1,7 @@
 // Which model_type is read by which file, and what all models share: loading by name, adapters.
+#include "models/registry.h"
+
+#include <algorithm>
 #include <map>
 
 #include "models/architectures.h"
@@ -6,28 +9,62 @@
 namespace sllm {
 namespace {
 
-struct Architecture {
-  const char* model_type;
-  Result<std::shared_ptr<Model>> (*load)(std::shared_ptr<ModelSource>);
+struct Row {
+  const Architecture* architecture;
+  LoadModel* load;
 };
-constexpr Architecture kArchitectures[] = {
-    {"llama", load_llama},
-    {"mistral", load_llama},
-    {"qwen2", load_qwen2},
+// clang-format off
+const Row kRows[] = {
+    {&kLlama, load_llama},
+    {&kMistral, load_llama},
+    {&kMinistral3, load_ministral3},
+    {&kQwen2, load_qwen2},
+    {&kQwen3, load_qwen3},
+    {&kGemma2, load_gemma2},
+    {&kGemma3, load_gemma3},
+    {&kPhi3, load_phi3},
+    {&kGptNeoX, load_gpt_neox},
+    {&kExaone, load_exaone},
+    {&kExaone4, load_exaone4},
+    {&kHyperClovaX, load_hyperclovax},
+    {&kSmolLm3, load_smollm3},
+    {&kGranite, load_granite},
 };
+// clang-format on
 
 }  // namespace
 
+Architectures architectures() {
+  static const auto all = [] {
+    std::vector<const Architecture*> list;
+    for (const Row& row : kRows) list.push_back(row.architecture);
+    return list;
+  }();
+  return all;
+}
+
+const Architecture* find_architecture(std::string_view model_type) {
+  const auto all = architectures();
+  const auto found = std::ranges::find(all, model_type, &Architecture::model_type);
+  return found == all.end() ? nullptr : *found;
+}
+
+Result<std::shared_ptr<ModelSource>> open_model(const fs::path& path) {
+  return ModelSource::open(path, architectures());
+}
+
 Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<ModelSource> source) {
-  const std::string& wanted = source->config().architecture;
-  std::string known;
-  for (const Architecture& a : kArchitectures) {
-    if (wanted == a.model_type) return a.load(std::move(source));
-    known += (known.empty() ? "" : ", ") + std::string(a.model_type);
-  }
-  return with_hint(
-      bad_input("{}: the architecture \"{}\" is not supported", source->path().string(), wanted),
-      "Supported: " + known);
+  const Architecture* wanted = source->config().architecture;
+  for (const Row& row : kRows)
+    if (wanted == row.architecture) return row.load(std::move(source));
+  return bad_input("{}: the architecture \"{}\" is not supported", source->path().string(),
+                   wanted ? wanted->model_type : "");
+}
+
+double Model::loss(Context& ctx, const Tensor& hidden, std::span<const int32_t> targets,
+                   std::span<const float> row_weight, std::vector<float>* row_losses) const {
+  return ops::linear_cross_entropy(ctx, hidden, head(), targets, row_weight, row_losses,
+                                   {.softcap = config().logit_softcap});
 }
 
 Result<BoundAdapter> Model::bind(const LoraAdapter& adapter) const {

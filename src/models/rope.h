@@ -9,16 +9,23 @@
 
 namespace sllm {
 
+// cos and sin of the rows' positions, [N, R/2] for R rotated columns.
+struct Angles {
+  Tensor cos, sin;
+};
+
 class RopeTable {
  public:
   RopeTable() = default;
-  explicit RopeTable(const ModelConfig& config);
-  // cos and sin [N, Dh/2] of the given positions.
-  void rows(const std::vector<int64_t>& positions, Tensor& cos, Tensor& sin) const;
+  RopeTable(const Rope& rope, int64_t head_width);
+  Angles rows(const std::vector<int64_t>& positions) const;
   const std::vector<float>& inverse_frequencies() const { return inv_freq_; }
 
  private:
-  std::vector<float> inv_freq_;  // [Dh/2]
+  std::vector<float> inv_freq_;       // [R/2]
+  std::vector<float> long_inv_freq_;  // of positions beyond original_context_ (longrope), or empty
+  int64_t original_context_ = 0;
+  float attention_factor_ = 1;  // of cos and sin
 };
 
 }  // namespace sllm

@@ -14,6 +14,7 @@
 #include "hub/catalogue.h"
 #include "hub/resolve.h"
 #include "infer/engine.h"
+#include "models/registry.h"
 #include "train/tune.h"
 
 namespace sllm::project {
@@ -75,7 +76,7 @@ Status pull_base(const std::string& name, const StageContext& context) {
   if (!fs::exists(path, error)) {
     SLLM_TRY(path, pull_model(name, context.progress));
   }
-  SLLM_TRY(const auto source, ModelSource::open(path));
+  SLLM_TRY(const auto source, open_model(path));
   SLLM_TRY(const std::string hash, hash_path(path));
   return write_json(context.folder / "model.json", {{"path", fs::absolute(path).string()},
                                                     {"name", source->config().name},
@@ -167,7 +168,7 @@ Status merge_model(const std::string& lineage, const StageContext& context) {
   const fs::path tuned = context.inputs.at("tune");
   SLLM_TRY(const Json tune, read_json(tuned / "tune.json"));
   SLLM_TRY(auto adapter, read_peft_adapter(tuned / tune.value("adapter", std::string())));
-  SLLM_TRY(std::shared_ptr<const ModelSource> source, ModelSource::open(base));
+  SLLM_TRY(std::shared_ptr<const ModelSource> source, open_model(base));
   ThreadPool pool;
   SLLM_TRY(ModelToWrite model, merge_adapter(source, std::move(adapter), pool));
   model.description["sllm.lineage"] = lineage;
@@ -180,7 +181,7 @@ Status merge_model(const std::string& lineage, const StageContext& context) {
 Status quantize_model(const std::string& from, const std::string& type, const std::string& lineage,
                       const StageContext& context) {
   SLLM_TRY(const fs::path path, model_in(context.inputs.at(from)));
-  SLLM_TRY(std::shared_ptr<const ModelSource> source, ModelSource::open(path));
+  SLLM_TRY(std::shared_ptr<const ModelSource> source, open_model(path));
   SLLM_TRY(const Recipe recipe, find_recipe(type));
   ModelToWrite model = as_written(source);
   apply_recipe(model, recipe, /*pure=*/false);

@@ -5,6 +5,7 @@
 
 #include "hub/resolve.h"
 #include "io/model_source.h"
+#include "models/registry.h"
 #include "project/report_stage.h"
 #include "project/stage_bodies.h"
 #include "train/options.h"
@@ -231,7 +232,7 @@ class Builder {
                   input.label = label;
                   input.shown_as = reference.model;
                   input.model = model;
-                  SLLM_TRY(const auto source, ModelSource::open(model));
+                  SLLM_TRY(const auto source, open_model(model));
                   input.licence = licence_of(*source, reference.model);
                   if (grounded) input.index = context.inputs.at("index") / "index.db";
                   SLLM_TRY(input.examples, reference_examples(project, reference));

@@ -10,6 +10,7 @@
 #include "ground/training.h"
 #include "hub/catalogue.h"
 #include "hub/resolve.h"
+#include "models/registry.h"
 #include "project/evaluate.h"
 
 namespace sllm::project {
@@ -26,7 +27,7 @@ DType type_of_density(double bytes_per_parameter) {
 }
 
 Result<KnownModel> model_that_is_here(const fs::path& path) {
-  SLLM_TRY(const auto source, ModelSource::open(path));
+  SLLM_TRY(const auto source, open_model(path));
   KnownModel model;
   model.path = path;
   model.config = source->config();

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "io/expected_tensors.h"
+#include "models/registry.h"
 
 namespace sllm {
 namespace {
@@ -50,11 +50,11 @@ class BlankModel final : public ModelSource {
 ModelConfig shape(const char* architecture, int64_t D, int64_t L, int64_t H, int64_t Hk, int64_t Dh,
                   int64_t F, int64_t V, bool tied) {
   ModelConfig c;
-  c.architecture = architecture;
+  c.architecture = find_architecture(architecture);
   c.D = D, c.L = L, c.H = H, c.Hk = Hk, c.Dh = Dh, c.F = F, c.V = V;
   c.max_context = 8192;
   c.tied_embeddings = tied;
-  c.qkv_bias = c.architecture == "qwen2";
+  c.qkv_bias = std::string_view(architecture) == "qwen2";
   return c;
 }
 
@@ -66,9 +66,9 @@ std::shared_ptr<ModelSource> blank_model(const ModelConfig& config, const TypeOf
 
 std::vector<TensorInfo> tensors_of_shape(const ModelConfig& config, const TypeOf& type_of) {
   std::vector<TensorInfo> infos;
-  for (const auto& [name, dims] : expected_tensors(config)) {
-    TensorInfo info{name, DType::kF32, dims};
-    if (dims.size() > 1) info.dtype = type_of(info);
+  for (const TensorSpec& spec : expected_tensors(config)) {
+    TensorInfo info{spec.hf, DType::kF32, spec.shape};
+    if (spec.shape.size() > 1) info.dtype = type_of(info);
     infos.push_back(std::move(info));
   }
   return infos;

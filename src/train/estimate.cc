@@ -58,7 +58,7 @@ class StepProbe {
       const auto start = Clock::now();
       const Tensor hidden = model_.forward(ctx_, batch);
       const auto loss_start = Clock::now();
-      ops::linear_cross_entropy(ctx_, hidden, model_.head(), targets, weights);
+      model_.loss(ctx_, hidden, targets, weights);
       head += seconds_since(loss_start);
       tape_.backward();
       tape_.clear();

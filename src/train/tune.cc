@@ -11,6 +11,7 @@
 #include "base/sha256.h"
 #include "cpu/cpu_backend.h"
 #include "infer/memory.h"
+#include "models/registry.h"
 #include "train/batches.h"
 #include "train/lora.h"
 #include "train/optimizer.h"
@@ -135,8 +136,7 @@ Result<double> Run::forward_backward(std::span<const uint32_t> samples, float ro
        pack(input_.train, samples, options_.micro_tokens, row_weight, &lora_.bound())) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
-    loss +=
-        ops::linear_cross_entropy(ctx, hidden, input_.model.head(), micro.targets, micro.weights);
+    loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
     tape_.backward();
   }
   return loss;
@@ -193,8 +193,7 @@ Status Run::evaluate() {
        pack(input_.eval, all, options_.micro_tokens, 1.0f, &lora_.bound())) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
-    loss +=
-        ops::linear_cross_entropy(ctx, hidden, input_.model.head(), micro.targets, micro.weights);
+    loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
     done += micro.batch.tokens.size();
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
@@ -314,7 +313,7 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_OK(validate(options));
   TuneFiles files;
-  SLLM_TRY(files.source, ModelSource::open(options.model));
+  SLLM_TRY(files.source, open_model(options.model));
   Reader reader;
   SLLM_TRY(reader.tokenizer, Tokenizer::load(files.source->tokenizer()));
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));

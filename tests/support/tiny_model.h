@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "io/model_source.h"
+#include "models/registry.h"
 
 namespace sllm::testing {
 
@@ -14,7 +15,7 @@ namespace sllm::testing {
 // of 32, so that any block format of 32 fits.
 inline ModelConfig tiny_config() {
   ModelConfig c;
-  c.architecture = "llama";
+  c.architecture = find_architecture("llama");
   c.name = "tiny";
   c.D = 64, c.L = 2, c.H = 4, c.Hk = 2, c.Dh = 16, c.F = 96, c.V = 320;
   c.max_context = 512;

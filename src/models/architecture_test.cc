@@ -1,0 +1,220 @@
+// Every architecture against transformers in float32 (tests/golden/make_architecture_goldens.py):
+// logits, gradients and ten losses; and the one forward in all its cuts, bit for bit.
+//
+// Tolerances. Logits: 1e-5 of their range, some 80 units in the last place of float32, where sums
+// of at most 48 terms in another order move by a few. Gradients: 1e-4 of each tensor's norm, for
+// they pass through all layers twice. Losses: 5e-6, twenty times what float32 moves them by (2.4e-7
+// relative, measured between two orders of summation).
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "io/safetensors.h"
+#include "models/model.h"
+#include "models/registry.h"
+
+namespace sllm {
+namespace {
+
+fs::path golden_folder() {
+  const char* other = std::getenv("SLLM_ARCHITECTURE_GOLDENS");
+  return other ? other : fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures";
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(golden_folder()))
+    if (entry.is_directory()) found.push_back(entry.path().filename().string());
+  std::ranges::sort(found);
+  return found;
+}
+
+double norm(const Tensor& t) {
+  double sum = 0;
+  for (int64_t i = 0; i < t.size(); ++i) sum += double{t.data<float>()[i]} * t.data<float>()[i];
+  return std::sqrt(sum);
+}
+
+double distance(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double sum = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double d = double{a.data<float>()[i]} - b.data<float>()[i];
+    sum += d * d;
+  }
+  return std::sqrt(sum);
+}
+
+void expect_same_bits(const Tensor& a, const Tensor& b) {
+  ASSERT_EQ(a.shape(), b.shape());
+  EXPECT_EQ(std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())), 0);
+}
+
+class ArchitectureTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const fs::path folder = golden_folder() / GetParam();
+    golden_ = read_safetensors(folder / "golden.safetensors").value().tensors;
+    source_ = open_model(folder).value();
+    model_ = Model::load(source_).value();
+    const Tensor ids = golden_.at("ids");
+    ids_.assign(ids.data<int32_t>(), ids.data<int32_t>() + ids.size());
+  }
+  Tensor run(SequenceState& state, std::span<const int32_t> ids) {
+    state.reserve(std::ssize(ids)).value();
+    return model_->forward(ctx_, Batch::single({ids.begin(), ids.end()}, &state, state.length()));
+  }
+  // The mean next-token loss of the golden ids; gradients go to the tape.
+  double loss(Context& ctx, const BoundAdapter* adapter = nullptr) {
+    Batch batch = Batch::single(ids_);
+    batch.segments[0].adapter = adapter;
+    const Tensor hidden = model_->forward(ctx, batch);
+    std::vector<int32_t> targets(ids_.begin() + 1, ids_.end());
+    targets.push_back(0);
+    std::vector<float> weights(ids_.size(), 1.0f / static_cast<float>(ids_.size() - 1));
+    weights.back() = 0;
+    return model_->loss(ctx, hidden, targets, weights);
+  }
+  Tensor golden(const std::string& name) const {
+    const auto found = golden_.find(name);
+    EXPECT_NE(found, golden_.end()) << name;
+    return found->second;
+  }
+
+  std::map<std::string, Tensor> golden_;
+  std::shared_ptr<ModelSource> source_;
+  std::shared_ptr<Model> model_;
+  std::vector<int32_t> ids_;
+  Backend backend_;
+  Context ctx_{backend_};
+};
+
+TEST_P(ArchitectureTest, LogitsAreThoseOfTransformers) {
+  StatePool pool(model_->config(), DType::kF32, 1024);
+  SequenceState state(pool);
+  const Tensor logits = model_->logits(ctx_, run(state, ids_)), expected = golden("logits");
+  ASSERT_EQ(logits.size(), expected.size());
+  float low = expected.data<float>()[0], high = low, worst = 0;
+  for (int64_t i = 0; i < logits.size(); ++i) {
+    const float e = expected.data<float>()[i];
+    low = std::min(low, e), high = std::max(high, e);
+    worst = std::max(worst, std::abs(logits.data<float>()[i] - e));
+  }
+  EXPECT_LE(worst, 1e-5 * (high - low)) << "of a range of " << high - low;
+}
+
+TEST_P(ArchitectureTest, EveryCutOfTheSequenceGivesTheSameBits) {
+  StatePool pool(model_->config(), DType::kF32, 4096);
+  SequenceState whole(pool), steps(pool), parent(pool);
+  const Tensor expected = run(whole, ids_);
+  expect_same_bits(model_->forward(ctx_, Batch::single(ids_)), expected);  // the training form
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    const auto at = static_cast<int64_t>(i);
+    expect_same_bits(run(steps, std::span(ids_).subspan(i, 1)), expected.slice_rows(at, at + 1));
+  }
+  run(parent, std::span(ids_).first(13));
+  SequenceState fork = parent.fork();
+  run(fork, std::vector<int32_t>{3, 1, 4, 1, 5});  // must not disturb its parent
+  const auto n = static_cast<int64_t>(ids_.size());
+  expect_same_bits(run(parent, std::span(ids_).subspan(13)), expected.slice_rows(13, n));
+}
+
+TEST_P(ArchitectureTest, RaggedBatchGivesTheSameBits) {
+  StatePool pool(model_->config(), DType::kF32, 4096);
+  std::vector<SequenceState> states;
+  std::vector<std::vector<int32_t>> prompts;
+  Batch batch;
+  for (size_t i = 0; i < 4; ++i) {
+    prompts.emplace_back(ids_.begin() + static_cast<int64_t>(i),
+                         ids_.begin() + 2 + 11 * (i + 1) % 38);
+    if (prompts.back().empty()) prompts.back() = {7};
+    states.emplace_back(pool);
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto rows = std::ssize(prompts[i]);
+    states[i].reserve(rows).value();
+    batch.segments.push_back({std::ssize(batch.tokens), rows, 0, &states[i], nullptr});
+    batch.tokens.insert(batch.tokens.end(), prompts[i].begin(), prompts[i].end());
+  }
+  const Tensor together = model_->forward(ctx_, batch);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    SequenceState alone(pool);
+    const Segment& s = batch.segments[i];
+    expect_same_bits(run(alone, prompts[i]),
+                     together.slice_rows(s.first_row, s.first_row + s.rows));
+  }
+}
+
+TEST_P(ArchitectureTest, GradientsOfAllWeightsAreThoseOfTorch) {
+  Tape tape;
+  Context ctx{backend_, Numerics::kExact, &tape};
+  for (auto& [name, weight] : model_->parameters()) {
+    weight->tensor() = weight->tensor().to_f32();  // owned, with an identity of its own
+    tape.watch(weight->tensor());
+  }
+  loss(ctx);
+  tape.backward();
+  for (auto& [name, weight] : model_->parameters()) {
+    const Tensor expected = golden("grad." + name);
+    const Tensor got = tape.take_grad(weight->tensor().id());
+    ASSERT_TRUE(got.defined()) << name;
+    EXPECT_LE(distance(got, expected), 1e-4 * norm(expected)) << name;
+  }
+}
+
+TEST_P(ArchitectureTest, GradientsOfLoraAreThoseOfTorch) {
+  LoraAdapter adapter;
+  adapter.rank = 4, adapter.alpha = 8;  // scale 2
+  for (const auto& [module, weight] : model_->linears())
+    adapter.modules[module] = {golden("lora." + module + ".A"), golden("lora." + module + ".B")};
+  const BoundAdapter bound = model_->bind(adapter).value();
+  Tape tape;
+  Context ctx{backend_, Numerics::kExact, &tape};
+  for (const auto& [module, lora] : bound.modules) {
+    tape.watch(lora.A.tensor());
+    tape.watch(lora.B.tensor());
+  }
+  EXPECT_NEAR(loss(ctx, &bound), golden("lora_loss").data<float>()[0], 5e-6);
+  tape.backward();
+  for (const auto& [module, lora] : bound.modules)
+    for (const auto& [part, weight] : {std::pair("A", &lora.A), std::pair("B", &lora.B)}) {
+      const Tensor expected = golden("lora_grad." + module + "." + part);
+      const Tensor got = tape.take_grad(weight->tensor().id());
+      ASSERT_TRUE(got.defined()) << module;
+      EXPECT_LE(distance(got, expected), 1e-4 * norm(expected)) << module << "." << part;
+    }
+}
+
+TEST_P(ArchitectureTest, TenStepsOfAdamWHaveTorchsLosses) {
+  struct Moments {
+    std::vector<float> m, v;
+  };
+  std::map<std::string, Moments> moments;
+  Tape tape;
+  Context ctx{backend_, Numerics::kExact, &tape};
+  for (auto& [name, weight] : model_->parameters()) {
+    weight->tensor() = weight->tensor().to_f32().clone();
+    tape.watch(weight->tensor());
+    const auto n = static_cast<size_t>(weight->tensor().size());
+    moments[name] = {std::vector<float>(n), std::vector<float>(n)};
+  }
+  const Tensor expected = golden("losses");
+  for (int64_t step = 1; step <= expected.size(); ++step) {
+    EXPECT_NEAR(loss(ctx) / expected.data<float>()[step - 1], 1, 5e-6) << "step " << step;
+    tape.backward();
+    for (auto& [name, weight] : model_->parameters()) {
+      const Tensor gradient = tape.take_grad(weight->tensor().id());
+      Moments& s = moments[name];
+      backend_.adamw(weight->tensor().data<float>(), gradient.data<float>(), s.m.data(), s.v.data(),
+                     gradient.size(), {1e-3, 0.9, 0.999, 1e-8, 0.1, 1.0f, step});
+    }
+    tape.clear();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, ArchitectureTest, ::testing::ValuesIn(names()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace sllm

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""A tiny random model of every architecture, and what transformers computes with it in float32: logits,
+gradients of all weights and of a LoRA adapter, and ten losses of full tuning with AdamW.
+
+Usage: make_architecture_goldens.py OUT [name ...]      (needs torch and transformers)
+Each OUT/name is a Hugging Face folder with golden.safetensors beside it. models/architecture_test.cc reads
+them: those in tests/golden/architectures, or others named by SLLM_ARCHITECTURE_GOLDENS. EXAONE 3 is not in
+transformers: its block is Llama's, so Llama computes it and the tensors are renamed.
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+V, D, L, F, CONTEXT = 48, 16, 2, 24, 64
+TOKENS, STEPS, LR = 40, 10, 1e-3
+
+COMMON = dict(vocab_size=V, hidden_size=D, num_hidden_layers=L, intermediate_size=F, num_attention_heads=4,
+              num_key_value_heads=2, max_position_embeddings=CONTEXT, bos_token_id=1, eos_token_id=2,
+              pad_token_id=None, initializer_range=0.2, tie_word_embeddings=False)
+MUP = dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=2.5)
+
+
+def pairs(n, low, high):
+    return [round(low + (high - low) * i / (n - 1), 4) for i in range(n)]
+
+
+MODELS = {
+    "llama": ("llama", dict(rope_parameters=dict(rope_type="llama3", rope_theta=5e5, factor=8.0, low_freq_factor=1.0,
+                            high_freq_factor=4.0, original_max_position_embeddings=32), attention_bias=True, mlp_bias=True)),
+    "llama_linear": ("llama", dict(tie_word_embeddings=True, rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=4.0))),
+    "mistral": ("mistral", dict(head_dim=8, sliding_window=9)),
+    "ministral3": ("ministral3", dict(head_dim=8, rope_parameters=dict(
+        rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=8.0, beta_slow=1.0,
+        mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1))),
+    "qwen2": ("qwen2", dict(use_sliding_window=True, sliding_window=7, max_window_layers=1)),
+    "qwen3": ("qwen3", dict(head_dim=8, tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="yarn", rope_theta=1e4, factor=2.0, original_max_position_embeddings=32))),
+    "gemma2": ("gemma2", dict(head_dim=8, query_pre_attn_scalar=12, sliding_window=8, tie_word_embeddings=True,
+                              attn_logit_softcapping=5.0, final_logit_softcapping=4.0)),
+    "gemma3": ("gemma3_text", dict(head_dim=8, query_pre_attn_scalar=8, sliding_window=8, tie_word_embeddings=True,
+                                   num_hidden_layers=4, sliding_window_pattern=3, rope_parameters=dict(
+        full_attention=dict(rope_type="linear", rope_theta=1e6, factor=8.0),
+        sliding_attention=dict(rope_type="default", rope_theta=1e4)))),
+    "phi3": ("phi3", dict(num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT,
+                          original_max_position_embeddings=48, sliding_window=None, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75, short_factor=pairs(3, 1, 2),
+        long_factor=pairs(3, 1.5, 6), original_max_position_embeddings=48), )),
+    "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rope_parameters=dict(
+        rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5))),
+    "gpt_neox_serial": ("gpt_neox", dict(num_key_value_heads=None, use_parallel_residual=False, rope_parameters=dict(
+        rope_type="default", rope_theta=1e4, partial_rotary_factor=1.0))),
+    "exaone": ("llama", dict(rope_parameters=dict(rope_type="llama3", rope_theta=1e6, factor=8.0, low_freq_factor=1.0,
+                             high_freq_factor=4.0, original_max_position_embeddings=32))),
+    "exaone4": ("exaone4", dict(sliding_window=8, sliding_window_pattern=3, num_hidden_layers=3)),
+    "exaone4_full": ("exaone4", dict(sliding_window=None, sliding_window_pattern=None, layer_types=["full_attention"] * L)),
+    "hyperclovax": ("hyperclovax", dict(**MUP, use_post_norm=True)),
+    "hyperclovax_plain": ("hyperclovax", dict(use_post_norm=False, attention_multiplier=None)),
+    "smollm3": ("smollm3", dict(no_rope_layer_interval=3, tie_word_embeddings=True)),
+    "granite": ("granite", MUP),
+}
+
+
+def exaone(folder):
+    """Llama's folder under EXAONE 3's names."""
+    config = json.loads((folder / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    theta = rope.pop("rope_theta")
+    for ours, theirs in (("num_layers", "num_hidden_layers"), ("activation_function", "hidden_act"),
+                         ("layer_norm_epsilon", "rms_norm_eps")):
+        config[ours] = config.pop(theirs)
+    config.update(model_type="exaone", architectures=["ExaoneForCausalLM"], rope_theta=theta, rope_scaling=rope)
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    save_file({exaone_name(k): v for k, v in load_file(folder / "model.safetensors").items()},
+              folder / "model.safetensors", {"format": "pt"})
+
+
+def exaone_name(name):
+    for a, b in (("model.embed_tokens", "transformer.wte"), ("model.layers", "transformer.h"),
+                 ("model.norm", "transformer.ln_f"), ("self_attn.o_proj", "attn.attention.out_proj"),
+                 ("self_attn", "attn.attention"), ("input_layernorm", "ln_1"), ("post_attention_layernorm", "ln_2"),
+                 ("gate_proj", "c_fc_0"), ("up_proj", "c_fc_1"), ("down_proj", "c_proj")):
+        name = name.replace(a, b)
+    return name
+
+
+def loss_of(model, ids):
+    logits = model(input_ids=ids[None]).logits[0, :-1].double()
+    return torch.nn.functional.cross_entropy(logits, ids[1:])
+
+
+def lora_gradients(model, ids, rename):
+    """A and B of rank 4 on every linear of the layers; the weights stay as they are."""
+    generator = torch.Generator().manual_seed(5)
+    out, pairs_, hooks = {}, {}, []
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.nn.Linear) or ".layers." not in f".{name}":
+            continue
+        A = (torch.randn(4, module.in_features, generator=generator) * 0.1).requires_grad_()
+        B = (torch.randn(module.out_features, 4, generator=generator) * 0.1).requires_grad_()
+        pairs_[name] = (A, B)
+        hooks.append(module.register_forward_hook(lambda m, x, y, A=A, B=B: y + 2.0 * (x[0] @ A.T) @ B.T))
+    loss = loss_of(model, ids)
+    loss.backward()
+    for hook in hooks:
+        hook.remove()
+    for name, (A, B) in pairs_.items():
+        for part, t in (("A", A), ("B", B)):
+            out[f"lora.{rename(name)}.{part}"] = t.detach().clone()
+            out[f"lora_grad.{rename(name)}.{part}"] = t.grad.clone()
+    out["lora_loss"] = torch.tensor([float(loss)])
+    model.zero_grad()
+    return out
+
+
+def make(name, out):
+    model_type, changes = MODELS[name]
+    torch.manual_seed(sum(name.encode()))
+    options = {k: v for k, v in {**COMMON, **changes}.items() if v is not None or k == "pad_token_id" or k in changes and k != "num_key_value_heads"}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **options), dtype=torch.float32,
+                                             attn_implementation="eager").eval()
+    with torch.no_grad():  # norms and biases that do something
+        for parameter_name, p in model.named_parameters():
+            if p.dim() == 1:
+                p.add_(torch.randn_like(p) * 0.1)
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps({
+        "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": {
+            "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": None, "decoder": {"type": "ByteLevel"},
+        "model": {"type": "BPE", "vocab": {chr(33 + i): i for i in range(V)}, "merges": []}}))
+    rename = (lambda x: x)
+    if name == "exaone":
+        exaone(folder)
+        rename = exaone_name
+    if model_type == "gpt_neox":  # the name it is saved under
+        rename = (lambda x: x.replace("lm_head", "embed_out"))
+
+    ids = torch.randint(0, V, (TOKENS,), generator=torch.Generator().manual_seed(3))
+    golden = {"ids": ids.int(), "logits": model(input_ids=ids[None]).logits[0].detach()}
+    golden |= lora_gradients(model, ids, rename)
+    loss_of(model, ids).backward()
+    tied = model.config.tie_word_embeddings
+    for parameter_name, p in model.named_parameters():
+        golden["grad." + rename(parameter_name)] = p.grad.clone()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.1)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = loss_of(model, ids)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    golden["losses"] = torch.tensor(losses, dtype=torch.float64).float()
+    save_file({k: v.contiguous() for k, v in golden.items()}, folder / "golden.safetensors")
+    print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, tied {tied}, losses {losses[0]:.4f} to {losses[-1]:.4f}")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    for wanted in sys.argv[2:] or MODELS:
+        make(wanted, target)
