@@ -1,7 +1,6 @@
 // Attention: tasks of one segment, one KV head and a few queries; chunks of 64 keys in order. Which
 // thread takes a task does not matter to its result. Formulas: ops/attention.cc.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -32,10 +31,6 @@ std::vector<Task> split(std::span<const AttentionSegment> segments, const Attent
   return tasks;
 }
 
-int64_t first_visible(int64_t position, const AttentionShape& shape) {
-  return shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0;
-}
-
 // The keys of one head in chunk c, as f32 rows `ld` apart.
 struct Keys {
   const float *k, *v;
@@ -44,10 +39,10 @@ struct Keys {
 
 }  // namespace
 
-// One task; keys(c) yields chunk c. Writes lse [N, H] when given.
+// One task; keys(c) yields chunk c of `total` keys. Writes lse [N, H] when given.
 template <class Task, class KeysOf>
 void CpuBackend::attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
-                        const AttentionShape& shape, KeysOf keys) {
+                        int64_t total_keys, const AttentionShape& shape, KeysOf keys) {
   const int64_t Dh = shape.Dh, group = shape.H / shape.Hk, rows = task.rows * group;
   float* tile = thread_scratch<float, 2>(rows * (2 * Dh + kChunk + 2));
   float *queries = tile, *sums = tile + rows * Dh, *scores = sums + rows * Dh,
@@ -63,36 +58,26 @@ void CpuBackend::attend(float* out, float* lse, const float* q, const Task& task
   std::fill_n(largest, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(total, rows, 0.0f);
 
-  const int64_t start = position + task.begin, end = start + task.rows;  // of the queries
-  for (int64_t c = first_visible(start, shape) / kChunk; c * kChunk < end; ++c) {
+  const int64_t start = position + task.begin;  // of the queries
+  const int64_t end = shape.end_visible(start + task.rows - 1, total_keys);
+  for (int64_t c = shape.first_visible(start) / kChunk; c * kChunk < end; ++c) {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t at = start + r / group;
       first[r] = static_cast<int32_t>(
-          std::clamp<int64_t>(first_visible(at, shape) - c * kChunk, 0, kChunk));
-      last[r] = static_cast<int32_t>(std::clamp<int64_t>(at + 1 - c * kChunk, 0, kChunk));
+          std::clamp<int64_t>(shape.first_visible(at) - c * kChunk, 0, kChunk));
+      last[r] = static_cast<int32_t>(
+          std::clamp<int64_t>(shape.end_visible(at, total_keys) - c * kChunk, 0, kChunk));
     }
     const Keys chunk = keys(c);
     kernels_.attend_chunk(sums, largest, total, queries, rows, chunk.k, chunk.v, chunk.ld,
-                          std::min(kChunk, end - c * kChunk), first, last, Dh, shape.scale, scores);
+                          std::min(kChunk, end - c * kChunk), first, last, Dh, shape.scale,
+                          shape.softcap, scores);
   }
   for (int64_t r = 0; r < rows; ++r) {
     kernels_.scale(sums + r * Dh, 1.0f / total[r], Dh);
     std::copy_n(sums + r * Dh, Dh, out + place(r) * Dh);
     if (lse) lse[place(r)] = largest[r] + std::log(total[r]);
   }
-}
-
-// Runs work(i) for i in [0, n), in turn, on whatever thread is free.
-template <class Work>
-void CpuBackend::for_each_task(int64_t n, Work work) {
-  if (n <= 1 || pool_.size() == 1) {
-    for (int64_t i = 0; i < n; ++i) work(i);
-    return;
-  }
-  std::atomic<int64_t> next{0};
-  pool_.run([&](int) {
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) work(i);
-  });
 }
 
 void CpuBackend::attention(float* out, const float* q, std::span<const AttentionSegment> segments,
@@ -103,7 +88,9 @@ void CpuBackend::attention(float* out, const float* q, std::span<const Attention
     const Task& task = tasks[static_cast<size_t>(i)];
     const KvView& kv = task.segment->kv;
     const int64_t offset = task.head * bytes_of(kv.dtype, size);
-    const int64_t end = task.segment->position + task.begin + task.rows;
+    const int64_t total_keys = task.segment->position + task.segment->rows;
+    const int64_t end =
+        shape.end_visible(task.segment->position + task.begin + task.rows - 1, total_keys);
     const auto keys = [&](int64_t c) -> Keys {
       const auto* k = static_cast<const char*>(kv.k[c]) + offset;
       const auto* v = static_cast<const char*>(kv.v[c]) + offset;
@@ -115,7 +102,7 @@ void CpuBackend::attention(float* out, const float* q, std::span<const Attention
       kernels_.decode[static_cast<int>(kv.dtype)](v, wide + size, present);
       return {wide, wide + size, shape.Dh};
     };
-    attend(out, nullptr, q, task, task.segment->position, shape, keys);
+    attend(out, nullptr, q, task, task.segment->position, total_keys, shape, keys);
   });
 }
 
@@ -130,12 +117,12 @@ void CpuBackend::attention_train(float* out, float* lse, const float* q, const f
       const int64_t offset = (task.segment->first_row + c * kChunk) * stride + task.head * shape.Dh;
       return {k + offset, v + offset, stride};
     };
-    attend(out, lse, q, task, 0, shape, keys);
+    attend(out, lse, q, task, 0, task.segment->rows, shape, keys);
   });
 }
 
 // One segment and KV head: dk and dv are sums over its queries and the group's heads, so they are
-// one task; 64 x 64 blocks below the diagonal, queries outermost.
+// one task; 64 x 64 blocks of what is visible, queries outermost.
 void CpuBackend::attention_backward(float* dq, float* dk, float* dv, const float* dout,
                                     const float* q, const float* k, const float* v,
                                     const float* out, const float* lse,
@@ -163,16 +150,19 @@ void CpuBackend::attention_backward(float* dq, float* dk, float* dv, const float
           row_lse[i] = lse[(segment.first_row + i0 + i) * shape.H + h];
           std::fill_n(dq + at + i * ldq, Dh, 0.0f);
         }
-        for (int64_t j0 = first_visible(i0, shape) / kChunk * kChunk; j0 <= i0; j0 += kChunk) {
+        const int64_t end = shape.end_visible(i0 + size - 1, rows);
+        for (int64_t j0 = shape.first_visible(i0) / kChunk * kChunk; j0 < end; j0 += kChunk) {
           const int64_t keys = std::min(kChunk, rows - j0), key = key0 + j0 * ldk;
           for (int64_t i = 0; i < size; ++i) {
             first[i] = static_cast<int32_t>(
-                std::clamp<int64_t>(first_visible(i0 + i, shape) - j0, 0, kChunk));
-            last[i] = static_cast<int32_t>(std::clamp<int64_t>(i0 + i + 1 - j0, 0, kChunk));
+                std::clamp<int64_t>(shape.first_visible(i0 + i) - j0, 0, kChunk));
+            last[i] = static_cast<int32_t>(
+                std::clamp<int64_t>(shape.end_visible(i0 + i, rows) - j0, 0, kChunk));
           }
           kernels_.gemm_nt(s, kChunk, q + at, ldq, k + key, ldk, size, keys, Dh, false);
           kernels_.gemm_nt(dp, kChunk, dout + at, ldq, v + key, ldk, size, keys, Dh, false);
-          kernels_.attention_gradient(s, dp, size, first, last, row_lse, D, shape.scale);
+          kernels_.attention_gradient(s, dp, size, first, last, row_lse, D, shape.scale,
+                                      shape.softcap);
           kernels_.gemm_nn(dv + key, ldk, s, 1, kChunk, dout + at, ldq, keys, Dh, size, true);
           kernels_.gemm_nn(dk + key, ldk, dp, 1, kChunk, q + at, ldq, keys, Dh, size, true);
           kernels_.gemm_nn(dq + at, ldq, dp, kChunk, 1, k + key, ldk, size, Dh, keys, true);

@@ -1,6 +1,8 @@
 // The class behind make_cpu_backend; one .cc per group of operations.
 #pragma once
 
+#include <atomic>
+
 #include "base/thread_pool.h"
 #include "cpu/cpu_backend.h"
 #include "kernels/table.h"
@@ -24,8 +26,12 @@ class CpuBackend : public Backend {
                 float eps) override;
   void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x, const float* w,
                          const float* r, int64_t N, int64_t D) override;
+  void layer_norm(float* y, float* stats, const float* x, const float* w, const float* b, int64_t N,
+                  int64_t D, float eps) override;
+  void layer_norm_backward(float* dx, float* dw, float* db, const float* dy, const float* x,
+                           const float* w, const float* stats, int64_t N, int64_t D) override;
   void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t Dh,
-            bool inverse) override;
+            int64_t R, bool inverse) override;
   void attention(float* out, const float* q, std::span<const AttentionSegment> segments,
                  AttentionShape shape) override;
   void attention_train(float* out, float* lse, const float* q, const float* k, const float* v,
@@ -34,9 +40,23 @@ class CpuBackend : public Backend {
                           const float* k, const float* v, const float* out, const float* lse,
                           std::span<const AttentionSegment> segments,
                           AttentionShape shape) override;
-  void swiglu(float* y, const float* gate, const float* up, int64_t n) override;
-  void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate,
-                       const float* up, int64_t n) override;
+  void short_conv(float* y, const float* x, const float* w, const float* b,
+                  std::span<const StateSegment> segments, int64_t C, int64_t K) override;
+  void short_conv_backward(float* dx, float* dw, float* db, const float* dy, const float* x,
+                           const float* w, std::span<const StateSegment> segments, int64_t C,
+                           int64_t K) override;
+  void delta_rule(float* out, const float* q, const float* k, const float* v, const float* g,
+                  const float* beta, std::span<const StateSegment> segments,
+                  DeltaShape shape) override;
+  void delta_rule_backward(float* dq, float* dk, float* dv, float* dg, float* dbeta,
+                           const float* dout, const float* q, const float* k, const float* v,
+                           const float* g, const float* beta,
+                           std::span<const StateSegment> segments, DeltaShape shape) override;
+  void glu(float* y, const float* gate, const float* up, int64_t n, Activation f) override;
+  void glu_backward(float* dgate, float* dup, const float* dy, const float* gate, const float* up,
+                    int64_t n, Activation f) override;
+  void copy_columns(float* y, int64_t ldy, const float* x, int64_t ldx, int64_t rows,
+                    int64_t columns, bool accumulate) override;
   void add(float* y, const float* a, const float* b, int64_t n) override;
   void add_bias(float* y, const float* bias, int64_t N, int64_t D) override;
   void axpy(float* y, float a, const float* x, int64_t n) override;
@@ -50,11 +70,21 @@ class CpuBackend : public Backend {
              const AdamW& options) override;
 
  private:
+  // Runs work(i) for i in [0, n), in turn, on whatever thread is free.
   template <class Work>
-  void for_each_task(int64_t n, Work work);
+  void for_each_task(int64_t n, Work work) {
+    if (n <= 1 || pool_.size() == 1) {
+      for (int64_t i = 0; i < n; ++i) work(i);
+      return;
+    }
+    std::atomic<int64_t> next{0};
+    pool_.run([&](int) {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) work(i);
+    });
+  }
   template <class Task, class KeysOf>
   void attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
-              const AttentionShape& shape, KeysOf keys);
+              int64_t total_keys, const AttentionShape& shape, KeysOf keys);
   Tensor rows_f32(Operand& x);
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);
   void linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate);

@@ -1,4 +1,5 @@
 // Norms, activations, losses and the optimiser: rows and elements split over threads.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -11,6 +12,7 @@ namespace {
 constexpr int64_t kGrain = 16 * 1024;  // elements worth waking another thread for
 
 int64_t row_grain(int64_t D) { return std::max<int64_t>(1, kGrain / D); }
+int64_t column_grain(int64_t N) { return std::max<int64_t>(64, kGrain / std::max<int64_t>(N, 1)); }
 
 }  // namespace
 
@@ -45,32 +47,67 @@ void CpuBackend::rms_norm_backward(float* dx, float* dw, const float* dy, const 
                          D);
   });
   if (!dw) return;
-  pool_.parallel_for(
-      D, std::max<int64_t>(64, kGrain / std::max<int64_t>(N, 1)), [&](int64_t begin, int64_t end) {
-        kernels_.rms_norm_dw(dw + begin, dy + begin, x + begin, r, N, D, end - begin);
-      });
+  pool_.parallel_for(D, column_grain(N), [&](int64_t begin, int64_t end) {
+    kernels_.rms_norm_dw(dw + begin, dy + begin, x + begin, r, N, D, end - begin);
+  });
+}
+
+void CpuBackend::layer_norm(float* y, float* stats, const float* x, const float* w, const float* b,
+                            int64_t N, int64_t D, float eps) {
+  pool_.parallel_for(N, row_grain(D), [&](int64_t begin, int64_t end) {
+    kernels_.layer_norm(y + begin * D, stats ? stats + 2 * begin : nullptr, x + begin * D, w, b,
+                        end - begin, D, eps);
+  });
+}
+
+void CpuBackend::layer_norm_backward(float* dx, float* dw, float* db, const float* dy,
+                                     const float* x, const float* w, const float* stats, int64_t N,
+                                     int64_t D) {
+  pool_.parallel_for(N, row_grain(D), [&](int64_t begin, int64_t end) {
+    kernels_.layer_norm_dx(dx + begin * D, dy + begin * D, x + begin * D, w, stats + 2 * begin,
+                           end - begin, D);
+  });
+  if (!dw && !db) return;
+  pool_.parallel_for(D, column_grain(N), [&](int64_t begin, int64_t end) {
+    kernels_.layer_norm_dw(dw ? dw + begin : nullptr, db ? db + begin : nullptr, dy + begin,
+                           x + begin, stats, N, D, end - begin);
+  });
 }
 
 void CpuBackend::rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads,
-                      int64_t Dh, bool inverse) {
-  const int64_t half = Dh / 2;
+                      int64_t Dh, int64_t R, bool inverse) {
+  const int64_t half = R / 2;
   pool_.parallel_for(N, row_grain(heads * Dh), [&](int64_t begin, int64_t end) {
     kernels_.rope(x + begin * heads * Dh, cos + begin * half, sin + begin * half, end - begin,
-                  heads, half, inverse ? -1.0f : 1.0f);
+                  heads, Dh, half, inverse ? -1.0f : 1.0f);
   });
 }
 
-void CpuBackend::swiglu(float* y, const float* gate, const float* up, int64_t n) {
+void CpuBackend::glu(float* y, const float* gate, const float* up, int64_t n, Activation f) {
+  const auto kernel = kernels_.glu[static_cast<int>(f)];
   pool_.parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    kernels_.swiglu(y + begin, gate + begin, up + begin, end - begin);
+    kernel(y + begin, gate + begin, up ? up + begin : nullptr, end - begin);
   });
 }
 
-void CpuBackend::swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate,
-                                 const float* up, int64_t n) {
+void CpuBackend::glu_backward(float* dgate, float* dup, const float* dy, const float* gate,
+                              const float* up, int64_t n, Activation f) {
+  const auto kernel = kernels_.glu_backward[static_cast<int>(f)];
   pool_.parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    kernels_.swiglu_backward(dgate + begin, dup + begin, dy + begin, gate + begin, up + begin,
-                             end - begin);
+    kernel(dgate + begin, dup ? dup + begin : nullptr, dy + begin, gate + begin,
+           up ? up + begin : nullptr, end - begin);
+  });
+}
+
+void CpuBackend::copy_columns(float* y, int64_t ldy, const float* x, int64_t ldx, int64_t rows,
+                              int64_t columns, bool accumulate) {
+  pool_.parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (accumulate)
+        kernels_.add(y + i * ldy, y + i * ldy, x + i * ldx, columns);
+      else
+        std::copy_n(x + i * ldx, columns, y + i * ldy);
+    }
   });
 }
 

@@ -2,29 +2,10 @@
 // numbers of threads. Runs once per instruction set (SLLM_ISA).
 #include <gmock/gmock.h>
 
-#include "cpu/cpu_backend.h"
-#include "cpu/test_data.h"
+#include "cpu/compare.h"
 
 namespace sllm {
 namespace {
-
-constexpr double kClose = 2e-6;  // two orders of f32 additions, two exponentials
-
-class CpuOps : public testing::Test {
- protected:
-  std::shared_ptr<Backend> cpu = make_cpu_backend(2), alone = make_cpu_backend(1);
-  Backend reference;
-
-  // f(backend) computes tensors; they must be close to the reference's and the same on one thread.
-  template <class F>
-  void compare(F f) {
-    const std::vector<Tensor> expected = f(reference), two = f(*cpu), one = f(*alone);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_LT(relative_error(two[i], expected[i]), kClose) << "output " << i;
-      EXPECT_TRUE(same_bits(one[i].raw(), two[i].raw(), one[i].size())) << "output " << i;
-    }
-  }
-};
 
 TEST_F(CpuOps, Elementwise) {
   for (int64_t n : {1, 15, 33, 70001}) {
@@ -40,20 +21,55 @@ TEST_F(CpuOps, Elementwise) {
     f([&](Backend& k, float* y, float*) { k.add(y, pa, pb, n); });
     f([&](Backend& k, float* y, float*) { k.axpy(y, 0.3f, pa, n); });
     f([&](Backend& k, float* y, float*) { k.scale(y, 0.3f, n); });
-    f([&](Backend& k, float* y, float*) { k.swiglu(y, pa, pb, n); });
-    f([&](Backend& k, float* y, float* z) { k.swiglu_backward(y, z, c.data<float>(), pa, pb, n); });
+    const float* pc = c.data<float>();
+    for (const Activation g :
+         {Activation::kIdentity, Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
+          Activation::kRelu, Activation::kSigmoid, Activation::kTanh}) {
+      SCOPED_TRACE(static_cast<int>(g));
+      f([&](Backend& k, float* y, float*) { k.glu(y, pa, pb, n, g); });
+      f([&](Backend& k, float* y, float*) { k.glu(y, pa, nullptr, n, g); });
+      f([&](Backend& k, float* y, float* z) { k.glu_backward(y, z, pc, pa, pb, n, g); });
+      f([&](Backend& k, float* y, float*) { k.glu_backward(y, nullptr, pc, pa, nullptr, n, g); });
+    }
     EXPECT_NEAR(cpu->sum_squares(pa, n) / reference.sum_squares(pa, n), 1, 1e-6);
     EXPECT_EQ(cpu->sum_squares(pa, n), alone->sum_squares(pa, n));
   }
 }
 
-TEST_F(CpuOps, SwigluAtExtremes) {
-  const Tensor gate = Tensor::from(std::vector<float>{-1e4f, -90, -0.0f, 90, 1e4f}, {5}),
-               up = Tensor::from(std::vector<float>{1, 1, 1, 1, 1}, {5});
-  Tensor y = Tensor::empty(DType::kF32, {5});
-  cpu->swiglu(y.data<float>(), gate.data<float>(), up.data<float>(), 5);
-  EXPECT_THAT(std::vector<float>(y.data<float>(), y.data<float>() + 5),
-              testing::Pointwise(testing::FloatNear(1e-30f), {0.0f, 0.0f, 0.0f, 90.0f, 1e4f}));
+TEST_F(CpuOps, ActivationsAtExtremes) {
+  const std::vector<float> x = {-1e4f, -90, -0.0f, 90, 1e4f};
+  const auto expect = [&](Activation f, const std::vector<float>& expected) {
+    float y[5];
+    cpu->glu(y, x.data(), nullptr, 5, f);
+    EXPECT_THAT(y, testing::Pointwise(testing::FloatNear(1e-30f), expected)) << int(f);
+  };
+  for (const Activation f : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh})
+    expect(f, {0.0f, 0.0f, 0.0f, 90.0f, 1e4f});
+  expect(Activation::kTanh, {-1, -1, 0, 1, 1});
+}
+
+// Element by element, not only in the mean: near zero, where tanh cancels, and in gelu's tails.
+TEST_F(CpuOps, TanhAndGeluAreCloseEverywhere) {
+  for (float x = -5.5f; x < 5.5f; x += 1.0f / 512) {
+    float y;
+    cpu->glu(&y, &x, nullptr, 1, Activation::kTanh);
+    EXPECT_NEAR(y, std::tanh(double{x}), 2.5e-7 * std::abs(x)) << x;
+    // exp(-x²/2) from an f32 x²/2 is off by half a unit in the last place of it, 15 at most.
+    cpu->glu(&y, &x, nullptr, 1, Activation::kGelu);
+    const double expected = 0.5 * x * std::erfc(-x * std::sqrt(0.5));
+    EXPECT_NEAR(y, expected, 2.5e-6 * std::abs(expected)) << x;
+  }
+}
+
+TEST_F(CpuOps, CopyColumns) {
+  const int64_t N = 700, ldx = 50, ldy = 41;
+  const Tensor x = random({N, ldx}, 1), before = random({N, ldy}, 2);
+  for (const bool accumulate : {false, true})
+    compare([&](Backend& backend) {
+      Tensor y = before.clone();
+      backend.copy_columns(y.data<float>() + 3, ldy, x.data<float>() + 11, ldx, N, 37, accumulate);
+      return std::vector{y};
+    });
 }
 
 TEST_F(CpuOps, AdamWStepsLikeTheReference) {
@@ -91,14 +107,37 @@ TEST_F(CpuOps, RmsNorm) {
   }
 }
 
+TEST_F(CpuOps, LayerNorm) {
+  for (auto [N, D] : {std::pair<int64_t, int64_t>{1, 7}, {37, 576}, {5, 900}, {9, 2100}}) {
+    const Tensor x = random({N, D}, 1), w = random({D}, 2), b = random({D}, 3),
+                 dy = random({N, D}, 4), sums = random({N, D}, 5);
+    for (const bool with_bias : {true, false})
+      compare([&](Backend& backend) {
+        Tensor y = Tensor::empty(DType::kF32, {N, D}), stats = Tensor::empty(DType::kF32, {N, 2}),
+               dx = sums.clone(), dw = w.clone(), db = b.clone();
+        backend.layer_norm(y.data<float>(), stats.data<float>(), x.data<float>(), w.data<float>(),
+                           with_bias ? b.data<float>() : nullptr, N, D, 1e-5f);
+        backend.layer_norm_backward(dx.data<float>(), dw.data<float>(),
+                                    with_bias ? db.data<float>() : nullptr, dy.data<float>(),
+                                    x.data<float>(), w.data<float>(), stats.data<float>(), N, D);
+        return std::vector{y, dx, dw, db};
+      });
+  }
+}
+
 TEST_F(CpuOps, RopeTurnsAndTurnsBack) {
-  for (auto [N, heads, Dh] : {std::array<int64_t, 3>{1, 1, 2}, {5, 3, 64}, {3, 2, 36}}) {
-    const Tensor x = random({N, heads * Dh}, 1), cos = random({N, Dh / 2}, 2),
-                 sin = random({N, Dh / 2}, 3);
+  for (auto [N, heads, Dh, R] : {std::array<int64_t, 4>{1, 1, 2, 2},
+                                 {5, 3, 64, 64},
+                                 {3, 2, 36, 36},
+                                 {5, 3, 80, 20},
+                                 {2, 2, 7, 6}}) {
+    const Tensor x = random({N, heads * Dh}, 1), cos = random({N, R / 2}, 2),
+                 sin = random({N, R / 2}, 3);
     for (bool inverse : {false, true})
       compare([&](Backend& backend) {
         Tensor y = x.clone();
-        backend.rope(y.data<float>(), cos.data<float>(), sin.data<float>(), N, heads, Dh, inverse);
+        backend.rope(y.data<float>(), cos.data<float>(), sin.data<float>(), N, heads, Dh, R,
+                     inverse);
         return std::vector{y};
       });
   }
@@ -170,7 +209,32 @@ struct Cache {
 std::vector<AttentionShape> shapes() {
   return {{.H = 4, .Hk = 2, .Dh = 64, .scale = 0.125f},
           {.H = 3, .Hk = 3, .Dh = 20, .scale = 0.2f},
-          {.H = 7, .Hk = 1, .Dh = 48, .scale = 0.1f, .window = 70}};
+          {.H = 7, .Hk = 1, .Dh = 48, .scale = 0.1f, .window = 70},
+          {.H = 4, .Hk = 1, .Dh = 8, .scale = 0.3f, .window = 70, .softcap = 2},
+          {.H = 2, .Hk = 1, .Dh = 80, .scale = 0.1f, .softcap = 50},
+          {.H = 2, .Hk = 2, .Dh = 16, .scale = 0.25f, .causal = false},
+          {.H = 2, .Hk = 1, .Dh = 24, .scale = 0.2f, .window = 40, .causal = false}};
+}
+
+// Head widths of the models there are, and of tiny ones for tests.
+TEST_F(CpuOps, AttentionOfEveryHeadWidth) {
+  for (const int64_t Dh : {4, 8, 12, 16, 20, 24, 96, 128, 256, 512}) {
+    const AttentionShape s{.H = 2, .Hk = 1, .Dh = Dh, .scale = 1 / std::sqrt(float(Dh))};
+    const std::vector<AttentionSegment> segments = {{.first_row = 0, .rows = 67}};
+    const Tensor q = random({67, 2 * Dh}, 1), k = random({67, Dh}, 2), v = random({67, Dh}, 3),
+                 dout = random({67, 2 * Dh}, 4);
+    SCOPED_TRACE(Dh);
+    compare([&](Backend& backend) {
+      Tensor out = Tensor::empty(DType::kF32, q.shape()), dq = out.clone(),
+             lse = Tensor::empty(DType::kF32, {67, 2}), dk = k.clone(), dv = v.clone();
+      backend.attention_train(out.data<float>(), lse.data<float>(), q.data<float>(),
+                              k.data<float>(), v.data<float>(), segments, s);
+      backend.attention_backward(
+          dq.data<float>(), dk.data<float>(), dv.data<float>(), dout.data<float>(), q.data<float>(),
+          k.data<float>(), v.data<float>(), out.data<float>(), lse.data<float>(), segments, s);
+      return std::vector{out, lse, dq, dk, dv};
+    });
+  }
 }
 
 TEST_F(CpuOps, AttentionTrainForwardAndBackward) {
@@ -222,6 +286,8 @@ TEST_F(CpuOps, AttentionHasTheSameBitsInChunksAndInTraining) {
     cpu->attention(whole.data<float>(), q.data<float>(), {&all, 1}, s);
     cpu->attention_train(trained.data<float>(), lse.data<float>(), q.data<float>(), k.data<float>(),
                          v.data<float>(), {&all, 1}, s);
+    EXPECT_TRUE(same_bits(whole.raw(), trained.raw(), whole.size()));
+    if (!s.causal) continue;  // what comes later counts: there are no pieces
     for (int64_t begin = 0, rows = 1; begin < N; begin += rows, rows = rows * 3 % 40 + 1) {
       const AttentionSegment part{.first_row = begin,
                                   .rows = std::min(rows, N - begin),
@@ -230,7 +296,6 @@ TEST_F(CpuOps, AttentionHasTheSameBitsInChunksAndInTraining) {
       alone->attention(pieces.data<float>(), q.data<float>(), {&part, 1}, s);
     }
     EXPECT_TRUE(same_bits(whole.raw(), pieces.raw(), whole.size()));
-    EXPECT_TRUE(same_bits(whole.raw(), trained.raw(), whole.size()));
   }
 }
 

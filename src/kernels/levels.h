@@ -16,19 +16,25 @@
         nullptr, nullptr                                                                           \
   }
 
+// In the order of Activation.
+#define SLLM_ACTIVATIONS(f) \
+  { f<Identity>, f<Silu>, f<Gelu>, f<GeluTanh>, f<Relu>, f<Sigmoid>, f<Tanh> }
+
 // Names resolve to the functions of the surrounding namespace (one per instruction set). Decoders
 // stand in the order of DType.
-#define SLLM_KERNEL_TABLE(level)                                                                 \
-  {                                                                                              \
-    .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS,              \
-    .decode_to_bf16 = SLLM_BF16_DECODERS, .bf16_x_bytes = bf16_x_bytes,                          \
-    .bf16_pack_x = bf16_pack_x, .bf16_k_block = bf16_k_block, .bf16_gemm_nt = bf16_gemm_nt,      \
-    .bf16_b_bytes = bf16_b_bytes, .bf16_gemm_nn = bf16_gemm_nn, .add = add_arrays, .axpy = axpy, \
-    .scale = scale, .swiglu = swiglu, .swiglu_backward = swiglu_backward, .adamw = adamw,        \
-    .sum_squares = sum_squares, .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx,                \
-    .rms_norm_dw = rms_norm_dw, .rope = rope, .log_sum_exp_parts = log_sum_exp_parts,            \
-    .exp_scaled = exp_scaled, .attend_chunk = attend_chunk,                                      \
-    .attention_gradient = attention_gradient                                                     \
+#define SLLM_KERNEL_TABLE(level)                                                                \
+  {                                                                                             \
+    .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS,             \
+    .decode_to_bf16 = SLLM_BF16_DECODERS, .bf16_x_bytes = bf16_x_bytes,                         \
+    .bf16_pack_x = bf16_pack_x, .bf16_k_block = bf16_k_block, .bf16_gemm_nt = bf16_gemm_nt,     \
+    .bf16_b_bytes = bf16_b_bytes, .bf16_gemm_nn = bf16_gemm_nn, .short_conv = short_conv,       \
+    .delta_rule = delta_rule, .delta_rule_gradient = delta_rule_gradient, .add = add_arrays,    \
+    .add_product = add_product, .axpy = axpy, .scale = scale, .glu = SLLM_ACTIVATIONS(glu),     \
+    .glu_backward = SLLM_ACTIVATIONS(glu_backward), .adamw = adamw, .sum_squares = sum_squares, \
+    .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx, .rms_norm_dw = rms_norm_dw,               \
+    .layer_norm = layer_norm, .layer_norm_dx = layer_norm_dx, .layer_norm_dw = layer_norm_dw,   \
+    .rope = rope, .log_sum_exp_parts = log_sum_exp_parts, .exp_scaled = exp_scaled,             \
+    .attend_chunk = attend_chunk, .attention_gradient = attention_gradient                      \
   }
 
 namespace sllm::kernels {

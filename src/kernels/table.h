@@ -23,6 +23,16 @@ struct KBlock {
   int64_t begin, size, total;
 };
 
+constexpr int kActivations = 7;
+
+// T tokens of one head of the gated delta rule: rows of q and k are ldk apart, of v (and the
+// output) ldv, of g and beta ldg; rows of the state lds.
+struct DeltaRows {
+  const float *q, *k, *v, *g, *beta;
+  int64_t ldk, ldv, ldg, lds, Dk, T;
+  float scale;
+};
+
 struct KernelTable {
   const char* name;
 
@@ -58,13 +68,26 @@ struct KernelTable {
                        int64_t ldb, int64_t M, int64_t N, int64_t K, bool accumulate,
                        void* scratch) noexcept;
 
+  // One row from the K rows x[j], oldest first; w [K, C], b may be null.
+  void (*short_conv)(float* y, const float* const* x, const float* w, const float* b, int64_t K,
+                     int64_t C) noexcept;
+  // `width` columns of the state and of the output (null: not wanted), whose v are in.v.
+  void (*delta_rule)(float* state, float* out, const DeltaRows& in, int64_t width) noexcept;
+  // One token: the state before it [Dk, Dv]; G, the gradient of the state, goes from after it to
+  // before it; dq, dk += ..., dv, dg, dbeta = .... scratch: 3 Dv.
+  void (*delta_rule_gradient)(float* G, float* dq, float* dk, float* dv, float* dg, float* dbeta,
+                              const float* dout, const float* state, const DeltaRows& in,
+                              int64_t Dv, float* scratch) noexcept;
+
   // Element by element; outputs may alias inputs. Formulas: src/ops.
   void (*add)(float* y, const float* a, const float* b, int64_t n) noexcept;
+  void (*add_product)(float* y, const float* a, const float* b, int64_t n) noexcept;  // y += a b
   void (*axpy)(float* y, float a, const float* x, int64_t n) noexcept;
   void (*scale)(float* x, float a, int64_t n) noexcept;
-  void (*swiglu)(float* y, const float* gate, const float* up, int64_t n) noexcept;
-  void (*swiglu_backward)(float* dgate, float* dup, const float* dy, const float* gate,
-                          const float* up, int64_t n) noexcept;
+  // f(gate) up, in the order of Activation (ops/backend.h). up (and with it dup) may be null: ones.
+  void (*glu[kActivations])(float* y, const float* gate, const float* up, int64_t n) noexcept;
+  void (*glu_backward[kActivations])(float* dgate, float* dup, const float* dy, const float* gate,
+                                     const float* up, int64_t n) noexcept;
   void (*adamw)(float* p, const float* g, float* m, float* v, int64_t n,
                 const AdamWFactors& factors) noexcept;
 
@@ -77,9 +100,16 @@ struct KernelTable {
   // dw[0..width) of rows D apart.
   void (*rms_norm_dw)(float* dw, const float* dy, const float* x, const float* r, int64_t N,
                       int64_t D, int64_t width) noexcept;
-  // sign -1 turns back.
-  void (*rope)(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t half,
-               float sign) noexcept;
+  // stats [N, 2]: mean, 1/deviation (may be null); b, dw, db may be null.
+  void (*layer_norm)(float* y, float* stats, const float* x, const float* w, const float* b,
+                     int64_t N, int64_t D, float eps) noexcept;
+  void (*layer_norm_dx)(float* dx, const float* dy, const float* x, const float* w,
+                        const float* stats, int64_t N, int64_t D) noexcept;
+  void (*layer_norm_dw)(float* dw, float* db, const float* dy, const float* x, const float* stats,
+                        int64_t N, int64_t D, int64_t width) noexcept;
+  // The first 2 half of Dh columns; sign -1 turns back.
+  void (*rope)(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t Dh,
+               int64_t half, float sign) noexcept;
   void (*log_sum_exp_parts)(const float* x, int64_t n, float* largest, double* sum) noexcept;
   // y = exp(x - shift) * factor
   void (*exp_scaled)(float* y, const float* x, float shift, float factor, int64_t n) noexcept;
@@ -90,11 +120,12 @@ struct KernelTable {
   void (*attend_chunk)(float* out, float* largest, float* sum, const float* q, int64_t rows,
                        const float* k, const float* v, int64_t ldkv, int64_t keys,
                        const int32_t* first, const int32_t* last, int64_t Dh, float factor,
-                       float* scratch) noexcept;
-  // s [rows, 64] q·k becomes p = exp(factor s - lse); dp [rows, 64] becomes factor p (dp - D).
+                       float softcap, float* scratch) noexcept;
+  // s [rows, 64] q·k becomes p = exp(factor s - lse); dp [rows, 64] becomes factor p (dp - D). With
+  // a softcap (not 0) factor s is capped, and dp's factor is too.
   void (*attention_gradient)(float* s, float* dp, int64_t rows, const int32_t* first,
-                             const int32_t* last, const float* lse, const float* D,
-                             float factor) noexcept;
+                             const int32_t* last, const float* lse, const float* D, float factor,
+                             float softcap) noexcept;
 };
 
 // The levels this processor runs, plainest first.

@@ -83,7 +83,7 @@ Tensor Attention::forward(Pass& pass, const Tensor& x) const {
 Tensor Mlp::forward(Pass& pass, const Tensor& x) const {
   const Input in = as_input(x);
   const Tensor gate = gate_proj.forward(pass, in), up = up_proj.forward(pass, in);
-  return down_proj.forward(pass, as_input(ops::swiglu(pass.ctx, gate, up)));
+  return down_proj.forward(pass, as_input(ops::glu(pass.ctx, gate, up, Activation::kSilu)));
 }
 
 Tensor PreNormBlock::forward(Pass& pass, const Tensor& x) const {

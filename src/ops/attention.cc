@@ -1,7 +1,9 @@
-// Causal attention (Vaswani et al. 2017) with an online softmax (Milakov & Gimelshein 2018) over
-// chunks of kBlockTokens keys in order, so that a row's bits depend on its own keys alone.
-//   s_ij = scale q_i·k_j (j <= i, i - j < window);  p_ij = exp(s_ij - lse_i);  out_i = Σ_j p_ij v_j
-//   D_i = dout_i·out_i;  ds_ij = scale p_ij (dout_i·v_j - D_i);
+// Attention (Vaswani et al. 2017), causal or over the whole segment, with an online softmax
+// (Milakov & Gimelshein 2018) over chunks of kBlockTokens keys in order, so that a row's bits
+// depend on its own keys alone. With a soft cap c (Gemma 2, 2024) every score s becomes c
+// tanh(s/c).
+//   s_ij = scale q_i·k_j (j visible to i);  p_ij = exp(s_ij - lse_i);  out_i = Σ_j p_ij v_j
+//   D_i = dout_i·out_i;  ds_ij = scale (1 - (s_ij/c)²) p_ij (dout_i·v_j - D_i);
 //   dv_j = Σ_i p_ij dout_i;  dq_i = Σ_j ds_ij k_j;  dk_j = Σ_i ds_ij q_i (over a group's heads too)
 #include <algorithm>
 #include <cmath>
@@ -21,6 +23,12 @@ float dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
+// q·k, scaled and capped.
+float score(const float* q, const float* k, const AttentionShape& shape) {
+  const float s = shape.scale * dot(q, k, shape.Dh);
+  return shape.softcap > 0 ? shape.softcap * std::tanh(s / shape.softcap) : s;
+}
+
 // One query's softmax as it passes over its keys.
 struct Running {
   float largest = -std::numeric_limits<float>::infinity();
@@ -33,7 +41,7 @@ void attend(Running& state, float* out, const float* q, const float* k, const fl
   float scores[kChunk];
   float largest = state.largest;
   for (int64_t j = first; j < last; ++j) {
-    scores[j] = shape.scale * dot(q, k + j * stride, shape.Dh);
+    scores[j] = score(q, k + j * stride, shape);
     largest = std::max(largest, scores[j]);
   }
   const float shrink = std::exp(state.largest - largest);
@@ -47,21 +55,17 @@ void attend(Running& state, float* out, const float* q, const float* k, const fl
   state.largest = largest;
 }
 
-int64_t first_visible(int64_t position, const AttentionShape& shape) {
-  return shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0;
-}
-
-// All chunks of one query at `position`; chunk(c) yields {k, v} of its keys.
+// All chunks of one query at `position` of `keys`; chunk(c) yields {k, v} of its keys.
 template <class Chunk>
-Running attend_all(float* out, const float* q, int64_t position, int64_t stride,
+Running attend_all(float* out, const float* q, int64_t position, int64_t keys, int64_t stride,
                    const AttentionShape& shape, Chunk chunk) {
   Running state;
   std::fill(out, out + shape.Dh, 0.0f);
-  const int64_t begin = first_visible(position, shape);
-  for (int64_t c = begin / kChunk; c * kChunk <= position; ++c) {
+  const int64_t begin = shape.first_visible(position), end = shape.end_visible(position, keys);
+  for (int64_t c = begin / kChunk; c * kChunk < end; ++c) {
     const auto [k, v] = chunk(c);
     attend(state, out, q, k, v, stride, std::max<int64_t>(begin - c * kChunk, 0),
-           std::min(position + 1 - c * kChunk, kChunk), shape);
+           std::min(end - c * kChunk, kChunk), shape);
   }
   for (int64_t d = 0; d < shape.Dh; ++d) out[d] /= state.sum;
   return state;
@@ -74,7 +78,7 @@ void Backend::attention(float* out, const float* q, std::span<const AttentionSeg
   const int64_t group = shape.H / shape.Hk, size = kChunk * shape.Dh;
   std::vector<float> k, v;
   for (const AttentionSegment& segment : segments) {
-    const int64_t blocks = (segment.position + segment.rows + kChunk - 1) / kChunk;
+    const int64_t keys = segment.position + segment.rows, blocks = (keys + kChunk - 1) / kChunk;
     for (int64_t head = 0; head < shape.Hk; ++head) {
       k.resize(static_cast<size_t>(blocks * size));
       v.resize(k.size());
@@ -87,9 +91,9 @@ void Backend::attention(float* out, const float* q, std::span<const AttentionSeg
       for (int64_t row = 0; row < segment.rows; ++row)
         for (int64_t h = head * group; h < (head + 1) * group; ++h) {
           const int64_t at = ((segment.first_row + row) * shape.H + h) * shape.Dh;
-          attend_all(out + at, q + at, segment.position + row, shape.Dh, shape, [&](int64_t c) {
-            return std::pair(k.data() + c * size, v.data() + c * size);
-          });
+          attend_all(
+              out + at, q + at, segment.position + row, keys, shape.Dh, shape,
+              [&](int64_t c) { return std::pair(k.data() + c * size, v.data() + c * size); });
         }
     }
   }
@@ -104,11 +108,11 @@ void Backend::attention_train(float* out, float* lse, const float* q, const floa
       for (int64_t h = 0; h < shape.H; ++h) {
         const int64_t at = (segment.first_row + row) * shape.H + h;
         const int64_t keys = segment.first_row * stride + h / group * shape.Dh;
-        const Running state =
-            attend_all(out + at * shape.Dh, q + at * shape.Dh, row, stride, shape, [&](int64_t c) {
-              const int64_t offset = keys + c * kChunk * stride;
-              return std::pair(k + offset, v + offset);
-            });
+        const Running state = attend_all(out + at * shape.Dh, q + at * shape.Dh, row, segment.rows,
+                                         stride, shape, [&](int64_t c) {
+                                           const int64_t offset = keys + c * kChunk * stride;
+                                           return std::pair(k + offset, v + offset);
+                                         });
         lse[at] = state.largest + std::log(state.sum);
       }
 }
@@ -126,10 +130,13 @@ void Backend::attention_backward(float* dq, float* dk, float* dv, const float* d
       for (int64_t i = first; i < end; ++i) {
         const int64_t at = (i * shape.H + h) * Dh;
         const float D = dot(dout + at, out + at, Dh);
-        for (int64_t j = first + first_visible(i - first, shape); j <= i; ++j) {
+        const int64_t last = first + shape.end_visible(i - first, segment.rows);
+        for (int64_t j = first + shape.first_visible(i - first); j < last; ++j) {
           const int64_t key = j * stride + h / group * Dh;
-          const float p = std::exp(shape.scale * dot(q + at, k + key, Dh) - lse[i * shape.H + h]);
-          const float ds = shape.scale * p * (dot(dout + at, v + key, Dh) - D);
+          const float s = score(q + at, k + key, shape), p = std::exp(s - lse[i * shape.H + h]);
+          const float capped = shape.softcap > 0 ? s / shape.softcap : 0.0f;
+          const float ds =
+              shape.scale * (1.0f - capped * capped) * p * (dot(dout + at, v + key, Dh) - D);
           for (int64_t d = 0; d < Dh; ++d) {
             dv[key + d] += p * dout[at + d];
             dq[at + d] += ds * k[key + d];

@@ -5,6 +5,7 @@
 // of keys.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -66,10 +67,20 @@ class Operand {
 };
 
 struct AttentionShape {
-  int64_t H, Hk, Dh;  // query heads, KV heads (H % Hk == 0), head width
-  float scale;        // usually 1/sqrt(Dh)
-  int64_t window =
-      0;  // sliding window in tokens (0: unlimited): key j visible to query i iff i-j < window
+  int64_t H, Hk, Dh;   // query heads, KV heads (H % Hk == 0), head width
+  float scale;         // usually 1/sqrt(Dh)
+  int64_t window = 0;  // key j is visible to query i iff |i-j| < window; 0: no such limit
+  float softcap = 0;   // scores become softcap tanh(score / softcap); 0: they stay
+  bool causal = true;  // only keys j <= i; false: the whole segment, which is then one piece
+
+  // The keys of the query at `position` that it sees are [first_visible, end_visible) of `keys`.
+  int64_t first_visible(int64_t position) const {
+    return window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+  }
+  int64_t end_visible(int64_t position, int64_t keys) const {
+    if (causal) return std::min(position + 1, keys);
+    return window > 0 ? std::min(position + window, keys) : keys;
+  }
 };
 
 // Keys and values of one sequence as the attention kernel sees them: blocks of kBlockTokens tokens,
@@ -82,11 +93,27 @@ struct KvView {
 };
 
 // One sequence's rows in a flat batch: query rows [first_row, first_row + rows) stand at positions
-// [position, position + rows). They see keys 0..own position: causal.
+// [position, position + rows). They see keys 0..own position, or all of them (AttentionShape).
 struct AttentionSegment {
   int64_t first_row = 0, rows = 0, position = 0;
   KvView kv;  // inference: keys 0 .. position+rows-1, the new ones already appended
 };
+
+// One sequence's rows for a layer with a state of its own (short_conv, delta_rule). state is read,
+// and holds the state after the last row on return; null: it starts as zeros and is forgotten
+// (training, encoders).
+struct StateSegment {
+  int64_t first_row = 0, rows = 0;
+  float* state = nullptr;
+};
+
+struct DeltaShape {
+  int64_t H, Hk, Dk, Dv;  // value heads, query and key heads (H % Hk == 0), their widths
+  float scale;            // of the output; usually 1/sqrt(Dk)
+};
+
+// f of `glu` and `activate`; formulas in ops/activation.cc.
+enum class Activation : uint8_t { kIdentity, kSilu, kGelu, kGeluTanh, kRelu, kSigmoid, kTanh };
 
 class Backend {
  public:
@@ -118,10 +145,18 @@ class Backend {
   virtual void rms_norm_backward(float* dx, float* dw, const float* dy, const float* x,
                                  const float* w, const float* r, int64_t N, int64_t D);
 
-  // Rotate-half RoPE (HF's order) in place on rows [N, heads*Dh]; cos, sin are [N, Dh/2] for the
-  // rows' positions. inverse = true applies the transpose (backward). Su et al. 2021.
+  // y = (x - mean) r w + b (b may be null); stats [N,2] = mean, r (may be null). Ba et al. 2016.
+  virtual void layer_norm(float* y, float* stats, const float* x, const float* w, const float* b,
+                          int64_t N, int64_t D, float eps);
+  // dx += ..., dw += ..., db += ... (dw, db may be null).
+  virtual void layer_norm_backward(float* dx, float* dw, float* db, const float* dy, const float* x,
+                                   const float* w, const float* stats, int64_t N, int64_t D);
+
+  // Rotate-half RoPE (HF's order) in place on the first R of the Dh columns of each head, rows
+  // [N, heads*Dh]; cos, sin are [N, R/2] for the rows' positions. inverse = true applies the
+  // transpose (backward). Su et al. 2021.
   virtual void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads,
-                    int64_t Dh, bool inverse);
+                    int64_t Dh, int64_t R, bool inverse);
 
   // out [N, H*Dh] from q [N, H*Dh] and each segment's KvView. Online softmax over chunks of
   // KvView::kBlockTokens keys, in order.
@@ -139,10 +174,33 @@ class Backend {
                                   const float* lse, std::span<const AttentionSegment> segments,
                                   AttentionShape shape);
 
-  // y = silu(gate) * up, elementwise over n. Shazeer 2020.
-  virtual void swiglu(float* y, const float* gate, const float* up, int64_t n);
-  virtual void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate,
-                               const float* up, int64_t n);
+  // Depthwise causal convolution: y, x [N, C], w [C, K], b [C] (may be null). A segment's state
+  // [K-1, C] is only read: the op moves it on.
+  virtual void short_conv(float* y, const float* x, const float* w, const float* b,
+                          std::span<const StateSegment> segments, int64_t C, int64_t K);
+  // Of segments without states. dx is overwritten, dw += ..., db += ... (dw, db may be null).
+  virtual void short_conv_backward(float* dx, float* dw, float* db, const float* dy, const float* x,
+                                   const float* w, std::span<const StateSegment> segments,
+                                   int64_t C, int64_t K);
+
+  // out, v [N, H*Dv], q, k [N, Hk*Dk], g, beta [N, H]; a segment's state [H, Dk, Dv].
+  virtual void delta_rule(float* out, const float* q, const float* k, const float* v,
+                          const float* g, const float* beta, std::span<const StateSegment> segments,
+                          DeltaShape shape);
+  // Of segments without states; all gradients are overwritten.
+  virtual void delta_rule_backward(float* dq, float* dk, float* dv, float* dg, float* dbeta,
+                                   const float* dout, const float* q, const float* k,
+                                   const float* v, const float* g, const float* beta,
+                                   std::span<const StateSegment> segments, DeltaShape shape);
+
+  // y = f(gate) * up, elementwise over n; up null: ones. Shazeer 2020.
+  virtual void glu(float* y, const float* gate, const float* up, int64_t n, Activation f);
+  // Overwrites dgate and dup (null when up is).
+  virtual void glu_backward(float* dgate, float* dup, const float* dy, const float* gate,
+                            const float* up, int64_t n, Activation f);
+  // y[i, j] (+)= x[i, j] for i < rows, j < columns; rows are ldy and ldx apart.
+  virtual void copy_columns(float* y, int64_t ldy, const float* x, int64_t ldx, int64_t rows,
+                            int64_t columns, bool accumulate);
 
   virtual void add(float* y, const float* a, const float* b, int64_t n);  // y = a + b (may alias)
   virtual void add_bias(float* y, const float* bias, int64_t N, int64_t D);  // y[N,D] += bias[D]

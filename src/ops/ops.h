@@ -99,32 +99,69 @@ struct LoraRows {
   const Lora* lora;
 };
 
+// What a model does to the products of its head: z = scale l, then softcap tanh(z / softcap) unless
+// that is 0.
+struct LogitShape {
+  float scale = 1, softcap = 0;
+};
+
 namespace ops {
 
 Tensor embed(Context& ctx, const Weight& table, std::span<const int32_t> ids);  // [N, D]
-Tensor rms_norm(Context& ctx, const Tensor& x, const Tensor& w, float eps);     // [N, D]
+// x [N, G * w.size()]: each row, or each of its G groups (heads), for itself.
+Tensor rms_norm(Context& ctx, const Tensor& x, const Tensor& w, float eps);
+Tensor rms_norm(Context& ctx, const Tensor& x, int64_t width, float eps);  // w = 1
+// x / sqrt(sum x² + eps) in groups of `width` columns.
+Tensor l2_norm(Context& ctx, const Tensor& x, int64_t width, float eps);
+Tensor layer_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& b,
+                  float eps);  // b may be undefined
 // y = x Wᵀ + b (+ LoRA on the given rows). `x` is an Operand so that products share its rounded
 // forms.
 Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w,
               const Tensor* bias = nullptr, std::span<const LoraRows> lora = {});
-void rope(Context& ctx, Tensor& x, const Tensor& cos, const Tensor& sin,
-          int64_t heads);  // in place
+// In place. cos, sin [N, R/2] turn the first R columns of each head; a factor on the turned ones
+// (yarn, longrope) is folded into both.
+void rope(Context& ctx, Tensor& x, const Tensor& cos, const Tensor& sin, int64_t heads);
 // Inference: keys and values come from the segments' KvViews.
 Tensor attention(Context& ctx, const Tensor& q, std::span<const AttentionSegment> segments,
                  AttentionShape shape);
-// Training: no cache; block-diagonal causal over the segments' own rows.
+// Training, and encoders: no cache; the segments' own rows.
 Tensor attention_train(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v,
                        std::span<const AttentionSegment> segments, AttentionShape shape);
-Tensor swiglu(Context& ctx, const Tensor& gate, const Tensor& up);
+// Depthwise causal convolution over each segment's rows; x [N, C], w [C, K] (or [C, 1, K]), b [C]
+// or undefined; a segment's state, when given, is [K-1, C]: the rows before it, oldest first.
+Tensor short_conv(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& b,
+                  std::span<const StateSegment> segments);
+// Gated delta rule: q, k [N, Hk*Dk], v and the result [N, H*Dv], log decay g and beta [N, H]; a
+// segment's state, when given, is [H, Dk, Dv].
+Tensor delta_rule(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g,
+                  const Tensor& beta, std::span<const StateSegment> segments, DeltaShape shape);
+// Its g = -exp(A_log) softplus(a); a [N, H], A_log [H].
+Tensor decay_gate(Context& ctx, const Tensor& a, const Tensor& A_log);
+Tensor activate(Context& ctx, const Tensor& x, Activation f);                  // f(x)
+Tensor glu(Context& ctx, const Tensor& gate, const Tensor& up, Activation f);  // f(gate) * up
 Tensor add(Context& ctx, const Tensor& a, const Tensor& b);
+Tensor scale(Context& ctx, const Tensor& x, float a);  // a x
+// a * b for b [N, G] and a [N, G * W]: every number of b scales W neighbouring columns. W = 1:
+// element by element; G = 1: by row. b [D] (one dimension) scales column by column.
+Tensor mul(Context& ctx, const Tensor& a, const Tensor& b);
+// Takes apart rows [N, groups * sum(widths)]: in each group the parts lie side by side; part p
+// becomes [N, groups * widths[p]]. One group: fused projections (q|k|v, gate|up). A group per
+// head: what is interleaved by head.
+std::vector<Tensor> split_columns(Context& ctx, const Tensor& x, std::span<const int64_t> widths,
+                                  int64_t groups = 1);
 Tensor gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows);  // [n, D]
+// The mean of each segment's rows: [segments, D].
+Tensor mean_rows(Context& ctx, const Tensor& x, std::span<const AttentionSegment> segments);
 // Next-token loss of hidden rows through the head: the sum of row_weight[i] * loss[i]. Rows of
 // weight 0 are left out. Computed in chunks of rows, so that [N, V] never exists; gradients into x
 // (and w when watched) are formed at once, so backward() may follow directly. Per-row losses go to
 // `row_losses` when given (0 for rows left out).
 double linear_cross_entropy(Context& ctx, const Tensor& x, const Weight& head,
                             std::span<const int32_t> targets, std::span<const float> row_weight,
-                            std::vector<float>* row_losses = nullptr);
+                            std::vector<float>* row_losses = nullptr, LogitShape shape = {});
+// What the shape makes of the head's products.
+Tensor shape_logits(Context& ctx, const Tensor& products, LogitShape shape);
 
 }  // namespace ops
 }  // namespace sllm

@@ -1,60 +1,13 @@
 // Every operation's gradients against finite differences, in exact numerics on the reference.
-#include "ops/ops.h"
-
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "base/rng.h"
+#include "ops/gradient_check.h"
 
 namespace sllm {
 namespace {
-
-Tensor random(Shape shape, uint64_t seed, float size = 1.0f) {
-  Rng rng(seed);
-  Tensor t = Tensor::empty(DType::kF32, std::move(shape));
-  for (int64_t i = 0; i < t.size(); ++i) t.data<float>()[i] = size * rng.normal();
-  return t;
-}
-
-double inner(const Tensor& a, const Tensor& b) {
-  double sum = 0;
-  for (int64_t i = 0; i < a.size(); ++i) sum += double{a.data<float>()[i]} * b.data<float>()[i];
-  return sum;
-}
-
-// The scalar <seed, f(inputs)>: its slope along a random direction by central differences must be
-// the inner product of that direction with the gradient.
-using Function = std::function<Tensor(Context&, std::vector<Tensor>&)>;
-
-void expect_gradients(const Function& f, std::vector<Tensor> inputs, double tolerance = 2e-3) {
-  Backend backend;
-  Tape tape;
-  for (const Tensor& x : inputs) tape.watch(x);
-  Context ctx{backend, Numerics::kExact, &tape};
-  const Tensor y = f(ctx, inputs);
-  const Tensor seed = random(y.shape(), 99);
-  tape.add_grad(backend, y, seed.clone());
-  tape.backward();
-  const auto value = [&](std::vector<Tensor> at) {
-    Context plain{backend, Numerics::kExact, nullptr};
-    return inner(seed, f(plain, at));
-  };
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const Tensor direction = random(inputs[i].shape(), 100 + i);
-    const float step = 1e-2f;
-    auto plus = inputs, minus = inputs;
-    plus[i] = inputs[i].clone(), minus[i] = inputs[i].clone();
-    backend.axpy(plus[i].data<float>(), step, direction.data<float>(), direction.size());
-    backend.axpy(minus[i].data<float>(), -step, direction.data<float>(), direction.size());
-    const double slope = (value(plus) - value(minus)) / (2.0 * step);
-    const double predicted = inner(direction, tape.grad(inputs[i]));
-    EXPECT_NEAR(predicted, slope, tolerance * std::max(1.0, std::abs(slope))) << "input " << i;
-    EXPECT_GT(std::abs(slope), 1e-3) << "input " << i << " has no influence";
-  }
-}
 
 TEST(Ops, LinearGradients) {
   expect_gradients(
@@ -102,6 +55,62 @@ TEST(Ops, RmsNormGradients) {
       {random({4, 24}, 1), random({24}, 2)});
 }
 
+TEST(Ops, RmsNormOfHeadsGradients) {
+  expect_gradients(
+      [](Context& ctx, std::vector<Tensor>& in) { return ops::rms_norm(ctx, in[0], in[1], 1e-5f); },
+      {random({4, 24}, 1), random({8}, 2)});
+  expect_gradients(
+      [](Context& ctx, std::vector<Tensor>& in) { return ops::rms_norm(ctx, in[0], 8, 1e-5f); },
+      {random({4, 24}, 1)});
+}
+
+TEST(Ops, NormsOfHeadsAreWhatTheySay) {
+  Backend backend;
+  Context ctx{backend};
+  const Tensor x = random({3, 12}, 1), w = random({4}, 2);
+  const float eps = 0.25f;
+  const Tensor rms = ops::rms_norm(ctx, x, w, eps), plain = ops::rms_norm(ctx, x, 4, eps),
+               l2 = ops::l2_norm(ctx, x, 4, eps);
+  for (int head = 0; head < 9; ++head) {
+    const float* in = x.data<float>() + head * 4;
+    double squares = 0;
+    for (int i = 0; i < 4; ++i) squares += double{in[i]} * in[i];
+    for (int i = 0; i < 4; ++i) {
+      const double unit = in[i] / std::sqrt(squares / 4 + eps);
+      EXPECT_NEAR(plain.data<float>()[head * 4 + i], unit, 1e-6);
+      EXPECT_NEAR(rms.data<float>()[head * 4 + i], unit * w.data<float>()[i], 1e-6);
+      EXPECT_NEAR(l2.data<float>()[head * 4 + i], in[i] / std::sqrt(squares + eps), 1e-6);
+    }
+  }
+}
+
+TEST(Ops, L2NormGradients) {
+  expect_gradients(
+      [](Context& ctx, std::vector<Tensor>& in) { return ops::l2_norm(ctx, in[0], 8, 1e-6f); },
+      {random({4, 24}, 1)});
+}
+
+TEST(Ops, LayerNormGradients) {
+  for (const bool with_bias : {true, false})
+    expect_gradients(
+        [&](Context& ctx, std::vector<Tensor>& in) {
+          return ops::layer_norm(ctx, in[0], in[1], with_bias ? in[2] : Tensor(), 1e-5f);
+        },
+        with_bias ? std::vector{random({4, 24}, 1), random({24}, 2), random({24}, 3)}
+                  : std::vector{random({4, 24}, 1), random({24}, 2)});
+}
+
+TEST(Ops, LayerNormCentresAndScales) {
+  Backend backend;
+  Context ctx{backend};
+  const Tensor x = Tensor::from(std::vector<float>{1, 3, 1001, 1003}, {2, 2}),
+               w = Tensor::from(std::vector<float>{1, 2}, {2}),
+               b = Tensor::from(std::vector<float>{0, 5}, {2});
+  const Tensor y = ops::layer_norm(ctx, x, w, b, 0.0f);
+  EXPECT_THAT(std::vector<float>(y.data<float>(), y.data<float>() + 4),
+              testing::ElementsAre(-1, 7, -1, 7));
+}
+
 TEST(Ops, RopeGradients) {
   Tensor cos = Tensor::empty(DType::kF32, {5, 4}), sin = Tensor::empty(DType::kF32, {5, 4});
   for (int i = 0; i < 20; ++i) {
@@ -116,24 +125,24 @@ TEST(Ops, RopeGradients) {
         return x;
       },
       {random({5, 24}, 1)});
-}
-
-TEST(Ops, AttentionGradientsWithGroupsWindowAndSegments) {
-  for (const int64_t window : {0, 40}) {
-    const AttentionShape shape{4, 2, 8, 0.35f, window};
-    const std::vector<AttentionSegment> segments = {{0, 90, 0, {}}, {90, 6, 0, {}}};
-    expect_gradients(
-        [&](Context& ctx, std::vector<Tensor>& in) {
-          return ops::attention_train(ctx, in[0], in[1], in[2], segments, shape);
-        },
-        {random({96, 32}, 1), random({96, 16}, 2), random({96, 16}, 3)});
-  }
-}
-
-TEST(Ops, SwigluGradients) {
+  const Tensor wide = Tensor::zeros(DType::kF32, {5, 30});
   expect_gradients(
-      [](Context& ctx, std::vector<Tensor>& in) { return ops::swiglu(ctx, in[0], in[1]); },
-      {random({3, 16}, 1), random({3, 16}, 2)});
+      [&](Context& ctx, std::vector<Tensor>& in) {
+        Tensor x = ops::add(ctx, in[0], wide);
+        ops::rope(ctx, x, cos, sin, 3);  // 8 of 10 columns
+        return x;
+      },
+      {random({5, 30}, 1)});
+}
+
+TEST(Ops, RopeLeavesTheLaterColumnsOfEachHead) {
+  Backend backend;
+  Context ctx{backend};
+  Tensor x = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {1, 6});  // 2 heads of 3
+  ops::rope(ctx, x, Tensor::from(std::vector<float>{0}, {1, 1}),
+            Tensor::from(std::vector<float>{1}, {1, 1}), 2);  // a quarter turn
+  EXPECT_THAT(std::vector<float>(x.data<float>(), x.data<float>() + 6),
+              testing::ElementsAre(-2, 1, 3, -5, 4, 6));
 }
 
 TEST(Ops, AddAndGatherGradients) {
@@ -144,6 +153,70 @@ TEST(Ops, AddAndGatherGradients) {
         return ops::gather_rows(ctx, sum, rows);
       },
       {random({4, 5}, 1), random({4, 5}, 2)});
+}
+
+TEST(Ops, MeanRowsOfSegments) {
+  const std::vector<AttentionSegment> segments = {{0, 3, 0, {}}, {3, 1, 0, {}}};
+  Backend backend;
+  Context plain{backend};
+  const Tensor y = ops::mean_rows(
+      plain, Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 9, 7, 8}, {4, 2}), segments);
+  EXPECT_THAT(std::vector<float>(y.data<float>(), y.data<float>() + 4),
+              testing::ElementsAre(3, 5, 7, 8));
+  expect_gradients(
+      [&](Context& ctx, std::vector<Tensor>& in) { return ops::mean_rows(ctx, in[0], segments); },
+      {random({4, 5}, 1)});
+}
+
+TEST(Ops, ScaleGradients) {
+  expect_gradients(
+      [](Context& ctx, std::vector<Tensor>& in) { return ops::scale(ctx, in[0], -2.5f); },
+      {random({4, 5}, 1)});
+}
+
+TEST(Ops, MulGradientsOfEveryShape) {
+  for (const Shape& shape : {Shape{4, 6}, Shape{4, 3}, Shape{4, 1}, Shape{6}})
+    expect_gradients(
+        [](Context& ctx, std::vector<Tensor>& in) { return ops::mul(ctx, in[0], in[1]); },
+        {random({4, 6}, 1), random(shape, 2)});
+}
+
+TEST(Ops, MulSpreadsItsFactors) {
+  Backend backend;
+  Context ctx{backend};
+  const Tensor a = Tensor::from(std::vector<float>{1, 2, 3, 4}, {1, 4});
+  const auto by = [&](std::vector<float> b, Shape shape) {
+    const Tensor y = ops::mul(ctx, a, Tensor::from(b, std::move(shape)));
+    return std::vector<float>(y.data<float>(), y.data<float>() + 4);
+  };
+  EXPECT_THAT(by({2}, {1, 1}), testing::ElementsAre(2, 4, 6, 8));
+  EXPECT_THAT(by({2, 10}, {1, 2}), testing::ElementsAre(2, 4, 30, 40));
+  EXPECT_THAT(by({1, 2, 3, 4}, {4}), testing::ElementsAre(1, 4, 9, 16));
+}
+
+TEST(Ops, SplitColumnsTakesApartByHead) {
+  Backend backend;
+  Context ctx{backend};
+  std::vector<float> numbers(12);
+  std::iota(numbers.begin(), numbers.end(), 0.0f);
+  const Tensor x = Tensor::from(numbers, {1, 12});
+  const int64_t widths[] = {1, 2};
+  const auto heads = ops::split_columns(ctx, x, widths, 4);
+  EXPECT_THAT(std::vector<float>(heads[0].data<float>(), heads[0].data<float>() + 4),
+              testing::ElementsAre(0, 3, 6, 9));
+  EXPECT_THAT(std::vector<float>(heads[1].data<float>(), heads[1].data<float>() + 8),
+              testing::ElementsAre(1, 2, 4, 5, 7, 8, 10, 11));
+}
+
+TEST(Ops, SplitColumnsGradients) {
+  for (const int64_t groups : {1, 2})
+    expect_gradients(
+        [&](Context& ctx, std::vector<Tensor>& in) {
+          const std::vector<int64_t> widths = {4 / groups, 2 / groups, 6 / groups, 4 / groups};
+          const auto parts = ops::split_columns(ctx, in[0], widths, groups);  // the third is unused
+          return ops::mul(ctx, ops::mul(ctx, parts[0], parts[3]), parts[1]);
+        },
+        {random({3, 16}, 1)});
 }
 
 TEST(Ops, LinearCrossEntropyGradientsInSeveralChunks) {
@@ -184,31 +257,60 @@ TEST(Ops, LinearCrossEntropyGradientsInSeveralChunks) {
   }
 }
 
-TEST(Attention, TrainingEqualsInferenceBitForBit) {
-  constexpr int64_t T = 150, H = 4, Hk = 2, Dh = 8, block = KvView::kBlockTokens;
-  const AttentionShape shape{H, Hk, Dh, 0.35f, 0};
-  const Tensor q = random({T, H * Dh}, 1), k = random({T, Hk * Dh}, 2), v = random({T, Hk * Dh}, 3);
-  std::vector<std::vector<float>> kb(3), vb(3);
-  std::vector<const void*> kp, vp;
-  for (int b = 0; b < 3; ++b) {
-    kb[b].resize(Hk * block * Dh), vb[b].resize(Hk * block * Dh);
-    for (int64_t t = b * block; t < std::min<int64_t>(T, (b + 1) * block); ++t)
-      for (int64_t h = 0; h < Hk; ++h)
-        for (int64_t d = 0; d < Dh; ++d) {
-          const int64_t to = (h * block + t - b * block) * Dh + d;
-          kb[b][to] = k.data<float>()[t * Hk * Dh + h * Dh + d];
-          vb[b][to] = v.data<float>()[t * Hk * Dh + h * Dh + d];
-        }
-    kp.push_back(kb[b].data()), vp.push_back(vb[b].data());
-  }
+TEST(Ops, LinearCrossEntropyOfShapedLogits) {
+  constexpr int64_t N = 6, D = 5, V = 11;
   Backend backend;
-  Context ctx{backend};
-  const KvView view{kp.data(), vp.data(), DType::kF32};
-  const std::vector<AttentionSegment> chunks = {{0, 70, 0, view}, {70, 80, 70, view}};
-  const std::vector<AttentionSegment> whole = {{0, T, 0, {}}};
-  const Tensor a = ops::attention(ctx, q, chunks, shape);
-  const Tensor b = ops::attention_train(ctx, q, k, v, whole, shape);
-  for (int64_t i = 0; i < a.size(); ++i) ASSERT_EQ(a.data<float>()[i], b.data<float>()[i]) << i;
+  const std::vector<int32_t> targets = {3, 0, 10, 4, 4, 7};
+  const std::vector<float> weight = {1, 0.5f, 0, 2, 1, 1};
+  const Tensor x = random({N, D}, 1), w = random({V, D}, 2);
+  for (const LogitShape shape : {LogitShape{0.25f, 0}, LogitShape{1, 1.5f}, LogitShape{3, 2}}) {
+    Tape tape;
+    tape.watch(x);
+    tape.watch(w);
+    Context ctx{backend, Numerics::kExact, &tape}, plain{backend};
+    std::vector<float> losses;
+    ops::linear_cross_entropy(ctx, x, Weight(w), targets, weight, &losses, shape);
+    tape.backward();
+
+    // The loss is that of the logits a user sees, which are what the shape says.
+    const Tensor products = ops::linear(plain, std::make_shared<Operand>(x), Weight(w)),
+                 logits = ops::shape_logits(plain, products, shape);
+    for (int64_t i = 0; i < N; ++i) {
+      double sum = 0;
+      for (int64_t v = 0; v < V; ++v) {
+        const double product = shape.scale * products.data<float>()[i * V + v];
+        EXPECT_NEAR(
+            logits.data<float>()[i * V + v],
+            shape.softcap > 0 ? shape.softcap * std::tanh(product / shape.softcap) : product,
+            1e-6 * std::max(1.0, std::abs(product)));
+        sum += std::exp(double{logits.data<float>()[i * V + v]});
+      }
+      const double loss = std::log(sum) - logits.data<float>()[i * V + targets[i]];
+      EXPECT_NEAR(losses[i], weight[i] == 0 ? 0 : loss, 1e-6 * std::max(1.0, loss));
+    }
+
+    for (const Tensor& input : {x, w}) {
+      const Tensor direction = random(input.shape(), 3);
+      double values[2];
+      for (int side : {0, 1}) {
+        Tensor at = input.clone();
+        backend.axpy(at.data<float>(), side ? 1e-2f : -1e-2f, direction.data<float>(), at.size());
+        const bool head = input.id() == w.id();
+        values[side] = ops::linear_cross_entropy(plain, head ? x : at, Weight(head ? at : w),
+                                                 targets, weight, nullptr, shape);
+      }
+      const double slope = (values[1] - values[0]) / 2e-2;
+      EXPECT_NEAR(inner(direction, tape.grad(input)), slope, 2e-3 * std::max(1.0, std::abs(slope)));
+    }
+  }
+}
+
+TEST(Ops, ShapedLogitsGradients) {
+  expect_gradients(
+      [](Context& ctx, std::vector<Tensor>& in) {
+        return ops::shape_logits(ctx, in[0], {0.5f, 1.5f});
+      },
+      {random({3, 7}, 1)});
 }
 
 TEST(Bf16, LinearKeepsOnlyRoundedRowsForBackward) {

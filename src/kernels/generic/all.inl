@@ -4,6 +4,8 @@
 #include "kernels/generic/decode.inl"
 #include "kernels/generic/gemm.inl"
 #include "kernels/generic/elementwise.inl"
+#include "kernels/generic/activation.inl"
 #include "kernels/generic/rows.inl"
 #include "kernels/generic/attention.inl"
+#include "kernels/generic/recurrence.inl"
 // clang-format on

@@ -16,6 +16,17 @@ SLLM_INLINE F exp(F x) {
 }
 SLLM_INLINE F sigmoid(F x) { return div(set1(1), add(set1(1), exp(sub(zero(), x)))); }
 
+// A vector, or the last `left` numbers of a row.
+SLLM_INLINE F load_up_to(const float* p, int64_t left) {
+  return left < kLanes ? load_n(p, left) : load(p);
+}
+SLLM_INLINE void store_up_to(float* p, F x, int64_t left) {
+  if (left < kLanes)
+    store_n(p, x, left);
+  else
+    store(p, x);
+}
+
 // y[i] = op(a[i], b[i])
 template <class Op>
 SLLM_INLINE void map2(float* y, const float* a, const float* b, int64_t n, Op op) {
@@ -35,41 +46,18 @@ struct Scale {
   F factor;
   SLLM_INLINE F operator()(F x, F) const { return mul(x, factor); }
 };
-struct SwiGlu {
-  SLLM_INLINE F operator()(F gate, F up) const { return mul(mul(gate, sigmoid(gate)), up); }
-};
-
 void add_arrays(float* y, const float* a, const float* b, int64_t n) noexcept {
   map2(y, a, b, n, Add{});
+}
+void add_product(float* y, const float* a, const float* b, int64_t n) noexcept {
+  for (int64_t i = 0; i < n; i += kLanes)
+    store_up_to(y + i, fma(load_up_to(a + i, n - i), load_up_to(b + i, n - i),
+                           load_up_to(y + i, n - i)), n - i);
 }
 void axpy(float* y, float a, const float* x, int64_t n) noexcept {
   map2(y, y, x, n, AddScaled{set1(a)});
 }
 void scale(float* x, float a, int64_t n) noexcept { map2(x, x, x, n, Scale{set1(a)}); }
-void swiglu(float* y, const float* gate, const float* up, int64_t n) noexcept {
-  map2(y, gate, up, n, SwiGlu{});
-}
-
-SLLM_INLINE void swiglu_gradient(F d, F g, F u, F* dgate, F* dup) {
-  const F s = sigmoid(g);
-  *dup = mul(mul(d, g), s);
-  *dgate = mul(mul(mul(d, u), s), fma(g, sub(set1(1), s), set1(1)));
-}
-void swiglu_backward(float* dgate, float* dup, const float* dy, const float* gate, const float* up,
-                     int64_t n) noexcept {
-  F dg, du;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    swiglu_gradient(load(dy + i), load(gate + i), load(up + i), &dg, &du);
-    store(dgate + i, dg);
-    store(dup + i, du);
-  }
-  if (i == n) return;
-  swiglu_gradient(load_n(dy + i, n - i), load_n(gate + i, n - i), load_n(up + i, n - i), &dg, &du);
-  store_n(dgate + i, dg, n - i);
-  store_n(dup + i, du, n - i);
-}
-
 // torch's order: decay, first and second moment, step.
 SLLM_INLINE void adamw_step(F* p, F g, F* m, F* v, const AdamWFactors& f) {
   g = mul(g, set1(f.grad_scale));

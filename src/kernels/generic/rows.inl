@@ -81,11 +81,76 @@ void rms_norm_dw(float* dw, const float* dy, const float* x, const float* r, int
   }
 }
 
-// Rows [N, heads * 2 * half]; cos, sin [N, half]; sin is multiplied by sign.
-void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t half,
-          float sign) noexcept {
+struct First {
+  SLLM_INLINE F operator()(F a, F) const { return a; }
+};
+struct SquareMinus {
+  F mean;
+  SLLM_INLINE F operator()(F a, F) const { return mul(sub(a, mean), sub(a, mean)); }
+};
+struct Standardise {
+  F mean, inverse;
+  SLLM_INLINE F operator()(F x, F w) const { return mul(mul(sub(x, mean), inverse), w); }
+};
+void layer_norm(float* y, float* stats, const float* x, const float* w, const float* b, int64_t N,
+                int64_t D, float eps) noexcept {
+  for (int64_t i = 0; i < N; ++i, x += D, y += D) {
+    const auto mean = static_cast<float>(sum2(x, x, D, First{}) / static_cast<double>(D));
+    const double squares = sum2(x, x, D, SquareMinus{set1(mean)});
+    const float variance = static_cast<float>(squares / static_cast<double>(D));
+    const float inverse = 1.0f / __builtin_sqrtf(variance + eps);
+    map2(y, x, w, D, Standardise{set1(mean), set1(inverse)});
+    if (b) map2(y, y, b, D, Add{});
+    if (stats) stats[2 * i] = mean, stats[2 * i + 1] = inverse;
+  }
+}
+
+// g = w dy and the standardised x of at most a vector of columns.
+SLLM_INLINE F scaled_gradient(const float* w, const float* dy, int64_t left) {
+  return mul(load_up_to(w, left), load_up_to(dy, left));
+}
+SLLM_INLINE F standardised(const float* x, F mean, F inverse, int64_t left) {
+  return mul(sub(load_up_to(x, left), mean), inverse);
+}
+void layer_norm_dx(float* dx, const float* dy, const float* x, const float* w, const float* stats,
+                   int64_t N, int64_t D) noexcept {
+  for (int64_t i = 0; i < N; ++i, x += D, dy += D, dx += D) {
+    const F mean = set1(stats[2 * i]), inverse = set1(stats[2 * i + 1]);
+    F sum = zero(), along = zero();
+    for (int64_t j = 0; j < D; j += kLanes) {
+      const F g = scaled_gradient(w + j, dy + j, D - j);  // 0 beyond the row
+      sum = add(sum, g);
+      along = fma(g, standardised(x + j, mean, inverse, D - j), along);
+    }
+    const F c = set1(reduce_add(sum) / static_cast<float>(D)),
+            slope = set1(reduce_add(along) / static_cast<float>(D));
+    for (int64_t j = 0; j < D; j += kLanes) {
+      const F unit = standardised(x + j, mean, inverse, D - j);
+      const F d = sub(sub(scaled_gradient(w + j, dy + j, D - j), c), mul(unit, slope));
+      store_up_to(dx + j, fma(inverse, d, load_up_to(dx + j, D - j)), D - j);
+    }
+  }
+}
+// dw[j] and db[j] += sums over rows, in order, for j in [0, width) of rows `D` apart.
+void layer_norm_dw(float* dw, float* db, const float* dy, const float* x, const float* stats,
+                   int64_t N, int64_t D, int64_t width) noexcept {
+  for (int64_t i = 0; i < N; ++i, x += D, dy += D) {
+    const F mean = set1(stats[2 * i]), inverse = set1(stats[2 * i + 1]);
+    if (db) map2(db, db, dy, width, Add{});
+    for (int64_t j = 0; dw && j < width; j += kLanes) {
+      const int64_t left = width - j;
+      const F unit = standardised(x + j, mean, inverse, left);
+      store_up_to(dw + j, fma(load_up_to(dy + j, left), unit, load_up_to(dw + j, left)), left);
+    }
+  }
+}
+
+// Rows [N, heads * Dh]: the first 2 * half columns of each head turn; cos, sin [N, half]; sin is
+// multiplied by sign.
+void rope(float* x, const float* cos, const float* sin, int64_t N, int64_t heads, int64_t Dh,
+          int64_t half, float sign) noexcept {
   for (int64_t n = 0; n < N; ++n, cos += half, sin += half)
-    for (int64_t head = 0; head < heads; ++head, x += 2 * half) {
+    for (int64_t head = 0; head < heads; ++head, x += Dh) {
       float* y = x + half;
       int64_t i = 0;
       for (; i + kLanes <= half; i += kLanes) {

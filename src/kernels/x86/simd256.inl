@@ -29,6 +29,9 @@ SLLM_INLINE F round(F a) { return _mm256_round_ps(a, 8); }
 SLLM_INLINE F keep_n(F a, F other, int64_t n) {
   return _mm256_blendv_ps(other, a, _mm256_castsi256_ps(lane_mask(n)));
 }
+SLLM_INLINE F if_less(F a, F b, F x, F y) {  // a < b ? x : y
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
 SLLM_INLINE F scale2(F x, F n) {
   const __m256i bits = _mm256_slli_epi32(
       _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(n, set1(-127))), _mm256_set1_epi32(127)),

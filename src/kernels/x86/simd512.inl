@@ -27,6 +27,10 @@ SLLM_INLINE F round(F a) { return _mm512_roundscale_ps(a, 8); }  // to nearest e
 SLLM_INLINE F keep_n(F a, F other, int64_t n) {
   return _mm512_mask_blend_ps(lane_mask(n), other, a);
 }
+// a < b ? x : y
+SLLM_INLINE F if_less(F a, F b, F x, F y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
 // x * 2^n for integral n in [-126, 127], flushed to 0 below.
 SLLM_INLINE F scale2(F x, F n) { return _mm512_scalef_ps(x, n); }
 SLLM_INLINE F to_float(I i) { return _mm512_cvtepi32_ps(i); }

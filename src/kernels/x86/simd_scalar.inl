@@ -24,6 +24,7 @@ SLLM_INLINE F abs(F a) { return __builtin_fabsf(a); }
 SLLM_INLINE F fma(F a, F b, F c) { return a * b + c; }
 SLLM_INLINE F round(F a) { return __builtin_rintf(a); }
 SLLM_INLINE F keep_n(F a, F other, int64_t n) { return n ? a : other; }
+SLLM_INLINE F if_less(F a, F b, F x, F y) { return a < b ? x : y; }
 SLLM_INLINE F scale2(F x, F n) {
   const int32_t bits = (static_cast<int32_t>(n < -127 ? -127 : n) + 127) << 23;
   return x * __builtin_bit_cast(float, bits);
