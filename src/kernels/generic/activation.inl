@@ -46,8 +46,8 @@ SLLM_INLINE F normal_cdf(F x, F* density) {
   r = fma(r, y, set1(4.218463358204948e-1f));
   r = fma(r, y, set1(-2.820767439740514e-1f));
   r = fma(r, y, set1(5.641895067754075e-1f));
-  const F erfc =
-      if_less(z, set1(1), sub(set1(1), erf), mul(mul(*density, q), if_less(z, set1(2), p, r)));
+  const F erfc = if_less(z, set1(1), sub(set1(1), erf),
+                         mul(mul(*density, q), if_less(z, set1(2), p, r)));
   const F tail = mul(set1(0.5f), erfc);  // the distribution at -|x|
   return if_less(x, zero(), tail, sub(set1(1), tail));
 }

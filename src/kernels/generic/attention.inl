@@ -4,9 +4,8 @@
 
 constexpr int64_t kChunk = 64;
 
-// scores [rows, kChunk]: raw dot products in, exp(factor s - largest) out (capped), 0 outside
-// [first, last) of the row. Updates largest and sum of each row and multiplies out [rows, ldo] by
-// the shrinkage.
+// scores [rows, kChunk]: raw dot products in, exp(factor s - largest) out (capped), 0 outside [first, last)
+// of the row. Updates largest and sum of each row and multiplies out [rows, ldo] by the shrinkage.
 SLLM_INLINE void softmax_chunk(float* scores, float* out, int64_t ldo, float* largest, float* sum,
                                int64_t rows, const int32_t* first, const int32_t* last, int64_t Dh,
                                float factor, float softcap) {
@@ -57,8 +56,8 @@ void attend_chunk(float* out, float* largest, float* sum, const float* q, int64_
 // Backward of a block: s [rows, kChunk] raw scores become p; dp becomes ds = factor p (dp - D),
 // times the slope of the cap.
 void attention_gradient(float* s, float* dp, int64_t rows, const int32_t* first,
-                        const int32_t* last, const float* lse, const float* D, float factor,
-                        float softcap) noexcept {
+                        const int32_t* last, const float* lse, const float* D,
+                        float factor, float softcap) noexcept {
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t j = 0; j < kChunk; j += kLanes) {
       float* sj = s + r * kChunk + j;

@@ -51,9 +51,8 @@ void add_arrays(float* y, const float* a, const float* b, int64_t n) noexcept {
 }
 void add_product(float* y, const float* a, const float* b, int64_t n) noexcept {
   for (int64_t i = 0; i < n; i += kLanes)
-    store_up_to(y + i,
-                fma(load_up_to(a + i, n - i), load_up_to(b + i, n - i), load_up_to(y + i, n - i)),
-                n - i);
+    store_up_to(y + i, fma(load_up_to(a + i, n - i), load_up_to(b + i, n - i),
+                           load_up_to(y + i, n - i)), n - i);
 }
 void axpy(float* y, float a, const float* x, int64_t n) noexcept {
   map2(y, y, x, n, AddScaled{set1(a)});

@@ -46,7 +46,8 @@ SLLM_INLINE void delta_columns(float* S, float* out, const DeltaRows& in, int64_
 
 void delta_rule(float* S, float* out, const DeltaRows& in, int64_t width) noexcept {
   int64_t j = 0;
-  for (; j + 4 * kLanes <= width; j += 4 * kLanes) delta_columns<4>(S + j, out, in, j, kLanes);
+  for (; j + 4 * kLanes <= width; j += 4 * kLanes)
+    delta_columns<4>(S + j, out, in, j, kLanes);
   for (; j < width; j += kLanes) delta_columns<1>(S + j, out, in, j, width - j);
 }
 
