@@ -46,7 +46,8 @@ Tensor random(Shape shape, DType type) {
 
 void measure(Backend& backend, int64_t M, int64_t N, int64_t K) {
   for (DType type : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                     DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+                     DType::kQ5_0, DType::kQ5_1, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
+                     DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4}) {
     if (K % info(type).block_elements != 0) continue;
     const Weight w(random({N, K}, type));
     const Tensor rows = random({M, K}, DType::kF32);

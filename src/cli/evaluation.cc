@@ -4,6 +4,7 @@
 #include "eval/answers.h"
 #include "eval/harness.h"
 #include "eval/perplexity.h"
+#include "eval/recorded.h"
 #include "hub/resolve.h"
 #include "train/options.h"
 
@@ -24,15 +25,23 @@ Status measure_perplexity(Engine& engine, const EvaluationFlags& flags, const Gl
   return ok();
 }
 
+bool is_recorded(const EvaluationFlags& flags) {
+  return !flags.kld_base.empty() && eval::RecordedPredictions::recognises(flags.kld_base);
+}
+
 Status measure_divergence(const ModelFlags& model, const EvaluationFlags& flags,
                           const Globals& globals, Json& out) {
-  SLLM_TRY(const std::string text, read_file(flags.perplexity_file));
   SLLM_TRY(const fs::path path, resolve_model(model.model));
-  SLLM_TRY(const fs::path base, resolve_model(flags.kld_base));
   SLLM_TRY(const Numerics numerics, numerics_from_name(model.mode));
-  SLLM_TRY(const eval::Divergence d,
-           eval::divergence(path, base, text, numerics, model.threads,
-                            {flags.window, flags.chunks, progress_sink(globals)}));
+  const eval::PerplexityOptions options{flags.window, flags.chunks, progress_sink(globals)};
+  const auto compare = [&]() -> Result<eval::Divergence> {
+    if (is_recorded(flags))
+      return eval::divergence_from_recorded(path, flags.kld_base, numerics, model.threads, options);
+    SLLM_TRY(const std::string text, read_file(flags.perplexity_file));
+    SLLM_TRY(const fs::path base, resolve_model(flags.kld_base));
+    return eval::divergence(path, base, text, numerics, model.threads, options);
+  };
+  SLLM_TRY(const eval::Divergence d, compare());
   out["kld_mean"] = d.kld_mean;
   out["kld_stderr"] = d.kld_stderr;
   out["kld_max"] = d.kld_max;
@@ -104,7 +113,9 @@ Status answer_rows(Engine& engine, const EvaluationFlags& flags, const Globals& 
 
 void add_evaluation_flags(CLI::App& app, EvaluationFlags& f) {
   app.add_option("--perplexity", f.perplexity_file, "Text whose perplexity to measure");
-  app.add_option("--kld", f.kld_base, "Model to compare the predictions on that text with");
+  app.add_option("--kld", f.kld_base,
+                 "Model to compare the predictions on that text with, or "
+                 "llama-perplexity's --kl-divergence-base file, which holds the text");
   app.add_option("--chunks", f.chunks, "Windows of the text; 0: all")->check(not_negative());
   app.add_option("--window", f.window, "Tokens in a window; the second half of each is scored")
       ->check(CLI::Range(int64_t{8}, int64_t{1} << 20))
@@ -127,14 +138,15 @@ void add_evaluation_flags(CLI::App& app, EvaluationFlags& f) {
 
 Result<Json> evaluate(const ModelFlags& model, const EvaluationFlags& flags,
                       const Globals& globals) {
-  if (!flags.kld_base.empty() && flags.perplexity_file.empty())
+  if (!flags.kld_base.empty() && flags.perplexity_file.empty() && !is_recorded(flags))
     return with_hint(usage_error("--kld needs a text on which to compare the predictions"),
                      "Give it with --perplexity FILE");
-  if (flags.perplexity_file.empty() && flags.tasks.empty() && flags.answers_file.empty())
+  if (flags.perplexity_file.empty() && flags.tasks.empty() && flags.answers_file.empty() &&
+      flags.kld_base.empty())
     return with_hint(usage_error("nothing to measure was named"),
                      "Give --tasks, --perplexity or --answers");
   Json out = {{"model", model.model}, {"mode", model.mode}};
-  {
+  if (!flags.perplexity_file.empty() || !flags.tasks.empty() || !flags.answers_file.empty()) {
     SLLM_TRY(const std::shared_ptr<Engine> engine, open_engine(model));
     if (!flags.perplexity_file.empty()) SLLM_OK(measure_perplexity(*engine, flags, globals, out));
     if (!flags.tasks.empty()) SLLM_OK(run_tasks(*engine, flags, globals, out));

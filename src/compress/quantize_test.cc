@@ -48,6 +48,10 @@ TEST(Recipe, TheOutputMatrixGetsMoreBits) {
   EXPECT_EQ(type_of("q4_0", head, {320, 576}, false), DType::kQ8_0);
   EXPECT_EQ(type_of("q4_k", head, {320, 576}, false), DType::kQ8_0);
   EXPECT_EQ(type_of("q8_0", head, {320, 256}, false), DType::kQ8_0);
+  EXPECT_EQ(type_of("q2_k", head, {320, 256}, false), DType::kQ6_K);
+  EXPECT_EQ(type_of("iq4_xs", head, {320, 576}, false), DType::kQ8_0);
+  EXPECT_EQ(type_of("iq4_nl", embedding, {320, 256}, true), DType::kQ6_K);
+  EXPECT_EQ(type_of("mxfp4", embedding, {320, 256}, true), DType::kQ8_0);
 }
 
 TEST(Recipe, RowsThatDoNotFillSuperBlocksFallBack) {
@@ -55,7 +59,11 @@ TEST(Recipe, RowsThatDoNotFillSuperBlocksFallBack) {
   EXPECT_EQ(type_of("q4_k", up, {64, 576}), DType::kQ5_0);
   EXPECT_EQ(type_of("q5_k", up, {64, 576}), DType::kQ5_1);
   EXPECT_EQ(type_of("q6_k", up, {64, 576}), DType::kQ8_0);
+  EXPECT_EQ(type_of("q2_k", up, {64, 576}), DType::kQ4_0);
+  EXPECT_EQ(type_of("q3_k_m", up, {64, 576}), DType::kQ4_0);
+  EXPECT_EQ(type_of("iq4_xs", up, {64, 576}), DType::kIQ4_NL);
   EXPECT_EQ(type_of("q6_k", up, {64, 48}), DType::kF16);
+  EXPECT_EQ(type_of("mxfp4", up, {64, 48}), DType::kF16);
   EXPECT_EQ(type_of("q4_0", up, {64, 48}), DType::kF16);
 }
 
@@ -77,6 +85,41 @@ TEST(Recipe, MixesSpendBitsOnValuesAndDownProjections) {
   EXPECT_EQ(down("q4_k_s", 3), DType::kQ5_K);
   EXPECT_EQ(down("q4_k_s", 4), DType::kQ4_K);
   EXPECT_EQ(value("q5_k_s", 0), DType::kQ5_K);
+}
+
+// Expectations: llama-quantize (llama.cpp of llama-cpp-python 0.3.36) on models of 32 layers.
+TEST(Recipe, TheSmallestTypesSpendBitsOnThreeKindsOfMatrices) {
+  const auto type = [](const char* recipe, const char* matrix, int layer) {
+    const std::string name = fmt::format("model.layers.{}.{}.weight", layer, matrix);
+    return type_of(recipe, name.c_str(), {64, 256});
+  };
+  const char *value = "self_attn.v_proj", *out = "self_attn.o_proj", *down = "mlp.down_proj",
+             *up = "mlp.up_proj";
+  EXPECT_EQ(type("q3_k", value, 1), DType::kQ5_K);
+  EXPECT_EQ(type("q3_k_m", value, 2), DType::kQ4_K);
+  EXPECT_EQ(type("q3_k_m", out, 2), DType::kQ4_K);
+  EXPECT_EQ(type("q3_k_m", down, 1), DType::kQ5_K);
+  EXPECT_EQ(type("q3_k_m", down, 2), DType::kQ4_K);
+  EXPECT_EQ(type("q3_k_m", up, 0), DType::kQ3_K);
+  for (const char* matrix : {value, out, down}) {
+    EXPECT_EQ(type("q3_k_l", matrix, 20), DType::kQ5_K) << matrix;
+    EXPECT_EQ(type("q3_k_s", matrix, 0), DType::kQ3_K) << matrix;
+    EXPECT_EQ(type("q2_k", matrix, 0), DType::kQ3_K) << matrix;
+  }
+  EXPECT_EQ(type("q2_k", up, 0), DType::kQ2_K);
+  EXPECT_EQ(type("iq4_nl", down, 3), DType::kQ5_K);
+  EXPECT_EQ(type("iq4_xs", down, 4), DType::kIQ4_XS);
+  EXPECT_EQ(type("iq4_xs", value, 0), DType::kIQ4_XS);
+  EXPECT_EQ(type("mxfp4", down, 0), DType::kMXFP4);
+}
+
+TEST(Recipe, ValuesThatManyHeadsShareGetMoreBits) {
+  ModelConfig config = config_of(32, true);
+  config.H = 4 * config.Hk;
+  const TensorInfo value{"model.layers.9.self_attn.v_proj.weight", DType::kF32, {64, 256}};
+  EXPECT_EQ(type_for(find_recipe("q2_k").value(), config, value), DType::kQ4_K);
+  EXPECT_EQ(type_for(find_recipe("iq4_xs").value(), config, value), DType::kQ5_K);
+  EXPECT_EQ(type_for(find_recipe("iq4_nl").value(), config, value), DType::kQ5_K);
 }
 
 TEST(Convert, ThreadsDoNotChangeTheBytes) {

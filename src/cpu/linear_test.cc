@@ -9,8 +9,12 @@ namespace sllm {
 namespace {
 
 constexpr DType kPlain[] = {DType::kF32, DType::kF16, DType::kBF16};
-constexpr DType kBlocks[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                             DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+std::vector<DType> blocks() {
+  std::vector<DType> all;
+  for (int i = 0; i < kDTypeCount; ++i)
+    if (is_block_format(static_cast<DType>(i))) all.push_back(static_cast<DType>(i));
+  return all;
+}
 
 struct Case {
   DType type;
@@ -26,11 +30,11 @@ std::vector<Case> cases() {
                            {13, 70, 1056},
                            {33, 47, 63}})
       all.push_back({type, M, N, K});
-  for (DType type : kBlocks)
+  for (DType type : blocks())
     for (auto [M, N, K] :
          {std::array<int64_t, 3>{1, 19, 256}, {5, 33, 512}, {37, 50, 256}, {18, 64, 1280}})
       all.push_back({type, M, N, K});
-  for (DType type : kBlocks)
+  for (DType type : blocks())
     if (info(type).block_elements == 32) all.push_back({type, 19, 49, 96});
   return all;
 }

@@ -4,6 +4,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "eval/perplexity.h"
+#include "eval/recorded.h"
 #include "infer/runner.h"
 #include "models/registry.h"
 
@@ -56,11 +57,74 @@ double kl_divergence(std::span<const float> p, const Row& p_row, std::span<const
   return sum;
 }
 
+struct KlPart {
+  double kl = 0;
+  bool same_best = false;
+};
+// Over the tokens that `p` knows, each side normalised over them.
+KlPart kl_divergence(const RecordedPredictions::Row& p, std::span<const float> q) {
+  size_t p_best = 0, q_best = 0;
+  for (size_t i = 1; i < q.size(); ++i) {
+    if (p.values[i] > p.values[p_best]) p_best = i;
+    if (q[i] > q[q_best]) q_best = i;
+  }
+  double p_sum = 0, q_sum = 0;
+  for (size_t i = 0; i < q.size(); ++i) {
+    if (!p.known(i)) continue;
+    p_sum += std::exp(double{p.log_prob(i)});
+    q_sum += std::exp(double{q[i]} - q[q_best]);
+  }
+  const double p_log = std::log(p_sum), q_log = std::log(q_sum) + q[q_best];
+  KlPart out{0, p_best == q_best};
+  for (size_t i = 0; i < q.size(); ++i) {
+    if (!p.known(i)) continue;
+    const double log_p = p.log_prob(i) - p_log;
+    out.kl += std::exp(log_p) * (log_p - (q[i] - q_log));
+  }
+  return out;
+}
+
+// Sums over positions, and what is told of them.
+class Totals {
+ public:
+  void add(double kl, bool same_best, double nll, double base_nll) {
+    kl = std::max(0.0, kl);
+    sum_ += kl, squares_ += kl * kl;
+    agree_ += same_best;
+    nll_ += nll, base_nll_ += base_nll;
+    largest_ = std::max(largest_, kl);
+    ++tokens_;
+  }
+  std::string so_far() const { return fmt::format("KLD {:.5f}", sum_ / n()); }
+  Divergence result() const {
+    const double mean = sum_ / n();
+    return {.kld_mean = mean,
+            .kld_stderr = std::sqrt(std::max(0.0, squares_ / n() - mean * mean) / (n() - 1)),
+            .kld_max = largest_,
+            .top1_agree = agree_ / n(),
+            .perplexity = std::exp(nll_ / n()),
+            .base_perplexity = std::exp(base_nll_ / n()),
+            .tokens = tokens_};
+  }
+
+ private:
+  double n() const { return static_cast<double>(tokens_); }
+  double sum_ = 0, squares_ = 0, agree_ = 0, nll_ = 0, base_nll_ = 0, largest_ = 0;
+  int64_t tokens_ = 0;
+};
+
+constexpr int64_t kRows = 32;  // of logits of each model at a time
+
+Status stopped_after(size_t chunks) {
+  const int signal = stop_requested();
+  if (signal == 0) return ok();
+  return make_error(static_cast<ErrorCode>(128 + signal), "stopped after {} chunks", chunks);
+}
+
 }  // namespace
 
 Result<Divergence> divergence(const fs::path& model, const fs::path& base, const std::string& text,
                               Numerics numerics, int threads, const PerplexityOptions& options) {
-  constexpr int64_t kRows = 32;  // of logits of both models at a time
   const std::shared_ptr<Backend> backend = make_cpu_backend(threads);
   SLLM_TRY(Side q, Side::open(model, backend, numerics, options.window));
   SLLM_TRY(Side p, Side::open(base, backend, numerics, options.window));
@@ -70,11 +134,9 @@ Result<Divergence> divergence(const fs::path& model, const fs::path& base, const
                      model.string(), q.tokenizer->vocab_size(), base.string(),
                      p.tokenizer->vocab_size());
   SLLM_TRY(const auto windows, perplexity_windows(*p.tokenizer, text, options));
-  Divergence out;
-  double sum = 0, squares = 0, agree = 0, nll = 0, base_nll = 0;
+  Totals totals;
   for (size_t w = 0; w < windows.size(); ++w) {
-    if (const int signal = stop_requested())
-      return make_error(static_cast<ErrorCode>(128 + signal), "stopped after {} chunks", w);
+    SLLM_OK(stopped_after(w));
     const Tensor p_hidden = p.hidden(windows[w]), q_hidden = q.hidden(windows[w]);
     const int64_t last = options.window - 1;  // the last position predicts nothing known
     for (int64_t first = options.window / 2; first < last; first += kRows) {
@@ -85,26 +147,54 @@ Result<Divergence> divergence(const fs::path& model, const fs::path& base, const
         const std::span<const float> p_row(p_logits.data<float>() + r * p_logits.cols(), V),
             q_row(q_logits.data<float>() + r * q_logits.cols(), V);
         const Row p_sum(p_row), q_sum(q_row);
-        const double kl = std::max(0.0, kl_divergence(p_row, p_sum, q_row, q_sum));
         const TokenId next = windows[w][first + r + 1];
-        nll += q_sum.log_sum - q_row[next];
-        base_nll += p_sum.log_sum - p_row[next];
-        sum += kl, squares += kl * kl;
-        agree += p_sum.best == q_sum.best;
-        out.kld_max = std::max(out.kld_max, kl);
-        ++out.tokens;
+        totals.add(kl_divergence(p_row, p_sum, q_row, q_sum), p_sum.best == q_sum.best,
+                   q_sum.log_sum - q_row[next], p_sum.log_sum - p_row[next]);
       }
     }
-    const std::string so_far = fmt::format("KLD {:.5f}", sum / static_cast<double>(out.tokens));
-    if (options.progress) options.progress({"divergence", "chunks", w + 1, windows.size(), so_far});
+    if (options.progress)
+      options.progress({"divergence", "chunks", w + 1, windows.size(), totals.so_far()});
   }
-  const auto n = static_cast<double>(out.tokens);
-  out.kld_mean = sum / n;
-  out.kld_stderr = std::sqrt(std::max(0.0, squares / n - out.kld_mean * out.kld_mean) / (n - 1));
-  out.top1_agree = agree / n;
-  out.perplexity = std::exp(nll / n);
-  out.base_perplexity = std::exp(base_nll / n);
-  return out;
+  return totals.result();
+}
+
+Result<Divergence> divergence_from_recorded(const fs::path& model, const fs::path& recorded,
+                                            Numerics numerics, int threads,
+                                            const PerplexityOptions& options) {
+  SLLM_TRY(const auto base, RecordedPredictions::open(recorded));
+  SLLM_TRY(Side side, Side::open(model, make_cpu_backend(threads), numerics, base.window()));
+  const int64_t V = side.model->config().V;
+  if (V != base.vocabulary())
+    return bad_input("{} has {} tokens and {} has {}; a divergence needs one vocabulary",
+                     model.string(), V, recorded.string(), base.vocabulary());
+  const int64_t chunks =
+      options.chunks > 0 ? std::min(options.chunks, base.chunks()) : base.chunks();
+  const TokenId bos = side.tokenizer->bos_id();
+  const bool bos_first = bos >= 0 && base.tokens(0).front() == bos;
+  Totals totals;
+  for (int64_t c = 0; c < chunks; ++c) {
+    SLLM_OK(stopped_after(static_cast<size_t>(c)));
+    std::vector<TokenId> window(base.tokens(c).begin(), base.tokens(c).end());
+    if (bos_first) window.front() = bos;
+    const Tensor hidden = side.hidden(window);
+    const int64_t begin = base.window() / 2;
+    for (int64_t first = 0; first < base.rows(); first += kRows) {
+      const int64_t rows = std::min(kRows, base.rows() - first);
+      const Tensor logits =
+          side.runner->logits(hidden.slice_rows(begin + first, begin + first + rows));
+      for (int64_t r = 0; r < rows; ++r) {
+        const std::span<const float> q(logits.data<float>() + r * V, static_cast<size_t>(V));
+        const RecordedPredictions::Row p = base.row(c, first + r);
+        const auto next = static_cast<size_t>(window[begin + first + r + 1]);
+        const KlPart part = kl_divergence(p, q);
+        totals.add(part.kl, part.same_best, Row(q).log_sum - q[next], -p.log_prob(next));
+      }
+    }
+    if (options.progress)
+      options.progress({"divergence", "chunks", static_cast<uint64_t>(c + 1),
+                        static_cast<uint64_t>(chunks), totals.so_far()});
+  }
+  return totals.result();
 }
 
 }  // namespace sllm::eval

@@ -37,5 +37,12 @@ struct Divergence {
 // Errors: kBadInput when the two do not share a vocabulary.
 Result<Divergence> divergence(const fs::path& model, const fs::path& base, const std::string& text,
                               Numerics numerics, int threads, const PerplexityOptions& options);
+// From predictions recorded by llama-perplexity (recorded.h); options.window is the recording's.
+// Their 16 bits and their cut at e^-16 of the likeliest token bias a plain sum, so both sides are
+// normalised over the tokens that are known: that removes the first order of the rounding, which
+// leaves about 1e-8. Errors: kBadInput when the vocabularies differ in size.
+Result<Divergence> divergence_from_recorded(const fs::path& model, const fs::path& recorded,
+                                            Numerics numerics, int threads,
+                                            const PerplexityOptions& options);
 
 }  // namespace sllm::eval

@@ -104,11 +104,19 @@ Result<DirectoryEntry> read_directory_entry(ByteReader& in) {
   }
   SLLM_TRY(const uint32_t type, in.read<uint32_t>("a tensor type"));
   const auto dtype = type <= 1000 ? dtype_from_ggml(static_cast<int>(type)) : std::nullopt;
-  if (!dtype)
+  if (!dtype) {
+    const std::string_view name = ggml_type_name(type <= 1000 ? static_cast<int>(type) : -1);
+    std::vector<std::string_view> supported;
+    for (int i = 0; i < kDTypeCount; ++i)
+      if (const DTypeInfo& row = info(static_cast<DType>(i)); row.decode)
+        supported.push_back(row.name);
     return with_hint(
-        in.error("tensor \"{}\" has the ggml type {}, which is not supported", t.name, type),
-        "Use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or "
-        "Q6_K");
+        in.error("tensor \"{}\" has the ggml type {}{}, which is not supported", t.name, type,
+                 name.empty() ? "" : fmt::format(" ({})", name)),
+        fmt::format("Use another file of this model, such as Q4_K_M or Q8_0; supported "
+                    "are {}",
+                    fmt::join(supported, ", ")));
+  }
   t.dtype = *dtype;
   if (t.shape.back() % info(t.dtype).block_elements != 0)
     return in.error("tensor \"{}\" has rows of {} elements, not a multiple of {}'s block of {}",

@@ -30,6 +30,16 @@ uint32_t file_type_of(const std::vector<TensorInfo>& tensors) {
       return 8;
     case DType::kQ5_1:
       return 9;
+    case DType::kQ2_K:
+      return 10;
+    case DType::kQ3_K:
+      return count[DType::kQ4_K] > 0 ? 12 : count[DType::kQ5_K] > 0 ? 13 : 11;
+    case DType::kIQ4_NL:
+      return 25;
+    case DType::kIQ4_XS:
+      return 30;
+    case DType::kMXFP4:
+      return 38;
     case DType::kQ4_K:
       return has_q6 ? 15 : 14;
     case DType::kQ5_K:

@@ -2,18 +2,22 @@
 #pragma once
 
 #include "kernels/table.h"
+#include "quant/level_values.h"
 
-#define SLLM_DECODERS                                                                   \
-  {                                                                                     \
-    decode_f32<float>, decode_f16<float>, decode_bf16<float>, decode_q8_0<float>,       \
-        decode_q4_0<float>, decode_q4_1<float>, decode_q5_0<float>, decode_q5_1<float>, \
-        decode_q4_k<float>, decode_q5_k<float>, decode_q6_k<float>, nullptr, nullptr    \
+#define SLLM_DECODERS                                                                      \
+  {                                                                                        \
+    decode_f32<float>, decode_f16<float>, decode_bf16<float>, decode_q8_0<float>,          \
+        decode_q4_0<float>, decode_q4_1<float>, decode_q5_0<float>, decode_q5_1<float>,    \
+        decode_q4_k<float>, decode_q5_k<float>, decode_q6_k<float>, nullptr, nullptr,      \
+        decode_iq4_nl<float>, decode_mxfp4<float>, decode_q2_k<float>, decode_q3_k<float>, \
+        decode_iq4_xs<float>                                                               \
   }
 #define SLLM_BF16_DECODERS                                                                         \
   {                                                                                                \
     decode_f32<uint16_t>, decode_f16<uint16_t>, decode_bf16<uint16_t>, q8_0_to_bf16, q4_0_to_bf16, \
         q4_1_to_bf16, q5_0_to_bf16, q5_1_to_bf16, q4_k_to_bf16, q5_k_to_bf16, q6_k_to_bf16,        \
-        nullptr, nullptr                                                                           \
+        nullptr, nullptr, decode_iq4_nl<uint16_t>, decode_mxfp4<uint16_t>, decode_q2_k<uint16_t>,  \
+        decode_q3_k<uint16_t>, decode_iq4_xs<uint16_t>                                             \
   }
 
 // In the order of Activation.

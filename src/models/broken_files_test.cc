@@ -146,7 +146,10 @@ TEST(BrokenGguf, ContainersAreRefusedWithASentence) {
            .dimension("token_embd.weight", 1, 16)
            .bytes,
        "the impossible dimension"},
-      {"removed type", Gguf().dtype("output_norm.weight", 1, 4).bytes, "has the ggml type 4"},
+      {"removed type", Gguf().dtype("output_norm.weight", 1, 4).bytes,
+       "has the ggml type 4 (Q4_2)"},
+      {"type we lack", Gguf().dtype("output_norm.weight", 1, 16).bytes,
+       "has the ggml type 16 (IQ2_XXS), which is not supported"},
       {"type -1", Gguf().dtype("output_norm.weight", 1, ~0u).bytes, "has the ggml type 4294967295"},
       {"rows not whole blocks", Gguf().dtype("output_norm.weight", 1, 12).bytes,
        "not a multiple of Q4_K's block of 256"},

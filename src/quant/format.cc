@@ -3,8 +3,14 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/float16.h"
+#include "quant/iq4_nl.h"
+#include "quant/iq4_xs.h"
+#include "quant/mxfp4.h"
+#include "quant/q2_k.h"
+#include "quant/q3_k.h"
 #include "quant/q4_0.h"
 #include "quant/q4_1.h"
 #include "quant/q4_k.h"
@@ -71,6 +77,11 @@ constexpr std::array<DTypeInfo, kDTypeCount> kTable = {{
     block_format<BlockQ6_K>(DType::kQ6_K, "Q6_K", 14),
     {DType::kI32, "I32", 26, 1, 4, nullptr, nullptr},
     {DType::kI8, "I8", 24, 1, 1, nullptr, nullptr},
+    block_format<BlockIQ4_NL>(DType::kIQ4_NL, "IQ4_NL", 20),
+    block_format<BlockMXFP4>(DType::kMXFP4, "MXFP4", 39),
+    block_format<BlockQ2_K>(DType::kQ2_K, "Q2_K", 10),
+    block_format<BlockQ3_K>(DType::kQ3_K, "Q3_K", 11),
+    block_format<BlockIQ4_XS>(DType::kIQ4_XS, "IQ4_XS", 23),
 }};
 static_assert([] {
   for (int i = 0; i < kDTypeCount; ++i)
@@ -94,6 +105,19 @@ std::optional<DType> dtype_from_ggml(int ggml_id) {
   for (const DTypeInfo& row : kTable)
     if (row.ggml_id == ggml_id) return row.type;
   return std::nullopt;
+}
+
+std::string_view ggml_type_name(int ggml_id) {
+  if (const auto type = dtype_from_ggml(ggml_id)) return info(*type).name;
+  static constexpr std::pair<int, std::string_view> kOthers[] = {
+      {4, "Q4_2"},        {5, "Q4_3"},        {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"},
+      {17, "IQ2_XS"},     {18, "IQ3_XXS"},    {19, "IQ1_S"}, {21, "IQ3_S"}, {22, "IQ2_S"},
+      {25, "I16"},        {27, "I64"},        {28, "F64"},   {29, "IQ1_M"}, {31, "Q4_0_4_4"},
+      {32, "Q4_0_4_8"},   {33, "Q4_0_8_8"},   {34, "TQ1_0"}, {35, "TQ2_0"}, {36, "IQ4_NL_4_4"},
+      {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {40, "NVFP4"}, {41, "Q1_0"},  {42, "Q2_0"}};
+  for (const auto& [id, name] : kOthers)
+    if (id == ggml_id) return name;
+  return {};
 }
 
 std::optional<DType> dtype_from_name(std::string_view name) {

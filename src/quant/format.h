@@ -25,8 +25,13 @@ enum class DType : uint8_t {
   kQ6_K,  // super-blocks of 256
   kI32,
   kI8,
+  kIQ4_NL,
+  kMXFP4,  // blocks of 32
+  kQ2_K,
+  kQ3_K,
+  kIQ4_XS,  // super-blocks of 256
 };
-inline constexpr int kDTypeCount = 13;
+inline constexpr int kDTypeCount = 18;
 
 struct DTypeInfo {
   DType type;
@@ -41,6 +46,8 @@ struct DTypeInfo {
 
 const DTypeInfo& info(DType type);
 std::optional<DType> dtype_from_ggml(int ggml_id);
+// The name of any type that ggml has or had, supported here or not ("IQ2_XXS"); "" for other ids.
+std::string_view ggml_type_name(int ggml_id);
 std::optional<DType> dtype_from_name(std::string_view name);  // "q4_k", "Q4_K", "bf16"
 inline bool is_block_format(DType t) { return info(t).block_elements > 1; }
 // Bytes of n elements; n must be a multiple of the block.

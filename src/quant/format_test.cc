@@ -4,11 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <vector>
 
 #include "base/rng.h"
+#include "quant/iq4_search.h"
 #include "quant/k_scales.h"
+#include "quant/q3_k.h"
 
 namespace sllm {
 namespace {
@@ -29,6 +33,13 @@ std::vector<float> round_trip(DType type, const std::vector<float>& x) {
   return y;
 }
 
+std::vector<DType> block_formats() {
+  std::vector<DType> all;
+  for (int i = 0; i < kDTypeCount; ++i)
+    if (is_block_format(static_cast<DType>(i))) all.push_back(static_cast<DType>(i));
+  return all;
+}
+
 double relative_error(const std::vector<float>& x, const std::vector<float>& y) {
   double error = 0, norm = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -46,7 +57,16 @@ TEST(Format, NamesAndGgmlIdsFindTheirRow) {
   }
   EXPECT_EQ(dtype_from_name("q4_k"), DType::kQ4_K);
   EXPECT_EQ(dtype_from_name("q4"), std::nullopt);
+  EXPECT_EQ(dtype_from_name("mxfp4"), DType::kMXFP4);
   EXPECT_EQ(dtype_from_ggml(4), std::nullopt);  // Q4_2, removed from ggml
+}
+
+TEST(Format, TypesThatAreNotSupportedHaveNames) {
+  EXPECT_EQ(ggml_type_name(16), "IQ2_XXS");
+  EXPECT_EQ(ggml_type_name(34), "TQ1_0");
+  EXPECT_EQ(ggml_type_name(23), "IQ4_XS");
+  EXPECT_EQ(ggml_type_name(99), "");
+  EXPECT_EQ(dtype_from_ggml(16), std::nullopt);
 }
 
 // Upper bounds on the relative error of normally distributed weights, 5 % above what the formats
@@ -54,9 +74,12 @@ TEST(Format, NamesAndGgmlIdsFindTheirRow) {
 TEST(Format, RoundTripsLoseOnlyWhatTheFormatMustLose) {
   const std::vector<float> x = normal_numbers(64 * 256);
   const std::pair<DType, double> bounds[] = {
-      {DType::kF32, 0},      {DType::kF16, 3e-4},   {DType::kBF16, 2.4e-3}, {DType::kQ8_0, 0.0060},
-      {DType::kQ4_0, 0.092}, {DType::kQ4_1, 0.084}, {DType::kQ5_0, 0.046},  {DType::kQ5_1, 0.040},
-      {DType::kQ4_K, 0.076}, {DType::kQ5_K, 0.038}, {DType::kQ6_K, 0.019},
+      {DType::kF32, 0},         {DType::kF16, 3e-4},     {DType::kBF16, 2.4e-3},
+      {DType::kQ8_0, 0.0060},   {DType::kQ4_0, 0.092},   {DType::kQ4_1, 0.084},
+      {DType::kQ5_0, 0.046},    {DType::kQ5_1, 0.040},   {DType::kQ4_K, 0.076},
+      {DType::kQ5_K, 0.038},    {DType::kQ6_K, 0.019},   {DType::kIQ4_NL, 0.0001},
+      {DType::kIQ4_XS, 0.0001}, {DType::kMXFP4, 0.0001}, {DType::kQ2_K, 0.0001},
+      {DType::kQ3_K, 0.0001},
   };
   for (const auto& [type, bound] : bounds)
     EXPECT_LE(relative_error(x, round_trip(type, x)), bound) << info(type).name;
@@ -74,8 +97,7 @@ TEST(Format, ZeroAndTinyBlocksStayZero) {
 }
 
 TEST(Format, ConstantBlocksAreKept) {
-  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                     DType::kQ4_K, DType::kQ5_K, DType::kQ6_K})
+  for (DType type : block_formats())
     for (float value : {0.5f, -0.5f}) {
       const std::vector<float> x(256, value);
       EXPECT_LE(relative_error(x, round_trip(type, x)), 0.01) << info(type).name << ' ' << value;
@@ -84,8 +106,7 @@ TEST(Format, ConstantBlocksAreKept) {
 
 // A lone large number must survive in every position: catches swapped nibbles and bit planes.
 TEST(Format, EveryPositionDecodesToItsOwnPlace) {
-  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                     DType::kQ4_K, DType::kQ5_K, DType::kQ6_K})
+  for (DType type : block_formats())
     for (size_t place = 0; place < 256; ++place) {
       std::vector<float> x(256, 0.0f);
       x[place] = -1.0f;
@@ -105,6 +126,37 @@ TEST(Format, KScalesPackAllValues) {
       EXPECT_EQ(unpack_k_scale(packed, g).minimum, (value + 11 * g) % 64);
     }
   }
+}
+
+TEST(Format, Q3ScalesPackAllValues) {
+  for (int value = 0; value < 64; ++value) {
+    uint8_t packed[12] = {};
+    for (int g = 0; g < 16; ++g) pack_q3_scale(packed, g, (value + 5 * g) % 64);
+    for (int g = 0; g < 16; ++g) EXPECT_EQ(unpack_q3_scale(packed, g), (value + 5 * g) % 64);
+  }
+}
+
+// By the definition: the nearest of the sixteen, the upper one of two.
+TEST(Format, Iq4ValuesAreTheNearest) {
+  for (float x = -140; x < 140; x += 0.25f) {
+    float numbers[32], values[32], best = kIq4Values[0];
+    std::fill(numbers, numbers + 32, x);
+    for (const float v : kIq4Values)
+      if (std::fabs(v - x) <= std::fabs(best - x)) best = v;
+    nearest_iq4(numbers, 1, values);
+    EXPECT_EQ(values[31], best) << x;
+  }
+}
+
+// Microscaling Formats 1.0: the shared exponent is that of the largest number less two, what is
+// above 6 of its units of 2 is cut off, ties go to the smaller level.
+TEST(Format, Mxfp4FollowsItsSpecification) {
+  std::vector<float> x(32, 0.0f), expected(32, 0.0f);
+  const std::pair<float, float> cases[] = {{7, 6},      {-7.9f, -6},   {5, 4},          {5.1f, 6},
+                                           {0.25f, 0},  {0.26f, 0.5f}, {-0.75f, -0.5f}, {2.5f, 2},
+                                           {-3.5f, -3}, {1.25f, 1},    {1.75f, 1.5f},   {-0.2f, 0}};
+  for (size_t i = 0; i < std::size(cases); ++i) std::tie(x[i], expected[i]) = cases[i];
+  EXPECT_EQ(round_trip(DType::kMXFP4, x), expected);
 }
 
 }  // namespace

@@ -34,15 +34,16 @@ inline int clamp_level(float x, int low, int high) {
       std::clamp(round_small(x), static_cast<float>(low), static_cast<float>(high)));
 }
 
-// x ~ scale * q + minimum with q in [0, top] and minimum <= 0, minimising sum w (x - scale q -
-// min)^2.
+// x ~ scale * q + minimum with q in [0, top] and minimum <= 0.
 struct AffineFit {
   float scale = 0, minimum = 0;
 };
+// What the attempts are compared by: sum w (x - scale q - minimum)^2, or sum w |...|.
+enum class FitError { kSquare, kAbsolute };
 // Tries the rounding grids (top + first + step * i) / (max - min), i in [0, tries], and for each
 // the closed-form scale and minimum. Writes the levels into q. Formulas: weighted linear regression
 // of x on q; if the intercept comes out positive it is fixed at 0 and the slope refitted.
-template <int N>
+template <int N, FitError kError = FitError::kSquare>
 AffineFit fit_affine(const float* x, const float* weight, int top, float first, float step,
                      int tries, uint8_t* q) {
   float low = x[0], high = x[0], sum_w = 0, sum_x = 0;
@@ -62,7 +63,10 @@ AffineFit fit_affine(const float* x, const float* weight, int top, float first, 
     float sum = 0;
     for (int i = 0; i < N; ++i) {
       const float difference = fit.scale * levels[i] + fit.minimum - x[i];
-      sum += weight[i] * difference * difference;
+      if constexpr (kError == FitError::kSquare)
+        sum += weight[i] * difference * difference;
+      else
+        sum += weight[i] * std::fabs(difference);
     }
     return sum;
   };
@@ -128,6 +132,48 @@ float fit_symmetric(const float* x, int half, int8_t* levels) {
     for (int i = 0; i < N; ++i) levels[i] = static_cast<int8_t>(q[i] + static_cast<float>(half));
   }
   return best_scale;
+}
+
+// x ~ scale * q with q in [-half, half - 1], minimising sum x^2 (x - scale q)^2 from the plain grid
+// on by moving one number at a time to the level that is best for the others' scale, in at most
+// five passes. Writes q + half into levels. Formula: without number i the scale is a/b, a = sum w x
+// q, b = sum w q^2 over the rest, so its level is x b / a; a move must raise (sum w x q)^2 / sum w
+// q^2.
+template <int N>
+float fit_stepwise(const float* x, int half, int8_t* levels) {
+  const float extreme = largest_magnitude(x, N);
+  if (std::fabs(extreme) < 1e-15f) {
+    std::memset(levels, 0, N);
+    return 0;
+  }
+  const auto top = static_cast<float>(half);
+  float q[N], sum_xq = 0, sum_qq = 0;
+  for (int i = 0; i < N; ++i) {
+    q[i] = std::clamp(round_small(-top / extreme * x[i]), -top, top - 1);
+    const float weight = x[i] * x[i];
+    sum_xq += weight * x[i] * q[i];
+    sum_qq += weight * q[i] * q[i];
+  }
+  bool moved = true;
+  for (int pass = 0; pass < 5 && moved; ++pass) {
+    moved = false;
+    for (int i = 0; i < N; ++i) {
+      const float weight = x[i] * x[i], rest_xq = sum_xq - weight * x[i] * q[i],
+                  rest_qq = sum_qq - weight * q[i] * q[i];
+      if (!(rest_xq > 0)) continue;
+      const float level = std::clamp(round_small(x[i] * rest_qq / rest_xq), -top, top - 1);
+      if (level == q[i]) continue;
+      const float new_xq = rest_xq + weight * x[i] * level,
+                  new_qq = rest_qq + weight * level * level;
+      if (!(new_qq > 0) || !(new_xq * new_xq * sum_qq > sum_xq * sum_xq * new_qq)) continue;
+      q[i] = level;
+      sum_xq = new_xq;
+      sum_qq = new_qq;
+      moved = true;
+    }
+  }
+  for (int i = 0; i < N; ++i) levels[i] = static_cast<int8_t>(q[i] + top);
+  return sum_qq > 0 ? sum_xq / sum_qq : 0;
 }
 
 }  // namespace sllm

@@ -4,7 +4,8 @@ Both sides quantise the same F32 file. Tolerance 0.3 % of perplexity: a K-quant 
 llama.cpp's costs 1 % and more on these models, while files that differ only in the rounding of fused
 multiply-adds move it by less than 0.1 %. Where both files hold the same bytes, perplexity is theirs alone,
 so it is measured once, to show that llama.cpp loads ours.
-QUANTIZE_CHUNKS sets the number of 512-token chunks (20 by default; a fifth of them for models over 1B).
+llama-quantize gives MXFP4 to the experts of a mixture alone, so that type is compared with --pure on both sides.
+QUANTIZE_TYPES names the types, QUANTIZE_MODELS the files; QUANTIZE_CHUNKS sets the number of 512-token chunks (20 by default; a fifth of them for models over 1B).
 """
 import os
 import re
@@ -19,7 +20,8 @@ MODELS = Path(os.environ.get("SLLM_MODELS", ""))
 SHARED = Path(os.environ.get("SLLM_SHARED", ""))
 LLAMA = Path(os.environ.get("LLAMA_BIN", ""))
 CHUNKS = int(os.environ.get("QUANTIZE_CHUNKS", "20"))
-TYPES = os.environ.get("QUANTIZE_TYPES", "Q8_0 Q4_0 Q4_K_M Q6_K").split()
+TYPES = os.environ.get("QUANTIZE_TYPES", "Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL "
+                       "IQ4_XS MXFP4 Q3_K_L Q3_K_M Q3_K_S Q2_K").split()
 TOLERANCE = 0.003
 FILES = {
     "smollm2-135m-instruct.Q4_1.gguf": 1,
@@ -62,8 +64,9 @@ def compare(model, kind, chunks, folder):
     full, ours, theirs = folder / "f32.gguf", folder / "ours.gguf", folder / "theirs.gguf"
     if not full.exists():
         run(SLLM, "import", model, full, "--type", "f32", "--quiet")
-    run(SLLM, "quantize", full, ours, "--type", kind, "--quiet")
-    run(LLAMA / "llama-quantize", full, theirs, kind, 2)
+    pure, name = (["--pure"], "MXFP4_MOE") if kind == "MXFP4" else ([], kind)
+    run(SLLM, "quantize", full, ours, "--type", kind, "--quiet", *pure)
+    run(LLAMA / "llama-quantize", *pure, full, theirs, name, 2)
     different, total = differing_bytes(ours, theirs)
     name = f"{model.name.split('.Q')[0]} {kind}"
     if different == 0:
@@ -83,7 +86,10 @@ def main():
             print(f"SKIP quantize: {what} is not set")
             return 0
     good, any_model = True, False
+    wanted = os.environ.get("QUANTIZE_MODELS", " ".join(FILES)).split()
     for file, divisor in FILES.items():
+        if file not in wanted:
+            continue
         model = MODELS / file
         if not model.exists():
             print(f"SKIP {file}: not in SLLM_MODELS")

@@ -140,6 +140,78 @@ void decode_q6_k(const void* src, Out* y, int64_t n) noexcept {
   }
 }
 
+// Q2_K and Q3_K: element e of quarter j of half h of 256 numbers is bits 2j of byte 32 h + e of qs.
+SLLM_INLINE I two_bits(const uint8_t* qs, int part, int e) {
+  return and_i(shift_right(load_u8(qs + 32 * (part / 4) + e), 2 * (part % 4)), set1_i(3));
+}
+template <class Out>
+void decode_q2_k(const void* src, Out* y, int64_t n) noexcept {
+  const auto* p = static_cast<const uint8_t*>(src);
+  for (int64_t i = 0; i < n; i += 256, p += 84) {
+    const float d = half_at(p + 80), dmin = half_at(p + 82);
+    for (int part = 0; part < 8; ++part)
+      for (int e = 0; e < 32; e += kLanes) {
+        const int s = p[2 * part + e / 16];
+        const float scale = d * static_cast<float>(s & 15),
+                    minimum = dmin * static_cast<float>(s >> 4);
+        put(y + i + 32 * part + e,
+            fma(to_float(two_bits(p + 16, part, e)), set1(scale), set1(-minimum)));
+      }
+  }
+}
+template <class Out>
+void decode_q3_k(const void* src, Out* y, int64_t n) noexcept {
+  const auto* p = static_cast<const uint8_t*>(src);
+  for (int64_t i = 0; i < n; i += 256, p += 110) {
+    const uint8_t* scales = p + 96;
+    const float d = half_at(p + 108);
+    for (int part = 0; part < 8; ++part)
+      for (int e = 0; e < 32; e += kLanes) {
+        const int g = 2 * part + e / 16;
+        const int s = (scales[g % 8] >> 4 * (g / 8) & 15) | (scales[8 + g % 4] >> 2 * (g / 4) & 3)
+                                                                << 4;
+        const I third = and_i(shift_right(load_u8(p + e), part), set1_i(1));
+        const I q = add_i(or_i(two_bits(p + 32, part, e), shift_left(third, 2)), set1_i(-4));
+        put(y + i + 32 * part + e, mul(to_float(q), set1(d * static_cast<float>(s - 32))));
+      }
+  }
+}
+
+// 32 numbers d * values[q], nibbles as in decode_nibbles.
+template <class Out>
+SLLM_INLINE void decode_values(const uint8_t* q, const float* values, float d, Out* y) {
+  for (int i = 0; i < 16; i += kLanes) {
+    const I b = load_u8(q + i);
+    put(y + i, mul(look_up16(values, and_i(b, set1_i(15))), set1(d)));
+    put(y + 16 + i, mul(look_up16(values, shift_right(b, 4)), set1(d)));
+  }
+}
+template <class Out>
+void decode_iq4_nl(const void* src, Out* y, int64_t n) noexcept {
+  const auto* p = static_cast<const uint8_t*>(src);
+  for (int64_t i = 0; i < n; i += 32, p += 18) decode_values(p + 2, kIq4Values, half_at(p), y + i);
+}
+template <class Out>
+void decode_iq4_xs(const void* src, Out* y, int64_t n) noexcept {
+  const auto* p = static_cast<const uint8_t*>(src);
+  for (int64_t i = 0; i < n; i += 256, p += 136) {
+    const float d = half_at(p);
+    for (int g = 0; g < 8; ++g) {
+      const int s = (p[4 + g / 2] >> 4 * (g % 2) & 15) | (p[2 + g / 4] >> 2 * (g % 4) & 3) << 4;
+      decode_values(p + 8 + 16 * g, kIq4Values, d * static_cast<float>(s - 32), y + i + 32 * g);
+    }
+  }
+}
+template <class Out>
+void decode_mxfp4(const void* src, Out* y, int64_t n) noexcept {
+  const auto* p = static_cast<const uint8_t*>(src);
+  for (int64_t i = 0; i < n; i += 32, p += 17) {
+    const uint32_t e = *p;  // 2^(e - 128); the first two are subnormal
+    const uint32_t d = e < 2 ? 0x00200000u << e : (e - 1) << 23;
+    decode_values(p + 1, kMxfp4Values, __builtin_bit_cast(float, d), y + i);
+  }
+}
+
 // Plain types: any n.
 template <class Out>
 void decode_f32(const void* src, Out* y, int64_t n) noexcept {

@@ -67,6 +67,12 @@ SLLM_INLINE void store_low16(uint16_t* p, I x) {
 SLLM_INLINE F load_f16(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+// table[index], index in 0..15: the sign of index << 28 is its bit 3.
+SLLM_INLINE F look_up16(const float* table, I index) {
+  const F low = _mm256_permutevar8x32_ps(load(table), index),
+          high = _mm256_permutevar8x32_ps(load(table + 8), index);
+  return _mm256_blendv_ps(low, high, from_bits(shift_left(index, 28)));
+}
 
 SLLM_INLINE float reduce_add(F a) {
   a = add(a, _mm256_permute2f128_ps(a, a, 1));

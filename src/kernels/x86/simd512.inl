@@ -63,6 +63,10 @@ SLLM_INLINE void store_low16(uint16_t* p, I x) {
 SLLM_INLINE F load_f16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+// table[index], index in 0..15.
+SLLM_INLINE F look_up16(const float* table, I index) {
+  return _mm512_permutexvar_ps(index, load(table));
+}
 
 SLLM_INLINE F swap_halves(F a) { return _mm512_shuffle_f32x4(a, a, 0x4e); }
 SLLM_INLINE float reduce_add(F a) {

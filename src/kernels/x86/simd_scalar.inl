@@ -48,6 +48,7 @@ SLLM_INLINE I load_s8(const int8_t* p) { return *p; }
 SLLM_INLINE I load_u16(const uint16_t* p) { return *p; }
 SLLM_INLINE void store_low16(uint16_t* p, I x) { *p = static_cast<uint16_t>(x); }
 SLLM_INLINE F load_f16(const uint16_t* p) { return sllm::to_float(f16{*p}); }
+SLLM_INLINE F look_up16(const float* table, I index) { return table[index]; }
 SLLM_INLINE float reduce_add(F a) { return a; }
 SLLM_INLINE float reduce_max(F a) { return a; }
 SLLM_INLINE void reduce4(float* out, const F* v) {
