@@ -20,7 +20,7 @@ struct Flags {
 int64_t state_bytes_per_token(const ModelConfig& c) { return 2 * c.L * c.Hk * c.Dh * 2; }
 
 nlohmann::ordered_json tokenizer_json(const TokenizerSource& t) {
-  if (!t.gguf) return {{"kind", "tokenizer.json"}};
+  if (!t.gguf) return {{"kind", t.files.empty() ? "tokenizer.json" : t.files.begin()->first}};
   return {{"kind", "GGUF"},
           {"model", t.gguf->model},
           {"pre", t.gguf->pre},

@@ -1,10 +1,8 @@
 // sllm tokenize: text to token ids and back, as Hugging Face's tokenizer of the model does it.
 #include <iostream>
 
-#include "base/file.h"
 #include "cli/commands.h"
-#include "io/model_source.h"
-#include "models/registry.h"
+#include "io/tokenizer_files.h"
 #include "text/tokenizer.h"
 
 namespace sllm::cli {
@@ -16,13 +14,8 @@ struct Flags {
 };
 
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const fs::path& path) {
-  if (path.extension() == ".json") {
-    TokenizerSource source;
-    SLLM_TRY(source.tokenizer_json, read_file(path));
-    return Tokenizer::load(source).context(path.parent_path().string());
-  }
-  SLLM_TRY(const auto model, open_model(path));
-  return Tokenizer::load(model->tokenizer()).context(path.string());
+  SLLM_TRY(const TokenizerSource source, open_tokenizer_source(path));
+  return Tokenizer::load(source).context(path.string());
 }
 
 Status run(const Flags& flags) {
@@ -60,8 +53,10 @@ Status run(const Flags& flags) {
 
 Action declare_tokenize(CLI::App& app, const Globals&) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("-m,--model", flags->model,
-                 "A GGUF file, a Hugging Face folder or a tokenizer.json")
+  app.add_option(
+         "-m,--model", flags->model,
+         "A GGUF file, a Hugging Face folder, or a tokenizer.json, tokenizer.model, tekken.json, "
+         "vocab.json, vocab.txt or .tiktoken file")
       ->required();
   app.add_flag("--no-special", flags->no_special, "Add no tokens around the text (BOS)");
   app.add_flag("--plain", flags->plain, "Read special tokens' texts as plain text");

@@ -70,6 +70,7 @@ class GgufFile {
   Result<std::optional<std::vector<std::string>>> strings(std::string_view key) const;
   Result<std::optional<std::vector<float>>> floats(std::string_view key) const;      // float arrays
   Result<std::optional<std::vector<int32_t>>> integers(std::string_view key) const;  // (u)int32
+  Result<std::optional<std::string>> bytes(std::string_view key) const;  // arrays of (u)int8
 
  private:
   Error wrong_type(std::string_view key, const GgufValue& value, std::string_view wanted) const;

@@ -122,4 +122,15 @@ Result<std::optional<std::vector<int32_t>>> GgufFile::integers(std::string_view 
   return std::optional(std::move(out));
 }
 
+Result<std::optional<std::string>> GgufFile::bytes(std::string_view key) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) return std::optional<std::string>();
+  const GgufValue& value = found->second;
+  if (value.type != GgufType::kArray ||
+      (value.element != GgufType::kU8 && value.element != GgufType::kI8))
+    return wrong_type(key, value, "an array of u8");
+  return std::optional(
+      std::string(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size()));
+}
+
 }  // namespace sllm

@@ -115,6 +115,10 @@ Result<std::optional<TokenizerSource::Gguf>> gguf_tokenizer(const GgufFile& file
   }
   SLLM_TRY(t.add_bos, file.boolean("tokenizer.ggml.add_bos_token"));
   SLLM_TRY(t.add_eos, file.boolean("tokenizer.ggml.add_eos_token"));
+  SLLM_TRY(t.add_space_prefix, file.boolean("tokenizer.ggml.add_space_prefix"));
+  SLLM_TRY(t.remove_extra_spaces, file.boolean("tokenizer.ggml.remove_extra_whitespaces"));
+  SLLM_TRY(const auto charsmap, file.bytes("tokenizer.ggml.precompiled_charsmap"));
+  t.precompiled_charsmap = charsmap.value_or("");
   return std::optional(std::move(t));
 }
 

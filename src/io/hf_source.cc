@@ -7,6 +7,7 @@
 #include "io/hf_config.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/tokenizer_files.h"
 
 namespace sllm {
 namespace {
@@ -172,15 +173,13 @@ class HfSource : public ModelSource {
 
  private:
   Status read_texts(Architectures known) {
-    const fs::path config_path = path_ / "config.json", tokenizer_path = path_ / "tokenizer.json";
+    const fs::path config_path = path_ / "config.json";
     SLLM_TRY(const std::string config, read_file(config_path, kMaxConfigBytes));
     SLLM_TRY(const std::string generation,
              read_if_there(path_ / "generation_config.json", kMaxConfigBytes));
     SLLM_TRY(config_, parse_hf_config(config, generation, config_path.string(), known));
     config_.name = name_of_folder(path_);
-    SLLM_TRY(tokenizer_.tokenizer_json, read_file(tokenizer_path, kMaxTokenizerBytes));
-    SLLM_TRY(tokenizer_.tokenizer_config_json,
-             read_if_there(path_ / "tokenizer_config.json", kMaxTokenizerBytes));
+    SLLM_TRY(tokenizer_, read_tokenizer_files(path_));
     SLLM_TRY(chat_template_, read_chat_template(path_, tokenizer_.tokenizer_config_json));
     return ok();
   }

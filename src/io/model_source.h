@@ -28,8 +28,10 @@ struct TensorInfo {
 
 // Where text/tokenizer.h gets its tables from.
 struct TokenizerSource {
-  // Exactly one of the two is set.
-  std::string tokenizer_json;         // contents of tokenizer.json
+  // Exactly one of tokenizer_json, files and gguf is set.
+  std::string tokenizer_json;  // contents of tokenizer.json
+  // Where there is none: the files that say the same, by name (io/tokenizer_files.h).
+  std::map<std::string, std::string> files;
   std::string tokenizer_config_json;  // contents of tokenizer_config.json ("" when absent)
   struct Gguf {
     std::string model, pre;  // tokenizer.ggml.model ("gpt2"), tokenizer.ggml.pre
@@ -38,6 +40,9 @@ struct TokenizerSource {
     std::vector<int32_t> types;  // 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte
     int32_t bos_id = -1, eos_id = -1, unknown_id = -1, padding_id = -1, eot_id = -1;
     std::optional<bool> add_bos, add_eos;  // absent: the default of the model and pre-tokenizer
+    // SentencePiece models; absent: the default of the model.
+    std::optional<bool> add_space_prefix, remove_extra_spaces;
+    std::string precompiled_charsmap;  // raw bytes
   };
   std::optional<Gguf> gguf;
 };

@@ -2,16 +2,19 @@
 // with a heap over a linked list, so that a word of n bytes costs O(n log n).
 #include "text/bpe_model.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
 #include <queue>
+#include <utility>
 
 #include "text/byte_level.h"
 
 namespace sllm {
 namespace {
 
+constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
 constexpr size_t kShortWord = 48;  // bytes; above it the heap pays
 
 uint64_t pair_key(TokenId left, TokenId right) {
@@ -49,35 +52,84 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
   static std::atomic<uint32_t> next_owner{1};
   BpeModel model;
   model.owner_ = next_owner++;
+  model.byte_level_ = spec.byte_level;
   model.ignore_merges_ = spec.ignore_merges;
   model.fuse_unknown_ = spec.fuse_unknown;
-  model.id_of_byte_.fill(-1);
+  model.continuing_prefix_ = spec.continuing_prefix;
+  model.end_suffix_ = spec.end_suffix;
 
-  std::unordered_map<std::string_view, TokenId> ids;
+  Ids ids;
   ids.reserve(spec.tokens.size());
   for (size_t id = 0; id < spec.tokens.size(); ++id)
-    if (!spec.tokens[id].empty()) ids.emplace(spec.tokens[id], static_cast<TokenId>(id));
+    if (!spec.tokens[id].empty() && (spec.matchable.empty() || spec.matchable[id]))
+      ids.emplace(spec.tokens[id], static_cast<TokenId>(id));
+  if (!spec.unknown.empty()) {
+    const auto it = std::ranges::find(spec.tokens, spec.unknown);
+    if (it == spec.tokens.end())
+      return bad_input("the unknown token \"{}\" is not in the vocabulary", spec.unknown);
+    model.unknown_ = static_cast<TokenId>(it - spec.tokens.begin());
+  }
+  model.add_symbols(spec, ids);
+  if (spec.ignore_merges)
+    for (const auto& [text, id] : ids) {
+      const auto bytes = spec.byte_level ? bytes_of_token_text(text) : std::string(text);
+      if (bytes) model.whole_words_.emplace(*bytes, id);
+    }
+  if (spec.merge_by_score) {
+    if (spec.scores.size() != spec.tokens.size())
+      return bad_input("there are {} scores for {} tokens", spec.scores.size(), spec.tokens.size());
+    model.add_merges_by_score(spec, ids);
+  } else {
+    SLLM_OK(model.add_merges(spec, ids));
+  }
+  model.find_cuts(spec, ids);
+  return model;
+}
+
+void BpeModel::add_symbols(const TokenizerSpec& spec, const Ids& ids) {
+  id_of_byte_.fill(-1);
+  if (byte_level_) {
+    for (const auto& [text, id] : ids)
+      if (const auto bytes = text.size() <= 2 ? bytes_of_token_text(text) : std::nullopt;
+          bytes && bytes->size() == 1)
+        id_of_byte_[static_cast<uint8_t>(bytes->front())] = id;
+    return;
+  }
+  if (spec.byte_fallback) {
+    for (size_t id = 0; id < spec.tokens.size(); ++id)
+      if (const auto byte = byte_of_fallback_token(spec.tokens[id]))
+        id_of_byte_[*byte] = static_cast<TokenId>(id);
+    byte_fallback_ = std::ranges::count(id_of_byte_, -1) < 256;
+  }
+  id_of_char_.assign(0x10000, -1);
+  for (const auto& [text, id] : ids) {
+    const unicode::Char c = unicode::decode(text.data());
+    if (c.length != text.size()) continue;
+    if (c.code < id_of_char_.size())
+      id_of_char_[c.code] = id;
+    else
+      id_of_rare_char_[c.code] = id;
+  }
+  if (!continuing_prefix_.empty() || !end_suffix_.empty())
+    for (const auto& [text, id] : ids) affixed_.emplace(text, id);
+  std::vector<std::pair<std::string_view, int32_t>> whole;
+  for (size_t id = 0; id < spec.whole.size(); ++id)
+    if (spec.whole[id]) whole.emplace_back(spec.tokens[id], static_cast<int32_t>(id));
+  if (!whole.empty()) whole_ = ByteTrie(std::move(whole));
+}
+
+Status BpeModel::add_merges(const TokenizerSpec& spec, const Ids& ids) {
   const auto id_of = [&ids](std::string_view text) {
     const auto it = ids.find(text);
     return it == ids.end() ? -1 : it->second;
   };
-  for (int b = 0; b < 256; ++b) {
-    const char byte = static_cast<char>(b);
-    model.id_of_byte_[static_cast<size_t>(b)] = id_of(token_text_of_bytes({&byte, 1}));
-  }
-  if (!spec.unknown.empty() && (model.unknown_ = id_of(spec.unknown)) < 0)
-    return bad_input("the unknown token \"{}\" is not in the vocabulary", spec.unknown);
-  if (spec.ignore_merges)
-    for (const auto& [text, id] : ids)
-      if (auto bytes = bytes_of_token_text(text)) model.whole_words_.emplace(*bytes, id);
-
-  size_t slots = 16;
-  while (slots < spec.merges.size() * 2) slots *= 2;
-  model.merges_.resize(slots);
+  reserve_merges(spec.merges.size());
   std::string joined;
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     const auto& [left, right] = spec.merges[rank];
-    joined.assign(left).append(right);
+    std::string_view tail = right;
+    if (tail.starts_with(continuing_prefix_)) tail.remove_prefix(continuing_prefix_.size());
+    joined.assign(left).append(tail);
     const TokenId l = id_of(left), r = id_of(right), result = id_of(joined);
     if (l < 0 || r < 0 || result < 0)
       return bad_input("merge {} (\"{}\" with \"{}\"): \"{}\" is not in the vocabulary", rank, left,
@@ -85,9 +137,57 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
                        l < 0   ? left
                        : r < 0 ? right
                                : joined);
-    model.insert({pair_key(l, r), static_cast<uint32_t>(rank), result});
+    insert({pair_key(l, r), static_cast<uint32_t>(rank), result});
   }
-  return model;
+  return ok();
+}
+
+// Every cut of a token into two tokens is a merge; all of one token's have its score as rank.
+void BpeModel::add_merges_by_score(const TokenizerSpec& spec, const Ids& ids) {
+  std::vector<TokenId> order;
+  for (const auto& [text, id] : ids)
+    if (spec.whole.empty() || !spec.whole[static_cast<size_t>(id)]) order.push_back(id);
+  const auto score = [&spec](TokenId id) { return spec.scores[static_cast<size_t>(id)]; };
+  std::ranges::sort(order, [&](TokenId a, TokenId b) { return score(a) > score(b); });
+  std::vector<Merge> merges;
+  uint32_t rank = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (i > 0 && score(order[i]) != score(order[i - 1])) ++rank;
+    const std::string_view text = spec.tokens[static_cast<size_t>(order[i])];
+    for (size_t at = unicode::decode(text.data()).length; at < text.size();
+         at += unicode::decode(text.data() + at).length) {
+      const auto left = ids.find(text.substr(0, at)), right = ids.find(text.substr(at));
+      if (left == ids.end() || right == ids.end()) continue;
+      const auto is_whole = [&](TokenId id) {
+        return !spec.whole.empty() && spec.whole[static_cast<size_t>(id)];
+      };
+      if (!is_whole(left->second) && !is_whole(right->second))
+        merges.push_back({pair_key(left->second, right->second), rank, order[i]});
+    }
+  }
+  reserve_merges(merges.size());
+  for (const Merge& merge : merges) insert(merge);
+}
+
+// SentencePiece models take a whole text as one word. Where no token holds "x▁", it may be cut
+// between the two without any effect on the merges.
+void BpeModel::find_cuts(const TokenizerSpec& spec, const Ids& ids) {
+  cuts_ = !byte_level_ && affixed_.empty() && ids.contains(kSpaceSymbol);
+  for (const std::string& text : spec.tokens)
+    for (size_t at = 1; cuts_ && (at = text.find(kSpaceSymbol, at)) != text.npos; ++at)
+      joins_space_[static_cast<uint8_t>(text[at - 1])] = true;
+}
+
+size_t BpeModel::cut_after(std::string_view word, size_t from) const {
+  for (size_t at = from + 1; (at = word.find(kSpaceSymbol, at)) != word.npos; ++at)
+    if (!joins_space_[static_cast<uint8_t>(word[at - 1])]) return at;
+  return word.size();
+}
+
+void BpeModel::reserve_merges(size_t count) {
+  size_t slots = 16;
+  while (slots < count * 2) slots *= 2;
+  merges_.resize(slots);
 }
 
 const BpeModel::Merge* BpeModel::find(TokenId left, TokenId right) const {
@@ -108,7 +208,36 @@ void BpeModel::insert(const Merge& merge) {
 }
 
 void BpeModel::encode(std::string_view word, std::vector<TokenId>& ids) const {
-  if (word.size() > CachedWord::kBytes) return merge_word(word, ids);
+  if (!cuts_) return encode_part(word, ids);
+  for (size_t from = 0; from < word.size();) {
+    const size_t to = cut_after(word, from);
+    encode_part(word.substr(from, to - from), ids);
+    from = to;
+  }
+}
+
+void BpeModel::encode_traced(std::string_view word, std::vector<TokenId>& ids,
+                             std::vector<size_t>& ends) const {
+  Symbols symbols;
+  for (size_t from = 0; from < word.size();) {
+    const size_t to = cuts_ ? cut_after(word, from) : word.size();
+    merge_word(word.substr(from, to - from), symbols);
+    size_t end = from;
+    for (size_t i = 0; i < symbols.ids.size(); ++i) {
+      ids.push_back(symbols.ids[i]);
+      ends.push_back(i + 1 == symbols.ids.size() ? to : end += symbols.bytes[i]);
+    }
+    from = to;
+  }
+}
+
+void BpeModel::encode_part(std::string_view word, std::vector<TokenId>& ids) const {
+  static thread_local Symbols symbols;
+  if (word.size() > CachedWord::kBytes) {
+    merge_word(word, symbols);
+    ids.insert(ids.end(), symbols.ids.begin(), symbols.ids.end());
+    return;
+  }
   static thread_local const std::unique_ptr<CachedWord[]> cache(new CachedWord[CachedWord::kSlots]);
   CachedWord& slot = cache[(hash_bytes(word) ^ owner_) & (CachedWord::kSlots - 1)];
   if (slot.owner == owner_ && slot.length == word.size() &&
@@ -116,57 +245,124 @@ void BpeModel::encode(std::string_view word, std::vector<TokenId>& ids) const {
     ids.insert(ids.end(), slot.ids, slot.ids + slot.count);
     return;
   }
-  const size_t before = ids.size();
-  merge_word(word, ids);
-  const size_t count = ids.size() - before;
-  if (count > CachedWord::kIds) return;
+  merge_word(word, symbols);
+  ids.insert(ids.end(), symbols.ids.begin(), symbols.ids.end());
+  if (symbols.ids.size() > CachedWord::kIds) return;
   slot.owner = owner_;
   slot.length = static_cast<uint8_t>(word.size());
-  slot.count = static_cast<uint8_t>(count);
+  slot.count = static_cast<uint8_t>(symbols.ids.size());
   std::memcpy(slot.bytes, word.data(), word.size());
-  std::copy(ids.end() - static_cast<ptrdiff_t>(count), ids.end(), slot.ids);
+  std::ranges::copy(symbols.ids, slot.ids);
 }
 
-void BpeModel::merge_word(std::string_view word, std::vector<TokenId>& ids) const {
+void BpeModel::merge_word(std::string_view word, Symbols& symbols) const {
+  symbols.ids.clear();
+  symbols.bytes.clear();
   if (ignore_merges_)
-    if (const auto it = whole_words_.find(std::string(word)); it != whole_words_.end()) {
-      ids.push_back(it->second);
+    if (const auto it = whole_words_.find(word); it != whole_words_.end()) {
+      symbols.ids.push_back(it->second);
+      symbols.bytes.push_back(static_cast<uint32_t>(word.size()));
       return;
     }
-  std::vector<TokenId> symbols = symbols_of(word);
-  symbols.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols);
-  ids.insert(ids.end(), symbols.begin(), symbols.end());
+  byte_level_ ? split_bytes(word, symbols) : split_chars(word, symbols);
+  symbols.ids.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols);
 }
 
-std::vector<TokenId> BpeModel::symbols_of(std::string_view word) const {
-  std::vector<TokenId> symbols;
-  symbols.reserve(word.size());
+void BpeModel::split_bytes(std::string_view word, Symbols& symbols) const {
   bool after_unknown = false;
+  uint32_t dropped = 0;
   for (const char byte : word) {
-    const TokenId id = id_of_byte_[static_cast<uint8_t>(byte)];
-    if (id >= 0)
-      symbols.push_back(id);
-    else if (unknown_ >= 0 && !(after_unknown && fuse_unknown_))
-      symbols.push_back(unknown_);
+    TokenId id = id_of_byte_[static_cast<uint8_t>(byte)];
+    const bool unknown = id < 0;
+    if (unknown && unknown_ >= 0 && !(after_unknown && fuse_unknown_)) id = unknown_;
+    after_unknown = unknown;
+    if (id < 0) {
+      ++dropped;
+      continue;
+    }
+    symbols.ids.push_back(id);
+    symbols.bytes.push_back(std::exchange(dropped, 0) + 1);
+  }
+}
+
+TokenId BpeModel::id_of_char(std::string_view word, size_t from, size_t to, char32_t code) const {
+  if (affixed_.empty()) {
+    if (code < id_of_char_.size()) return id_of_char_[code];
+    const auto it = id_of_rare_char_.find(code);
+    return it == id_of_rare_char_.end() ? -1 : it->second;
+  }
+  std::string text = from > 0 ? continuing_prefix_ : "";
+  text += word.substr(from, to - from);
+  if (to == word.size()) text += end_suffix_;
+  const auto it = affixed_.find(text);
+  return it == affixed_.end() ? -1 : it->second;
+}
+
+void BpeModel::split_chars(std::string_view word, Symbols& symbols) const {
+  bool after_unknown = false;
+  uint32_t dropped = 0;
+  const auto add = [&](TokenId id, uint32_t bytes) {
+    symbols.ids.push_back(id);
+    symbols.bytes.push_back(std::exchange(dropped, 0) + bytes);
+  };
+  const auto has_bytes = [&](std::string_view bytes) {
+    return byte_fallback_ && std::ranges::none_of(bytes, [&](char b) {
+             return id_of_byte_[static_cast<uint8_t>(b)] < 0;
+           });
+  };
+  for (size_t at = 0; at < word.size();) {
+    if (const auto [length, id] = whole_.longest_prefix(word.substr(at)); length > 0) {
+      add(id, static_cast<uint32_t>(length));
+      at += length;
+      after_unknown = false;
+      continue;
+    }
+    const unicode::Char c = unicode::decode(word.data() + at);
+    const std::string_view bytes = word.substr(at, c.length);
+    const TokenId id = id_of_char(word, at, at + c.length, c.code);
+    at += c.length;
+    if (id >= 0) {
+      add(id, c.length);
+    } else if (has_bytes(bytes)) {
+      for (const char byte : bytes) add(id_of_byte_[static_cast<uint8_t>(byte)], 1);
+    } else if (unknown_ >= 0 && !(after_unknown && fuse_unknown_)) {
+      add(unknown_, c.length);
+    } else {
+      dropped += c.length;
+    }
     after_unknown = id < 0;
   }
-  return symbols;
 }
 
-void BpeModel::merge_short(std::vector<TokenId>& symbols) const {
-  while (symbols.size() > 1) {
+void BpeModel::merge_short(Symbols& symbols) const {
+  std::array<const Merge*, kShortWord> merges;  // of each symbol with the next
+  size_t n = symbols.ids.size();
+  TokenId* ids = symbols.ids.data();
+  uint32_t* bytes = symbols.bytes.data();
+  for (size_t i = 0; i + 1 < n; ++i) merges[i] = find(ids[i], ids[i + 1]);
+  while (n > 1) {
     const Merge* best = nullptr;
     size_t at = 0;
-    for (size_t i = 0; i + 1 < symbols.size(); ++i)
-      if (const Merge* m = find(symbols[i], symbols[i + 1]); m && (!best || m->rank < best->rank))
-        best = m, at = i;
-    if (!best) return;
-    symbols[at] = best->result;
-    symbols.erase(symbols.begin() + static_cast<ptrdiff_t>(at) + 1);
+    for (size_t i = 0; i + 1 < n; ++i)
+      if (merges[i] && (!best || merges[i]->rank < best->rank)) best = merges[i], at = i;
+    if (!best) break;
+    ids[at] = best->result;
+    bytes[at] += bytes[at + 1];
+    --n;
+    for (size_t i = at + 1; i < n; ++i) {
+      ids[i] = ids[i + 1];
+      bytes[i] = bytes[i + 1];
+      merges[i - 1] = merges[i];
+    }
+    if (at > 0) merges[at - 1] = find(ids[at - 1], ids[at]);
+    if (at + 1 < n) merges[at] = find(ids[at], ids[at + 1]);
   }
+  symbols.ids.resize(n);
+  symbols.bytes.resize(n);
 }
 
-void BpeModel::merge_long(std::vector<TokenId>& symbols) const {
+void BpeModel::merge_long(Symbols& all) const {
+  std::vector<TokenId>& symbols = all.ids;
   constexpr uint32_t kNone = UINT32_MAX;
   const auto n = static_cast<uint32_t>(symbols.size());
   std::vector<uint32_t> next(n), previous(n);
@@ -194,6 +390,7 @@ void BpeModel::merge_long(std::vector<TokenId>& symbols) const {
     if (right == kNone || symbols[c.at] != c.left || symbols[right] != c.right) continue;
     symbols[c.at] = find(c.left, c.right)->result;
     symbols[right] = -1;
+    all.bytes[c.at] += std::exchange(all.bytes[right], 0);
     next[c.at] = next[right];
     if (next[right] != kNone) previous[next[right]] = c.at;
     next[right] = kNone;
@@ -201,6 +398,7 @@ void BpeModel::merge_long(std::vector<TokenId>& symbols) const {
     if (auto before = candidate(previous[c.at])) heap.push(*before);
   }
   std::erase(symbols, -1);
+  std::erase(all.bytes, 0u);
 }
 
 }  // namespace sllm

@@ -46,4 +46,14 @@ std::string token_text_of_bytes(std::string_view bytes) {
   return text;
 }
 
+std::optional<uint8_t> byte_of_fallback_token(std::string_view t) {
+  if (t.size() != 6 || !t.starts_with("<0x") || t[5] != '>') return std::nullopt;
+  uint32_t byte = 0;
+  for (const char digit : t.substr(3, 2)) {
+    if (!(digit >= '0' && digit <= '9') && !(digit >= 'A' && digit <= 'F')) return std::nullopt;
+    byte = byte * 16 + static_cast<uint32_t>(digit <= '9' ? digit - '0' : digit - 'A' + 10);
+  }
+  return static_cast<uint8_t>(byte);
+}
+
 }  // namespace sllm

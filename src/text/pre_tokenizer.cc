@@ -1,106 +1,86 @@
 // The steps of a pre-tokenizer, each cutting what the one before it left.
 #include "text/pre_tokenizer.h"
 
-#include <algorithm>
+#include "text/byte_level.h"
+#include "text/split.h"
 
 namespace sllm {
 namespace {
 
-struct Part {
-  size_t from, to;
-  bool is_match;
+using unicode::Char;
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
-// Calls part(from, to, is_match) for the matches in `text` and what lies between, in order.
-// next_match(from) gives the first match at or after `from`, {npos, npos} when there is none.
-template <class NextMatch, class Emit>
-void each_part(std::string_view text, NextMatch&& next_match, Emit&& part) {
-  size_t done = 0, search = 0;
-  std::optional<size_t> last_end;
-  while (search <= text.size()) {
-    const auto [from, to] = next_match(search);
-    if (from == std::string::npos) break;
-    if (from != to || last_end != from) {
-      if (done < from) part(done, from, false);
-      part(from, to, true);
-      done = to;
-      last_end = to;
-    }
-    search = to;
-    if (from == to) search += to < text.size() ? unicode::decode(text.data() + to).length : 1;
-  }
-  if (done < text.size()) part(done, text.size(), false);
-}
+// \w as Rust's regex library has it.
+bool is_word_char(char32_t c) { return unicode::is_word(c) || c == 0x200C || c == 0x200D; }
 
-// Joins each match to its left (or, going backwards, right) neighbour, once.
-template <class Iterator>
-std::vector<Part> merge_with_neighbour(Iterator begin, Iterator end) {
-  std::vector<Part> merged;
-  bool previous = false;
-  for (; begin != end; ++begin) {
-    if (begin->is_match && !previous && !merged.empty()) {
-      merged.back().from = std::min(merged.back().from, begin->from);
-      merged.back().to = std::max(merged.back().to, begin->to);
-    } else {
-      merged.push_back(*begin);
-    }
-    previous = begin->is_match;
-  }
-  return merged;
-}
-
-std::vector<Part> join_runs(const std::vector<Part>& parts) {
-  std::vector<Part> joined;
-  bool previous = false;
-  for (const Part& p : parts) {
-    if (p.is_match == previous && !joined.empty())
-      joined.back().to = p.to;
-    else
-      joined.push_back(p);
-    previous = p.is_match;
-  }
-  return joined;
-}
-
-// Hands out the pieces of `text` as tokenizers' SplitDelimiterBehavior says.
-template <class NextMatch, class Emit>
-void split_by(const SplitStep& step, std::string_view text, NextMatch&& next_match, Emit&& emit) {
-  const auto emit_part = [&](size_t from, size_t to) {
-    if (from < to) emit(from, to);
-  };
-  if (step.behaviour == SplitBehaviour::kIsolated || step.behaviour == SplitBehaviour::kRemoved) {
-    const bool keep_matches = step.behaviour == SplitBehaviour::kIsolated;
-    return each_part(text, next_match, [&](size_t from, size_t to, bool is_match) {
-      if (keep_matches || is_match == step.invert) emit_part(from, to);
-    });
-  }
-  std::vector<Part> parts;
-  each_part(text, next_match, [&](size_t from, size_t to, bool is_match) {
-    parts.push_back({from, to, is_match != step.invert});
+// \w+|[^\w\s]+ : the first run of word characters, or of what is neither word nor space.
+std::pair<size_t, size_t> next_word(std::string_view text, size_t from) {
+  const auto start = next_char(text, from, false,
+                               [](char32_t c) { return !unicode::is_space(c) || is_word_char(c); });
+  if (start == kNoMatch) return kNoMatch;
+  const bool word = is_word_char(unicode::decode(text.data() + start.first).code);
+  return next_char(text, start.first, true, [word](char32_t c) {
+    return word ? is_word_char(c) : !is_word_char(c) && !unicode::is_space(c);
   });
-  if (step.behaviour == SplitBehaviour::kMergedWithPrevious) {
-    parts = merge_with_neighbour(parts.begin(), parts.end());
-  } else if (step.behaviour == SplitBehaviour::kMergedWithNext) {
-    parts = merge_with_neighbour(parts.rbegin(), parts.rend());
-    std::reverse(parts.begin(), parts.end());
-  } else {
-    parts = join_runs(parts);
-  }
-  for (const Part& p : parts) emit_part(p.from, p.to);
 }
 
-// The first run of digits (or single digit) at or after `from`.
-std::pair<size_t, size_t> next_number(std::string_view text, size_t from, bool individual) {
-  const auto number_at = [&](size_t at) -> size_t {
-    const unicode::Char c = unicode::decode(text.data() + at);
-    return unicode::class_of(c.code) == unicode::Class::kNumber ? c.length : 0;
-  };
-  while (from < text.size() && number_at(from) == 0)
-    from += unicode::decode(text.data() + from).length;
-  if (from >= text.size()) return {std::string::npos, std::string::npos};
-  size_t to = from + number_at(from);
-  while (!individual && to < text.size() && number_at(to) > 0) to += number_at(to);
-  return {from, to};
+// Where tokenizers' UnicodeScripts cuts: between scripts, kana counting as Han; a space joins any.
+template <class Emit>
+void split_scripts(std::string_view text, Emit&& emit) {
+  constexpr int kAny = -1, kHan = 17, kHiragana = 20, kKatakana = 22;  // ICU's UScriptCode
+  size_t begin = 0;
+  std::optional<int> last;
+  for (size_t at = 0; at < text.size();) {
+    const Char c = unicode::decode(text.data() + at);
+    int script = c.code == ' ' ? kAny : c.code == 0x30FC ? kHan : unicode::script_of(c.code);
+    if (script == kHiragana || script == kKatakana) script = kHan;
+    if (script != kAny && last != kAny && last != script && at > begin) {
+      emit(begin, at);
+      begin = at;
+    }
+    if (script != kAny) last = script;
+    at += c.length;
+  }
+  if (begin < text.size()) emit(begin, text.size());
+}
+
+Piece metaspace(const MetaspaceStep& step, const Piece& piece, bool trace, PieceBuffer& buffer) {
+  PieceEditor editor(piece, trace, buffer);
+  const bool has_it = piece.text.starts_with(' ') || piece.text.starts_with(step.replacement);
+  using Prepend = MetaspaceStep::Prepend;
+  if (!has_it &&
+      (step.prepend == Prepend::kAlways || (step.prepend == Prepend::kFirst && piece.from == 0)))
+    editor.put(step.replacement, 0);
+  size_t done = 0;
+  for (size_t at; (at = piece.text.find(' ', done)) != std::string_view::npos; done = at + 1) {
+    editor.keep(done, at);
+    editor.put(step.replacement, at + 1);
+  }
+  editor.keep(done, piece.text.size());
+  return editor.finish();
+}
+
+Piece show_bytes(const Piece& piece, bool trace, PieceBuffer& buffer) {
+  PieceEditor editor(piece, trace, buffer);
+  for (size_t i = 0; i < piece.text.size(); ++i)
+    editor.put(token_text_of_bytes(piece.text.substr(i, 1)), i + 1);
+  return editor.finish();
+}
+
+Piece hide_bytes(const Piece& piece, bool trace, PieceBuffer& buffer) {
+  PieceEditor editor(piece, trace, buffer);
+  for (size_t at = 0; at < piece.text.size();) {
+    const size_t length = unicode::decode(piece.text.data() + at).length;
+    editor.put(bytes_of_token_text(piece.text.substr(at, length)).value_or(""), at + length);
+    at += length;
+  }
+  return editor.finish();
 }
 
 }  // namespace
@@ -110,51 +90,100 @@ Result<PreTokenizer> PreTokenizer::build(const std::vector<PreTokenizerStep>& st
   for (const PreTokenizerStep& what : steps) {
     Step step{what, std::nullopt, std::nullopt};
     if (const auto* split = std::get_if<SplitStep>(&what)) {
-      if (split->behaviour == SplitBehaviour::kIsolated && !split->invert)
+      if (split->behaviour == SplitBehaviour::kIsolated ||
+          (split->behaviour == SplitBehaviour::kRemoved && split->invert))
         step.scanner = known_pattern(split->regex);
       if (!step.scanner) {
         SLLM_TRY(step.regex, Regex::compile(split->regex));
       }
     }
+    if (std::holds_alternative<BytesStep>(what)) result.shows_bytes_ = true;
     result.steps_.push_back(std::move(step));
   }
+  if (result.steps_.size() == 1) result.only_scanner_ = result.steps_[0].scanner;
   return result;
 }
 
-void PreTokenizer::split(std::string_view text, const Sink& word) const {
-  if (!text.empty()) split_from(0, text, 0, word);
-}
-
-void PreTokenizer::split_from(size_t index, std::string_view text, size_t offset,
+void PreTokenizer::split_from(size_t index, const Piece& piece, bool trace,
                               const Sink& word) const {
-  if (index == steps_.size()) return word(text, offset + text.size());
+  if (piece.text.empty()) return;
+  PieceBuffer buffer;
+  if (index == steps_.size()) return word(shows_bytes_ ? hide_bytes(piece, trace, buffer) : piece);
   const Step& step = steps_[index];
-  const auto emit = [&](size_t from, size_t to) {
-    split_from(index + 1, text.substr(from, to - from), offset + from, word);
+  const std::string_view text = piece.text;
+  const auto next = [&](const Piece& p) { split_from(index + 1, p, trace, word); };
+  const auto emit = [&](size_t from, size_t to) { next(piece.sub(from, to)); };
+  const auto split_spaces = [&](auto&& part) {
+    split_at_matches(
+        text, SplitBehaviour::kRemoved, false,
+        [&](size_t from) { return next_char(text, from, true, unicode::is_space); }, part);
   };
-  if (step.scanner) {
-    const bool last = index + 1 == steps_.size();
+  const auto split_punctuation = [&](const Piece& part, SplitBehaviour behaviour) {
+    split_at_matches(
+        part.text, behaviour, false,
+        [&](size_t at) { return next_char(part.text, at, false, unicode::is_punctuation); },
+        [&](size_t from, size_t to) { next(part.sub(from, to)); });
+  };
+  const auto scan = [&](WordPattern pattern) {
     for (size_t at = 0; at < text.size();) {
-      const size_t length = word_length(*step.scanner, text.substr(at));
-      last ? word(text.substr(at, length), offset + at + length) : emit(at, at + length);
+      const size_t length = word_length(pattern, text.substr(at));
+      emit(at, at + length);
       at += length;
     }
-  } else if (const auto* split = std::get_if<SplitStep>(&step.what)) {
-    split_by(
-        *split, text, [&](size_t from) { return step.regex->find(text, from); }, emit);
-  } else if (const auto* digits = std::get_if<DigitsStep>(&step.what)) {
-    split_by(
-        SplitStep{}, text, [&](size_t from) { return next_number(text, from, digits->individual); },
-        emit);
-  } else if (text.front() == ' ') {  // PrefixSpaceStep
-    emit(0, text.size());
-  } else {
-    const std::string spaced = " " + std::string(text);
-    const size_t end = offset + text.size();
-    split_from(index + 1, spaced, 0, [&](std::string_view piece, size_t piece_end) {
-      word(piece, std::min(end, offset + piece_end - 1));
-    });
-  }
+  };
+  std::visit(Overloaded{
+                 [&](const SplitStep& s) {
+                   if (step.scanner) return scan(*step.scanner);
+                   split_at_matches(
+                       text, s.behaviour, s.invert,
+                       [&](size_t from) { return step.regex->find(text, from); }, emit);
+                 },
+                 [&](const DigitsStep& s) {
+                   split_at_matches(
+                       text, SplitBehaviour::kIsolated, false,
+                       [&](size_t from) {
+                         return next_char(text, from, !s.individual, [](char32_t c) {
+                           return unicode::class_of(c) == unicode::Class::kNumber;
+                         });
+                       },
+                       emit);
+                 },
+                 [&](const PunctuationStep& s) { split_punctuation(piece, s.behaviour); },
+                 [&](const WhitespaceStep& s) {
+                   if (!s.words_apart) return split_spaces(emit);
+                   split_at_matches(
+                       text, SplitBehaviour::kRemoved, true,
+                       [&](size_t from) { return next_word(text, from); }, emit);
+                 },
+                 [&](const BertSplitStep&) {
+                   split_spaces([&](size_t from, size_t to) {
+                     split_punctuation(piece.sub(from, to), SplitBehaviour::kIsolated);
+                   });
+                 },
+                 [&](const ScriptsStep&) { split_scripts(text, emit); },
+                 [&](const PrefixSpaceStep&) {
+                   if (text.front() == ' ') return next(piece);
+                   PieceEditor editor(piece, trace, buffer);
+                   editor.put(" ", 0);
+                   editor.keep(0, text.size());
+                   next(editor.finish());
+                 },
+                 [&](const MetaspaceStep& s) {
+                   const Piece changed = metaspace(s, piece, trace, buffer);
+                   if (!s.split) return next(changed);
+                   split_at_matches(
+                       changed.text, SplitBehaviour::kMergedWithNext, false,
+                       [&](size_t from) -> std::pair<size_t, size_t> {
+                         const size_t at = changed.text.find(s.replacement, from);
+                         return at == std::string_view::npos
+                                    ? kNoMatch
+                                    : std::pair(at, at + s.replacement.size());
+                       },
+                       [&](size_t from, size_t to) { next(changed.sub(from, to)); });
+                 },
+                 [&](const BytesStep&) { next(show_bytes(piece, trace, buffer)); },
+             },
+             step.what);
 }
 
 }  // namespace sllm

@@ -1,4 +1,4 @@
-// Cuts text into words before BPE, as tokenizer.json's pre_tokenizer says.
+// Cuts text into words before the model, as tokenizer.json's pre_tokenizer says.
 #pragma once
 
 #include <functional>
@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/piece.h"
 #include "text/regex.h"
 #include "text/tokenizer_spec.h"
 #include "text/word_scanner.h"
@@ -16,18 +17,29 @@ class PreTokenizer {
  public:
   static Result<PreTokenizer> build(const std::vector<PreTokenizerStep>& steps);
 
-  // Calls word(bytes, end) for each word of `text` in order; `end` is where it ends in `text`.
-  using Sink = std::function<void(std::string_view word, size_t end)>;
-  void split(std::string_view text, const Sink& word) const;
+  // Calls word(piece) for each word of `piece` in order. A word lives as long as the call.
+  template <class Word>
+  void split(const Piece& piece, bool trace, Word&& word) const {
+    if (!only_scanner_) return split_from(0, piece, trace, word);
+    const size_t size = piece.text.size();
+    for (size_t at = 0; at < size;) {
+      const size_t length = word_length(*only_scanner_, piece.text.substr(at));
+      word(piece.sub(at, at + length));
+      at += length;
+    }
+  }
 
  private:
+  using Sink = std::function<void(const Piece& word)>;
   struct Step {
     PreTokenizerStep what;
     std::optional<WordPattern> scanner;  // instead of regex where we have one
     std::optional<Regex> regex;
   };
-  void split_from(size_t step, std::string_view text, size_t offset, const Sink& word) const;
+  void split_from(size_t index, const Piece& piece, bool trace, const Sink& word) const;
   std::vector<Step> steps_;
+  std::optional<WordPattern> only_scanner_;  // the whole list is this one
+  bool shows_bytes_ = false;                 // a step has put printable characters for bytes
 };
 
 }  // namespace sllm

@@ -64,6 +64,8 @@ Result<Regex> Regex::compile(const std::string& pattern) {
     return bad_input("the pattern \"{}\" does not compile: {} (at {})", pattern,
                      reinterpret_cast<const char*>(words), position);
   }
+  // Where the processor has no JIT the interpreter does the same, slower.
+  pcre2_jit_compile(program->code, PCRE2_JIT_COMPLETE);
   program->context = pcre2_match_context_create(nullptr);
   SLLM_CHECK(program->context, "no memory for a match context");
   pcre2_set_match_limit(program->context, kMatchLimit);
@@ -82,9 +84,12 @@ std::pair<size_t, size_t> Regex::find(std::string_view text, size_t from) const 
   static thread_local const std::unique_ptr<pcre2_match_data, Free> data(
       pcre2_match_data_create(64, nullptr));
   SLLM_CHECK(data, "no memory for match data");
-  const int found =
-      pcre2_match(program_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                  PCRE2_NO_UTF_CHECK, data.get(), program_->context);
+  const auto match = [&](uint32_t options) {
+    return pcre2_match(program_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                       PCRE2_NO_UTF_CHECK | options, data.get(), program_->context);
+  };
+  int found = match(0);
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
   if (found == PCRE2_ERROR_NOMATCH) return {std::string::npos, std::string::npos};
   if (found < 0)
     throw ResultError(with_hint(

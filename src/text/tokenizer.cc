@@ -1,18 +1,20 @@
-// The tokenizer: added tokens are found first, the text between is normalized, cut into words and
-// merged (the order of Hugging Face's tokenizers library).
+// The tokenizer: added tokens are found first, the text between is normalized, cut into words, and
+// these become tokens (the order of Hugging Face's tokenizers library).
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <optional>
 #include <unordered_map>
 
 #include "base/check.h"
 #include "text/added_tokens.h"
 #include "text/bpe_model.h"
-#include "text/byte_level.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer_spec.h"
 #include "text/unicode.h"
+#include "text/unigram_model.h"
+#include "text/wordpiece_model.h"
 
 namespace sllm {
 namespace {
@@ -36,12 +38,27 @@ struct Target {
   }
 };
 
-class BpeTokenizer final : public Tokenizer {
+Result<std::unique_ptr<WordModel>> build_model(const TokenizerSpec& spec) {
+  if (spec.kind == ModelKind::kUnigram) {
+    SLLM_TRY(UnigramModel model, UnigramModel::build(spec));
+    return std::unique_ptr<WordModel>(std::make_unique<UnigramModel>(std::move(model)));
+  }
+  if (spec.kind == ModelKind::kWordPiece) {
+    SLLM_TRY(WordPieceModel model, WordPieceModel::build(spec));
+    return std::unique_ptr<WordModel>(std::make_unique<WordPieceModel>(std::move(model)));
+  }
+  SLLM_TRY(BpeModel model, BpeModel::build(spec));
+  return std::unique_ptr<WordModel>(std::make_unique<BpeModel>(std::move(model)));
+}
+
+class PipelineTokenizer final : public Tokenizer {
  public:
   static Result<std::shared_ptr<const Tokenizer>> build(TokenizerSpec spec) {
-    auto t = std::make_shared<BpeTokenizer>();
-    SLLM_TRY(t->model_, BpeModel::build(spec));
+    auto t = std::make_shared<PipelineTokenizer>();
+    SLLM_TRY(t->model_, build_model(spec));
+    SLLM_TRY(t->normalizer_, Normalizer::build(spec.normalizers));
     SLLM_TRY(t->pre_tokenizer_, PreTokenizer::build(spec.pre_tokenizer));
+    SLLM_TRY(t->decoder_, Decoder::build(spec.decoders));
     t->fill_tables(spec);
     t->spec_ = std::move(spec);
     t->spec_.merges = {};  // in model_ now
@@ -73,9 +90,15 @@ class BpeTokenizer final : public Tokenizer {
 
   std::string decode(std::span<const TokenId> ids, bool skip_special) const override {
     std::string text;
-    for (const TokenId id : ids)
-      if (!(skip_special && is_special(id))) text += token_bytes(id);
-    return text;
+    std::vector<std::string_view> tokens;
+    for (const TokenId id : ids) {
+      if (!known(id) || (skip_special && is_special(id))) continue;
+      if (decoder_.plain())
+        text += token_bytes(id);
+      else
+        tokens.push_back(token_text(id));
+    }
+    return decoder_.plain() ? text : decoder_.decode(tokens);
   }
   std::string_view token_bytes(TokenId id) const override {
     return known(id) ? std::string_view(bytes_[static_cast<size_t>(id)]) : std::string_view();
@@ -93,6 +116,7 @@ class BpeTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return static_cast<int64_t>(spec_.tokens.size()); }
   TokenId bos_id() const override { return spec_.bos; }
   const std::vector<TokenId>& eos_ids() const override { return spec_.eos; }
+  size_t spaces_to_trim() const override { return decoder_.spaces_to_trim(); }
 
  private:
   bool known(TokenId id) const { return id >= 0 && static_cast<size_t>(id) < spec_.tokens.size(); }
@@ -100,14 +124,15 @@ class BpeTokenizer final : public Tokenizer {
   void fill_tables(const TokenizerSpec& spec) {
     bytes_.reserve(spec.tokens.size());
     for (const std::string& text : spec.tokens)
-      bytes_.push_back(bytes_of_token_text(text).value_or(text));
+      bytes_.push_back(text.empty() ? text : decoder_.bytes_of(text));
     special_.assign(spec.tokens.size(), false);
     std::vector<AddedToken> raw, normalized;
     for (AddedToken token : spec.added) {
       special_[static_cast<size_t>(token.id)] = token.special;
-      if (token.normalized)
-        for (const unicode::Form form : spec.normalizers)
-          token.text = unicode::normalize(form, token.text);
+      if (token.normalized) {
+        Normalizer::Buffers buffers;
+        token.text = std::string(normalizer_.apply({token.text}, false, buffers).text);
+      }
       (token.normalized ? normalized : raw).push_back(std::move(token));
     }
     raw_tokens_ = AddedTokenMatcher(std::move(raw));
@@ -135,55 +160,39 @@ class BpeTokenizer final : public Tokenizer {
         [&](const AddedToken& t, size_t from, size_t to) { return target.allows(t, from, to); },
         [&](TokenId id, size_t end) { target.add(id, end); },
         [&](size_t from, size_t to) {
-          encode_unnormalized(text.substr(from, to - from), from, target);
+          encode_unnormalized({text.substr(from, to - from), from}, target);
         });
   }
 
-  void encode_unnormalized(std::string_view text, size_t offset, Target& target) const {
-    std::string normalized;
-    std::vector<size_t> ends, step_ends;  // of each byte in `text`; empty: nothing has changed
-    for (const unicode::Form form : spec_.normalizers) {
-      if (unicode::is_normalized(form, text)) continue;
-      normalized = unicode::normalize(form, text, target.ends ? &step_ends : nullptr);
-      if (!ends.empty())
-        for (size_t& end : step_ends) end = ends[end - 1];
-      ends.swap(step_ends);
-      text = normalized;
-    }
-    const auto source_end = [&](size_t end) {
-      return offset + (ends.empty() || end == 0 ? end : ends[end - 1]);
-    };
+  void encode_unnormalized(const Piece& raw, Target& target) const {
+    Normalizer::Buffers buffers;
+    const bool trace = target.ends != nullptr;
+    const Piece piece = normalizer_.apply(raw, trace, buffers);
     split_at(
-        normalized_tokens_, text,
+        normalized_tokens_, piece.text,
         [&](const AddedToken& t, size_t from, size_t to) {
-          return target.allows(t, source_end(from), source_end(to));
+          return target.allows(t, piece.source_end(from), piece.source_end(to));
         },
-        [&](TokenId id, size_t end) { target.add(id, source_end(end)); },
+        [&](TokenId id, size_t end) { target.add(id, piece.source_end(end)); },
         [&](size_t from, size_t to) {
-          pre_tokenizer_.split(text.substr(from, to - from),
-                               [&](std::string_view word, size_t word_end) {
-                                 add_word(word, from + word_end, source_end, target);
-                               });
+          pre_tokenizer_.split(piece.sub(from, to), trace, [&](const Piece& word) {
+            trace ? add_traced(word, target) : model_->encode(word.text, target.ids);
+          });
         });
   }
 
-  template <class SourceEnd>
-  void add_word(std::string_view word, size_t word_end, const SourceEnd& source_end,
-                Target& target) const {
-    const size_t before = target.ids.size();
-    model_.encode(word, target.ids);
-    if (!target.ends) return;
-    // A prefix space or a byte without a token shifts the middle of a word; its end stays exact.
-    size_t end = word_end - std::min(word_end, word.size());
-    for (size_t i = before; i < target.ids.size(); ++i) {
-      end = std::min(end + token_bytes(target.ids[i]).size(), word_end);
-      target.ends->push_back(source_end(i + 1 == target.ids.size() ? word_end : end));
-    }
+  void add_traced(const Piece& word, Target& target) const {
+    const size_t before = target.ends->size();
+    model_->encode_traced(word.text, target.ids, *target.ends);
+    for (size_t i = before; i < target.ends->size(); ++i)
+      (*target.ends)[i] = word.source_end((*target.ends)[i]);
   }
 
   TokenizerSpec spec_;
-  BpeModel model_;
+  std::unique_ptr<const WordModel> model_;
+  Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
+  Decoder decoder_;
   AddedTokenMatcher raw_tokens_, normalized_tokens_;
   std::vector<std::string> bytes_;
   std::vector<bool> special_;
@@ -195,19 +204,25 @@ class BpeTokenizer final : public Tokenizer {
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const TokenizerSource& source) {
   if (source.gguf) {
     SLLM_TRY(TokenizerSpec spec, read_tokenizer_gguf(*source.gguf));
-    return BpeTokenizer::build(std::move(spec)).context("tokenizer.ggml");
+    return PipelineTokenizer::build(std::move(spec)).context("tokenizer.ggml");
   }
-  if (source.tokenizer_json.empty())
-    return with_hint(bad_input("the model has no tokenizer"),
-                     "Put its tokenizer.json beside its config.json");
+  if (source.tokenizer_json.empty()) {
+    SLLM_TRY(TokenizerSpec spec, read_tokenizer_files(source));
+    return PipelineTokenizer::build(std::move(spec)).context(source.files.begin()->first);
+  }
   SLLM_TRY(TokenizerSpec spec,
            read_tokenizer_json(source.tokenizer_json, source.tokenizer_config_json));
-  return BpeTokenizer::build(std::move(spec)).context("tokenizer.json");
+  return PipelineTokenizer::build(std::move(spec)).context("tokenizer.json");
 }
 
 std::string StreamDecoder::push(TokenId id) {
   if (skip_special_ && tokenizer_->is_special(id)) return {};
-  pending_ += tokenizer_->token_bytes(id);
+  std::string_view bytes = tokenizer_->token_bytes(id);
+  for (size_t n = at_start_ ? tokenizer_->spaces_to_trim() : 0; n > 0 && bytes.starts_with(' ');
+       --n)
+    bytes.remove_prefix(1);
+  at_start_ = false;
+  pending_ += bytes;
   // What may still become a character: a lead byte near the end with too few bytes behind it.
   size_t keep = 0;
   for (size_t back = 1; back <= 3 && back <= pending_.size(); ++back) {

@@ -40,9 +40,10 @@ class Tokenizer {
   // ("<think>") are recognised everywhere.
   virtual EncodedText encode_marked(std::string_view text,
                                     std::span<const uint8_t> plain) const = 0;
-  // Bytes of the tokens joined (may end inside a character). Special tokens are skipped on request.
+  // The text of the tokens (may end inside a character). Special tokens are skipped on request.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
-  virtual std::string_view token_bytes(TokenId id) const = 0;  // raw bytes of one token
+  // What one token adds to a text that has already begun, in raw bytes.
+  virtual std::string_view token_bytes(TokenId id) const = 0;
   virtual std::string_view token_text(
       TokenId id) const = 0;  // as in the vocabulary ("Ġthe", "<|im_end|>")
   virtual bool is_special(TokenId id) const = 0;
@@ -51,20 +52,26 @@ class Tokenizer {
   virtual TokenId bos_id() const = 0;  // -1: none
   // All tokens that end an answer; the one that the files call eos first.
   virtual const std::vector<TokenId>& eos_ids() const = 0;
+  // How many spaces in front of its first token a whole text loses when it is decoded
+  // (SentencePiece: "▁Hello" begins a text as "Hello").
+  virtual size_t spaces_to_trim() const { return 0; }
 };
 
 // Turns tokens into text as they arrive, never splitting a character: push() returns what has
-// become complete (possibly ""), finish() what is left, invalid bytes as U+FFFD.
+// become complete (possibly ""), finish() what is left, invalid bytes as U+FFFD. The tokens go on
+// after others, so a space in front of the first stays, unless `at_start` says that they begin a
+// text.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true)
-      : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true,
+                         bool at_start = false)
+      : tokenizer_(std::move(tokenizer)), skip_special_(skip_special), at_start_(at_start) {}
   std::string push(TokenId id);
   std::string finish();
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
-  bool skip_special_;
+  bool skip_special_, at_start_;
   std::string pending_;
 };
 

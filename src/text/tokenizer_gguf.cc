@@ -1,48 +1,16 @@
-// A tokenizer from GGUF metadata (tokenizer.ggml.*): byte-level BPE with the pre-tokenizers that
-// `tokenizer.ggml.pre` names (ggml/docs/gguf.md, "Tokenizer").
+// A tokenizer from GGUF metadata (tokenizer.ggml.*): byte-level BPE ("gpt2"), SentencePiece's BPE
+// ("llama", "gemma4") and Unigram ("t5"), WordPiece ("bert") (ggml/docs/gguf.md, "Tokenizer").
 #include <algorithm>
 #include <array>
 
+#include "text/pre_tokenizer_families.h"
 #include "text/tokenizer_spec.h"
 
 namespace sllm {
 namespace {
 
-struct Family {
-  const char* pre;
-  const char* pattern;
-  bool digits_apart = false;
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool adds_bos = false;
-};
-// Where Hugging Face's tokenizer.json of the family differs from llama.cpp (NFC), it is followed.
-constexpr std::array<Family, 7> families() {
-  return {{{"gpt-2", kGpt2Pattern},
-           {"default", kGpt2Pattern},
-           {"smollm", kGpt2Pattern, true},
-           {"qwen2", kQwen2Pattern, false, true},
-           {"llama-bpe", kLlama3Pattern, false, false, true, true},
-           {"llama3", kLlama3Pattern, false, false, true, true},
-           {"llama-v3", kLlama3Pattern, false, false, true, true}}};
-}
-
-enum GgufTokenType { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
-
-Result<Family> family_of(const TokenizerSource::Gguf& source) {
-  if (source.model != "gpt2")
-    return with_hint(bad_input("tokenizer.ggml.model is \"{}\"; only byte-level BPE (\"gpt2\") is "
-                               "supported",
-                               source.model),
-                     "Use a model of the GPT-2, Llama-3, Qwen2 or SmolLM tokenizer families");
-  const std::string pre = source.pre.empty() ? "default" : source.pre;
-  std::string known;
-  for (const Family& family : families()) {
-    if (pre == family.pre) return family;
-    known += known.empty() ? family.pre : std::string(", ") + family.pre;
-  }
-  return bad_input("tokenizer.ggml.pre is \"{}\"; supported: {}", pre, known);
-}
+enum GgufTokenType { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+constexpr const char* kSpaceSymbol = "\xE2\x96\x81";
 
 Status check_id(const TokenizerSource::Gguf& source, TokenId id, const char* key) {
   if (id >= static_cast<int64_t>(source.tokens.size()) || id < -1)
@@ -95,24 +63,149 @@ void read_ends(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
     if (ends_answer(token.text)) add(token.id);
 }
 
+int32_t type_of(const TokenizerSource::Gguf& source, size_t id) {
+  return source.types.empty() ? static_cast<int32_t>(kNormal) : source.types[id];
+}
+
+Status read_byte_level(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  SLLM_TRY(PreTokenizerFamily family, pre_tokenizer_family(source.pre));
+  SLLM_OK(read_merges(source, spec));
+  spec.byte_level = true;
+  spec.ignore_merges = family.ignore_merges;
+  if (family.nfc) spec.normalizers = {FormStep{unicode::Form::kNfc}};
+  spec.pre_tokenizer = std::move(family.steps);
+  spec.decoders = {ByteLevelDecode{}};
+  if (source.add_bos.value_or(family.adds_bos) && spec.bos >= 0) spec.prefix = {spec.bos};
+  if (source.add_eos.value_or(false) && source.eos_id >= 0) spec.suffix = {source.eos_id};
+  return ok();
+}
+
+Status read_scores(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  if (source.scores.size() != source.tokens.size())
+    return bad_input("tokenizer.ggml.scores has {} entries for {} tokens", source.scores.size(),
+                     source.tokens.size());
+  spec.scores.assign(source.scores.begin(), source.scores.end());
+  for (size_t id = 0; id < source.tokens.size(); ++id)
+    spec.matchable.push_back(type_of(source, id) == kNormal);
+  return ok();
+}
+
+void read_unknown(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  if (source.unknown_id >= 0 && source.unknown_id < static_cast<TokenId>(source.tokens.size()))
+    spec.unknown = source.tokens[static_cast<size_t>(source.unknown_id)];
+  else if (std::ranges::find(source.tokens, "<unk>") != source.tokens.end())
+    spec.unknown = "<unk>";
+  spec.fuse_unknown = true;
+}
+
+std::vector<DecoderStep> sentencepiece_decoder(bool prefix) {
+  std::vector<DecoderStep> steps = {ReplaceDecode{kSpaceSymbol, " "}, ByteFallbackDecode{},
+                                    FuseDecode{}};
+  if (prefix) steps.push_back(StripDecode{" ", 1, 0});
+  return steps;
+}
+
+// Phi-3's files do not say that its special tokens swallow the white space behind them.
+void strip_behind_phi3(TokenizerSpec& spec) {
+  constexpr std::array<std::string_view, 3> kBare = {"<unk>", "<s>", "<|endoftext|>"};
+  if (std::ranges::find(spec.tokens, "<|placeholder1|>") == spec.tokens.end()) return;
+  for (AddedToken& token : spec.added)
+    token.rstrip = std::ranges::find(kBare, token.text) == kBare.end();
+}
+
+Status read_sentencepiece_bpe(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  if (source.merges.empty()) {
+    SLLM_OK(read_scores(source, spec));
+    spec.merge_by_score = true;
+  } else {
+    SLLM_OK(read_merges(source, spec));
+  }
+  read_unknown(source, spec);
+  spec.byte_fallback = true;
+  const bool prefix = source.add_space_prefix.value_or(source.model == "llama");
+  if (prefix) spec.normalizers.push_back(PrependStep{kSpaceSymbol});
+  spec.normalizers.push_back(ReplaceStep{" ", kSpaceSymbol});
+  spec.decoders = sentencepiece_decoder(prefix);
+  strip_behind_phi3(spec);
+  if (source.add_bos.value_or(true) && spec.bos >= 0) spec.prefix = {spec.bos};
+  if (source.add_eos.value_or(false) && source.eos_id >= 0) spec.suffix = {source.eos_id};
+  return ok();
+}
+
+Status read_unigram(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  spec.kind = ModelKind::kUnigram;
+  SLLM_OK(read_scores(source, spec));
+  read_unknown(source, spec);
+  spec.float_scores = true;
+  spec.byte_fallback = std::ranges::count(source.types, static_cast<int32_t>(kByte)) == 256;
+  SentencePieceStep step;
+  step.charsmap = source.precompiled_charsmap;
+  step.dummy_prefix = source.add_space_prefix.value_or(true);
+  step.remove_extra_spaces = source.remove_extra_spaces.value_or(true);
+  spec.decoders = sentencepiece_decoder(step.dummy_prefix);
+  spec.normalizers.push_back(std::move(step));
+  if (source.add_bos.value_or(false) && spec.bos >= 0) spec.prefix = {spec.bos};
+  if (source.add_eos.value_or(true) && source.eos_id >= 0) spec.suffix = {source.eos_id};
+  return ok();
+}
+
+// GGUF marks where words begin ("▁the", "ing"), BERT's vocabulary where they go on ("the",
+// "##ing").
+Status read_word_piece(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
+  spec.kind = ModelKind::kWordPiece;
+  spec.unknown = "[UNK]";
+  spec.continuing_prefix = "##";
+  const auto id_of = [&](std::string_view text) {
+    const auto it = std::ranges::find(source.tokens, text);
+    return it == source.tokens.end() ? -1 : static_cast<TokenId>(it - source.tokens.begin());
+  };
+  for (std::string& token : spec.tokens) {
+    if (token.starts_with(kSpaceSymbol))
+      token.erase(0, std::string_view(kSpaceSymbol).size());
+    else if (!(token.starts_with('[') && token.ends_with(']')) && !token.empty())
+      token.insert(0, "##");
+  }
+  // Vocabularies without capitals are those of lower-casing models.
+  const bool cased = std::ranges::any_of(spec.tokens, [](const std::string& token) {
+    return token.size() > 1 && token[0] >= 'A' && token[0] <= 'Z';
+  });
+  spec.normalizers = {BertStep{true, true, !cased, !cased}};
+  spec.pre_tokenizer = {BertSplitStep{}};
+  spec.decoders = {WordPieceDecode{}};
+  for (const char* text : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"})
+    if (const TokenId id = id_of(text);
+        id >= 0 && std::ranges::none_of(spec.added, [&](auto& t) { return t.id == id; }))
+      spec.added.push_back({.id = id, .text = text, .special = true});
+  if (const TokenId cls = id_of("[CLS]"); cls >= 0) spec.prefix = {cls};
+  if (const TokenId sep = id_of("[SEP]"); sep >= 0) spec.suffix = {sep};
+  return ok();
+}
+
 }  // namespace
 
 Result<TokenizerSpec> read_tokenizer_gguf(const TokenizerSource::Gguf& source) {
-  SLLM_TRY(const Family family, family_of(source));
   SLLM_OK(check_id(source, source.bos_id, "bos_token_id"));
   SLLM_OK(check_id(source, source.eos_id, "eos_token_id"));
   SLLM_OK(check_id(source, source.eot_id, "eot_token_id"));
   TokenizerSpec spec;
   SLLM_OK(read_tokens(source, spec));
-  SLLM_OK(read_merges(source, spec));
   read_ends(source, spec);
   spec.bos = source.bos_id;
-  spec.ignore_merges = family.ignore_merges;
-  if (family.nfc) spec.normalizers = {unicode::Form::kNfc};
-  if (family.digits_apart) spec.pre_tokenizer.push_back(DigitsStep{true});
-  spec.pre_tokenizer.push_back(SplitStep{family.pattern});
-  if (source.add_bos.value_or(family.adds_bos) && spec.bos >= 0) spec.prefix = {spec.bos};
-  if (source.add_eos.value_or(false) && source.eos_id >= 0) spec.suffix = {source.eos_id};
+  const std::string& model = source.model;
+  if (model == "gpt2" && source.pre == "gemma4") {
+    SLLM_OK(read_sentencepiece_bpe(source, spec));
+  } else if (model == "gpt2") {
+    SLLM_OK(read_byte_level(source, spec));
+  } else if (model == "llama" || model == "gemma4") {
+    SLLM_OK(read_sentencepiece_bpe(source, spec));
+  } else if (model == "t5") {
+    SLLM_OK(read_unigram(source, spec));
+  } else if (model == "bert") {
+    SLLM_OK(read_word_piece(source, spec));
+  } else {
+    return bad_input("tokenizer.ggml.model is \"{}\"; gpt2, llama, gemma4, t5 and bert are known",
+                     model);
+  }
   return spec;
 }
 

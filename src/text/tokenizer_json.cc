@@ -1,40 +1,16 @@
-// tokenizer.json as Hugging Face's tokenizers library writes it (byte-level BPE), and the names of
-// the special tokens in tokenizer_config.json. Whatever would change ids and is not understood is
-// refused by name.
-#include <simdjson.h>
-
+// tokenizer.json as Hugging Face's tokenizers library writes it, and the names of the special
+// tokens in tokenizer_config.json. Whatever would change ids and is not understood is refused by
+// name.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "text/tokenizer_json_parts.h"
 #include "text/tokenizer_spec.h"
 
 namespace sllm {
 namespace {
 
-using simdjson::dom::array;
-using simdjson::dom::element;
-using simdjson::dom::object;
-
-bool is_null(const object& o, std::string_view key) {
-  element value;
-  return o[key].get(value) != simdjson::SUCCESS || value.is_null();
-}
-std::string text_or(const object& o, std::string_view key, std::string_view otherwise = "") {
-  std::string_view value;
-  return std::string(o[key].get(value) == simdjson::SUCCESS ? value : otherwise);
-}
-bool flag_or(const object& o, std::string_view key, bool otherwise) {
-  bool value = otherwise;
-  return o[key].get(value) == simdjson::SUCCESS ? value : otherwise;
-}
-// The elements of an array that may be absent or null.
-std::vector<element> items_of(const object& o, std::string_view key) {
-  array values;
-  std::vector<element> items;
-  if (o[key].get(values) == simdjson::SUCCESS)
-    for (const element e : values) items.push_back(e);
-  return items;
-}
+using namespace tokenizer_json;
 
 Result<TokenId> id_of(const element& value, std::string_view what) {
   int64_t id = -1;
@@ -90,26 +66,75 @@ Status read_merges(const object& model, TokenizerSpec& spec) {
   return ok();
 }
 
-Status read_model(const object& root, TokenizerSpec& spec) {
-  object model;
-  if (root["model"].get(model) != simdjson::SUCCESS) return bad_input("there is no model object");
-  const std::string type = text_or(model, "type", "BPE");
-  if (type != "BPE")
-    return with_hint(bad_input("model.type is \"{}\"; only byte-level BPE is supported", type),
-                     "Use a model of the GPT-2, Llama-3, Qwen2 or SmolLM tokenizer families");
-  if (flag_or(model, "byte_fallback", false))
-    return bad_input("model.byte_fallback (SentencePiece-style BPE) is not supported");
-  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (!text_or(model, affix).empty()) return bad_input("model.{} is not supported", affix);
+// Unigram's vocabulary: [token, score] by id.
+Status read_pieces(const object& model, TokenizerSpec& spec) {
+  for (const element entry : items_of(model, "vocab")) {
+    array pair;
+    std::string_view text;
+    double score = 0;
+    const auto id = static_cast<TokenId>(spec.scores.size());
+    if (entry.get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+        pair.at(0).get(text) != simdjson::SUCCESS || pair.at(1).get(score) != simdjson::SUCCESS)
+      return bad_input("model.vocab[{}] is not a token and its score", id);
+    if (spec.scores.size() >= kMaxTokens) return bad_input("model.vocab has too many tokens");
+    SLLM_OK(set_token(spec, id, text));
+    spec.scores.push_back(score);
+  }
+  if (spec.tokens.size() != spec.scores.size()) spec.tokens.resize(spec.scores.size());
+  int64_t unknown = -1;
+  if (!is_null(model, "unk_id") &&
+      (model["unk_id"].get(unknown) != simdjson::SUCCESS || unknown < 0 ||
+       unknown >= static_cast<int64_t>(spec.tokens.size())))
+    return bad_input("model.unk_id is not an id of the vocabulary");
+  if (unknown < 0) return bad_input("model.unk_id is missing");
+  spec.unknown = spec.tokens[static_cast<size_t>(unknown)];
+  spec.fuse_unknown = true;
+  return ok();
+}
+
+Status read_bpe(const object& model, TokenizerSpec& spec) {
   double dropout = 0;
   if (!is_null(model, "dropout") &&
       (model["dropout"].get(dropout) != simdjson::SUCCESS || dropout != 0))
     return bad_input("model.dropout makes ids random; expected null");
+  spec.continuing_prefix = text_or(model, "continuing_subword_prefix");
+  spec.end_suffix = text_or(model, "end_of_word_suffix");
   spec.ignore_merges = flag_or(model, "ignore_merges", false);
   spec.unknown = text_or(model, "unk_token");
   spec.fuse_unknown = flag_or(model, "fuse_unk", false);
   SLLM_OK(read_vocabulary(model, spec));
   return read_merges(model, spec);
+}
+
+Status read_word_piece(const object& model, TokenizerSpec& spec) {
+  spec.unknown = text_or(model, "unk_token", "[UNK]");
+  spec.continuing_prefix = text_or(model, "continuing_subword_prefix", "##");
+  uint64_t chars = spec.max_word_chars;
+  if (model["max_input_chars_per_word"].get(chars) == simdjson::SUCCESS)
+    spec.max_word_chars = chars;
+  return read_vocabulary(model, spec);
+}
+
+// Old files do not name the type; their other entries tell.
+std::string type_of_model(const object& model) {
+  const std::string type = text_or(model, "type");
+  object tokens;
+  if (!type.empty()) return type;
+  if (!is_null(model, "merges")) return "BPE";
+  return model["vocab"].get(tokens) == simdjson::SUCCESS ? "WordPiece" : "Unigram";
+}
+
+Status read_model(const object& root, TokenizerSpec& spec) {
+  object model;
+  if (root["model"].get(model) != simdjson::SUCCESS) return bad_input("there is no model object");
+  const std::string type = type_of_model(model);
+  spec.byte_fallback = flag_or(model, "byte_fallback", false);
+  if (type == "BPE") return read_bpe(model, spec);
+  if (type == "Unigram") return spec.kind = ModelKind::kUnigram, read_pieces(model, spec);
+  if (type == "WordPiece") return spec.kind = ModelKind::kWordPiece, read_word_piece(model, spec);
+  return with_hint(
+      bad_input("model.type is \"{}\"; BPE, Unigram and WordPiece are supported", type),
+      "Use a model with one of these tokenizers");
 }
 
 Status read_added_tokens(const object& root, TokenizerSpec& spec) {
@@ -128,78 +153,6 @@ Status read_added_tokens(const object& root, TokenizerSpec& spec) {
     token.single_word = flag_or(o, "single_word", false);
     SLLM_OK(set_token(spec, token.id, token.text));
     spec.added.push_back(std::move(token));
-  }
-  return ok();
-}
-
-Status read_normalizer(const object& o, TokenizerSpec& spec) {
-  const std::string type = text_or(o, "type");
-  if (type == "Sequence") {
-    for (const element e : items_of(o, "normalizers")) {
-      object inner;
-      if (e.get(inner) != simdjson::SUCCESS) return bad_input("a normalizer is not an object");
-      if (text_or(inner, "type") == "Sequence") return bad_input("normalizer sequences are nested");
-      SLLM_OK(read_normalizer(inner, spec));
-    }
-    return ok();
-  }
-  using unicode::Form;
-  static constexpr std::pair<std::string_view, Form> kForms[] = {
-      {"NFC", Form::kNfc}, {"NFD", Form::kNfd}, {"NFKC", Form::kNfkc}, {"NFKD", Form::kNfkd}};
-  for (const auto& [name, form] : kForms)
-    if (type == name) return spec.normalizers.push_back(form), ok();
-  return bad_input("normalizer \"{}\" is not supported (NFC, NFD, NFKC, NFKD are)", type);
-}
-
-Result<SplitStep> read_split(const object& o) {
-  object pattern;
-  SplitStep step;
-  if (o["pattern"].get(pattern) != simdjson::SUCCESS)
-    return bad_input("a Split pre-tokenizer has no pattern");
-  if (!is_null(pattern, "Regex")) {
-    step.regex = text_or(pattern, "Regex");
-  } else {
-    for (const char c : text_or(pattern, "String")) {
-      const auto byte = static_cast<uint8_t>(c);
-      if (byte < 0x80 && !std::isalnum(byte)) step.regex += '\\';
-      step.regex += c;
-    }
-  }
-  step.invert = flag_or(o, "invert", false);
-  static constexpr std::pair<std::string_view, SplitBehaviour> kBehaviours[] = {
-      {"Removed", SplitBehaviour::kRemoved},
-      {"Isolated", SplitBehaviour::kIsolated},
-      {"MergedWithPrevious", SplitBehaviour::kMergedWithPrevious},
-      {"MergedWithNext", SplitBehaviour::kMergedWithNext},
-      {"Contiguous", SplitBehaviour::kContiguous}};
-  const std::string behaviour = text_or(o, "behavior");
-  for (const auto& [name, value] : kBehaviours)
-    if (behaviour == name) return step.behaviour = value, step;
-  return bad_input("Split behavior \"{}\" is unknown", behaviour);
-}
-
-// `byte_level` becomes true at the ByteLevel step, after which nothing may follow.
-Status read_pre_tokenizer(const object& o, TokenizerSpec& spec, bool& byte_level, int depth = 0) {
-  const std::string type = text_or(o, "type");
-  if (byte_level) return bad_input("pre-tokenizer \"{}\" stands behind ByteLevel", type);
-  if (type == "Sequence" && depth < 4) {
-    for (const element e : items_of(o, "pretokenizers")) {
-      object inner;
-      if (e.get(inner) != simdjson::SUCCESS) return bad_input("a pre-tokenizer is not an object");
-      SLLM_OK(read_pre_tokenizer(inner, spec, byte_level, depth + 1));
-    }
-  } else if (type == "Split") {
-    SLLM_TRY(SplitStep step, read_split(o));
-    spec.pre_tokenizer.push_back(std::move(step));
-  } else if (type == "Digits") {
-    spec.pre_tokenizer.push_back(DigitsStep{flag_or(o, "individual_digits", false)});
-  } else if (type == "ByteLevel") {
-    byte_level = true;
-    if (flag_or(o, "add_prefix_space", true)) spec.pre_tokenizer.push_back(PrefixSpaceStep{});
-    if (flag_or(o, "use_regex", true)) spec.pre_tokenizer.push_back(SplitStep{kGpt2Pattern});
-  } else {
-    return bad_input(
-        "pre-tokenizer \"{}\" is not supported (Sequence, Split, Digits, ByteLevel are)", type);
   }
   return ok();
 }
@@ -229,13 +182,31 @@ Status read_template(const object& o, TokenizerSpec& spec) {
   return ok();
 }
 
+// ["[CLS]", 101]
+Status read_ends(const object& o, const char* key, std::vector<TokenId>& out,
+                 const TokenizerSpec& spec) {
+  array pair;
+  element value;
+  if (o[key].get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+      pair.at(1).get(value) != simdjson::SUCCESS)
+    return bad_input("post_processor: \"{}\" is not a token and its id", key);
+  SLLM_TRY(const TokenId id, id_of(value, key));
+  if (static_cast<size_t>(id) >= spec.tokens.size())
+    return bad_input("post_processor: id {} of \"{}\" is past the vocabulary", id, key);
+  out.push_back(id);
+  return ok();
+}
+
 Status read_post_processor(const object& o, TokenizerSpec& spec, int depth = 0) {
   const std::string type = text_or(o, "type");
   if (type == "ByteLevel") return ok();  // only offsets
   if (type == "TemplateProcessing") return read_template(o, spec);
+  if (type == "BertProcessing" || type == "RobertaProcessing") {
+    SLLM_OK(read_ends(o, "cls", spec.prefix, spec));
+    return read_ends(o, "sep", spec.suffix, spec);
+  }
   if (type != "Sequence" || depth > 4)
-    return bad_input("post_processor \"{}\" is not supported (TemplateProcessing, ByteLevel are)",
-                     type);
+    return bad_input("post_processor \"{}\" is not supported", type);
   for (const element e : items_of(o, "processors")) {
     object inner;
     if (e.get(inner) != simdjson::SUCCESS) return bad_input("a post-processor is not an object");
@@ -252,7 +223,9 @@ TokenId id_of_text(const TokenizerSpec& spec, const std::string& text) {
                                                  : static_cast<TokenId>(it - spec.tokens.begin());
 }
 
-Status read_config(const std::string& json, TokenizerSpec& spec) {
+}  // namespace
+
+Status read_tokenizer_config(const std::string& json, TokenizerSpec& spec) {
   std::string bos, eos;
   if (!json.empty()) {
     // Not simdjson: real files hold integers past 64 bits (model_max_length 1e30).
@@ -277,6 +250,8 @@ Status read_config(const std::string& json, TokenizerSpec& spec) {
   return ok();
 }
 
+namespace {
+
 Result<TokenizerSpec> read(const std::string& json, const std::string& config_json) {
   simdjson::dom::parser parser;
   object root;
@@ -284,17 +259,19 @@ Result<TokenizerSpec> read(const std::string& json, const std::string& config_js
     return bad_input("not a JSON object: {}", simdjson::error_message(error));
   TokenizerSpec spec;
   SLLM_OK(read_model(root, spec));
+  for (const std::string& text : spec.tokens) spec.matchable.push_back(!text.empty());
   SLLM_OK(read_added_tokens(root, spec));
+  spec.matchable.resize(spec.tokens.size(), false);
   object part;
   if (root["normalizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_normalizer(part, spec));
-  bool byte_level = false;
-  if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS)
-    SLLM_OK(read_pre_tokenizer(part, spec, byte_level));
-  if (!byte_level)
-    return bad_input("the pre-tokenizer has no ByteLevel step; only byte-level BPE is supported");
+  if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_pre_tokenizer(part, spec));
+  if (spec.kind != ModelKind::kBpe && spec.byte_level)
+    return bad_input("the pre-tokenizer ByteLevel is supported with BPE only");
+  if (root["decoder"].get(part) == simdjson::SUCCESS) SLLM_OK(read_decoder(part, spec));
   if (root["post_processor"].get(part) == simdjson::SUCCESS)
     SLLM_OK(read_post_processor(part, spec));
-  SLLM_OK(read_config(config_json, spec));
+  SLLM_OK(read_tokenizer_config(config_json, spec));
+  if (!spec.scores.empty()) spec.scores.resize(spec.tokens.size());
   return spec;
 }
 

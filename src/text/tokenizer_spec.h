@@ -22,6 +22,41 @@ struct AddedToken {
   bool single_word = false;  // only between non-word characters
 };
 
+// What happens to text before it is cut. Names are those of tokenizer.json.
+struct FormStep {
+  unicode::Form form = unicode::Form::kNone;
+};
+struct PrependStep {
+  std::string text;
+};
+struct ReplaceStep {
+  std::string regex;  // PCRE2 syntax
+  std::string content;
+};
+struct LowercaseStep {};
+struct StripAccentsStep {};
+struct BertStep {
+  bool clean_text = true, chinese_apart = true, strip_accents = true, lowercase = true;
+};
+struct StripStep {
+  bool left = true, right = true;
+};
+struct PrecompiledStep {
+  std::string charsmap;
+};
+struct NmtStep {};
+struct BytesStep {};  // ByteLevel: every byte becomes its printable character
+// All that sentencepiece's own normalizer does.
+struct SentencePieceStep {
+  std::string charsmap;
+  bool dummy_prefix = true, remove_extra_spaces = true, escape_spaces = true;
+  bool space_as_suffix = false;
+  std::vector<std::string> kept;  // user-defined symbols, which no rule may change
+};
+using NormalizerStep =
+    std::variant<FormStep, PrependStep, ReplaceStep, LowercaseStep, StripAccentsStep, BertStep,
+                 StripStep, PrecompiledStep, NmtStep, BytesStep, SentencePieceStep>;
+
 // How a piece of text is cut further. Names are those of tokenizer.json.
 enum class SplitBehaviour {
   kRemoved,
@@ -38,18 +73,77 @@ struct SplitStep {
 struct DigitsStep {
   bool individual = false;
 };
+struct PunctuationStep {
+  SplitBehaviour behaviour = SplitBehaviour::kIsolated;
+};
+struct WhitespaceStep {  // Whitespace (\w+|[^\w\s]+), WhitespaceSplit (\S+)
+  bool words_apart = true;
+};
+struct BertSplitStep {};
+struct ScriptsStep {};
 struct PrefixSpaceStep {};  // ByteLevel's add_prefix_space
-using PreTokenizerStep = std::variant<SplitStep, DigitsStep, PrefixSpaceStep>;
+struct MetaspaceStep {
+  enum class Prepend { kAlways, kFirst, kNever };
+  std::string replacement = "\xE2\x96\x81";
+  Prepend prepend = Prepend::kAlways;
+  bool split = true;
+};
+// BytesStep: only where ByteLevel is not the last step; at the end a byte-level model does it.
+using PreTokenizerStep =
+    std::variant<SplitStep, DigitsStep, PunctuationStep, WhitespaceStep, BertSplitStep, ScriptsStep,
+                 PrefixSpaceStep, MetaspaceStep, BytesStep>;
+
+// How tokens become text. Names are those of tokenizer.json.
+struct ByteLevelDecode {};
+struct ReplaceDecode {
+  std::string regex, content;
+};
+struct ByteFallbackDecode {};
+struct FuseDecode {};
+struct StripDecode {
+  std::string content = " ";
+  size_t start = 0, stop = 0;
+};
+struct MetaspaceDecode {
+  std::string replacement = "\xE2\x96\x81";
+  bool prepended = true;
+};
+struct WordPieceDecode {
+  std::string prefix = "##";
+  bool cleanup = true;
+};
+struct SuffixDecode {  // BPEDecoder
+  std::string suffix = "</w>";
+};
+using DecoderStep = std::variant<ByteLevelDecode, ReplaceDecode, ByteFallbackDecode, FuseDecode,
+                                 StripDecode, MetaspaceDecode, WordPieceDecode, SuffixDecode>;
+
+enum class ModelKind { kBpe, kUnigram, kWordPiece };
 
 struct TokenizerSpec {
   std::vector<std::string> tokens;  // by id, as in the vocabulary ("Ġthe"); "" where ids have holes
+  ModelKind kind = ModelKind::kBpe;
+  // BPE. With byte_level the symbols are bytes and tokens are written in GPT-2's alphabet.
+  bool byte_level = false;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
+  // Instead of merges: any two tokens merge whose union is a token, that of the highest score first
+  // (SentencePiece; tiktoken with its ranks).
+  bool merge_by_score = false;
   bool ignore_merges = false;  // a word that is itself a token is taken whole (Llama-3)
-  std::string unknown;         // token for bytes that the vocabulary lacks; "": they are dropped
+  std::string continuing_prefix, end_suffix;
+  // Scores of BPE by score and Unigram.
+  std::vector<double> scores;
+  std::vector<bool> matchable;  // tokens that text can become; empty: all
+  std::vector<bool> whole;      // SentencePiece's user-defined symbols; empty: none
+  bool float_scores = false;    // sums are rounded to float, as sentencepiece does
+  std::string unknown;          // token for what the vocabulary lacks; "": it is dropped
   bool fuse_unknown = false;
+  bool byte_fallback = false;   // what the vocabulary lacks becomes <0x00> to <0xFF>
+  size_t max_word_chars = 100;  // WordPiece: longer words are unknown
   std::vector<AddedToken> added;
-  std::vector<unicode::Form> normalizers;
+  std::vector<NormalizerStep> normalizers;
   std::vector<PreTokenizerStep> pre_tokenizer;
+  std::vector<DecoderStep> decoders;    // empty: tokens are joined by spaces
   std::vector<TokenId> prefix, suffix;  // what add_special puts around the text
   TokenId bos = -1;
   std::vector<TokenId> eos;  // the main one first
@@ -63,6 +157,14 @@ inline constexpr const char* kLlama3Pattern =
 inline constexpr const char* kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+inline constexpr const char* kQwen35Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// GPT-4o's o200k, and Mistral's tekken: they also cut before capitals.
+inline constexpr const char* kO200kPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr const char* kTekkenPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 // Bounds on what a file may ask for.
 inline constexpr size_t kMaxTokens = size_t{1} << 22;
 inline constexpr size_t kMaxTokenBytes = size_t{1} << 16;
@@ -70,6 +172,12 @@ inline constexpr size_t kMaxTokenBytes = size_t{1} << 16;
 // Errors: kBadInput naming the entry. `config_json` may be "".
 Result<TokenizerSpec> read_tokenizer_json(const std::string& json, const std::string& config_json);
 Result<TokenizerSpec> read_tokenizer_gguf(const TokenizerSource::Gguf& source);
+// tokenizer.model, tekken.json, *.tiktoken, vocab.json with merges.txt, vocab.txt.
+Result<TokenizerSpec> read_tokenizer_files(const TokenizerSource& source);
+// Reads what tokenizer_config.json says of the tokens that begin and end a text.
+Status read_tokenizer_config(const std::string& json, TokenizerSpec& spec);
+// The pattern that finds `text` itself.
+std::string regex_of_text(std::string_view text);
 
 // Texts that end an answer wherever they are special tokens (as llama.cpp treats them).
 bool ends_answer(std::string_view token_text);

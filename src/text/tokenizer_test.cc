@@ -42,6 +42,7 @@ json small_tokenizer() {
           {"normalizer", nullptr},
           {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
           {"post_processor", nullptr},
+          {"decoder", {{"type", "ByteLevel"}}},
           {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merge_list}}}};
 }
 
@@ -188,14 +189,16 @@ TEST(StreamDecoder, NeverSplitsACharacter) {
 
 TEST(WordScanner, CutsAsThePatternDoes) {
   const std::string text =
-      "Hello, y'all! I'LL  it's'S 1234 a\u00a01½Ⅷ\r\n\n  x \t\n  \n한글 카드. 'ſ 𝒳!?\n\n\u3000ok  "
+      "Hello, y'all! I'LL  it's'S camelCase HTMLPage ǅuro e\u0301\u0301x \u0301 ABC'd a/b//\n 1234 "
+      "a\u00a01½Ⅷ\r\n\n  x \t\n  \n한글 카드. 'ſ 𝒳!?\n\n\u3000ok  "
       " ";
-  for (const char* pattern : {kGpt2Pattern, kLlama3Pattern, kQwen2Pattern}) {
+  for (const char* pattern : {kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kQwen35Pattern,
+                              kO200kPattern, kTekkenPattern}) {
     const auto words = [&](const std::string& regex) {
       std::vector<std::string> cut;
-      PreTokenizer::build({SplitStep{regex}})
-          .value()
-          .split(text, [&](std::string_view word, size_t) { cut.emplace_back(word); });
+      PreTokenizer::build({SplitStep{regex}}).value().split({text}, false, [&](const Piece& word) {
+        cut.emplace_back(word.text);
+      });
       return cut;
     };
     ASSERT_TRUE(known_pattern(pattern));
@@ -208,8 +211,8 @@ TEST(PreTokenizer, SplitBehavioursMatchTheLibrary) {
     Texts parts;
     PreTokenizer::build({SplitStep{"-", behaviour}})
         .value()
-        .split("the-final--countdown",
-               [&](std::string_view word, size_t) { parts.emplace_back(word); });
+        .split({"the-final--countdown"}, false,
+               [&](const Piece& word) { parts.emplace_back(word.text); });
     return parts;
   };
   // The examples of tokenizers' documentation of SplitDelimiterBehavior.
@@ -222,7 +225,8 @@ TEST(PreTokenizer, SplitBehavioursMatchTheLibrary) {
 
 TEST(PreTokenizer, StopsCatastrophicPatterns) {
   const auto t = PreTokenizer::build({SplitStep{"(a+)+$"}}).value();
-  EXPECT_THROW(t.split(std::string(200, 'a') + "b", [](std::string_view, size_t) {}), ResultError);
+  const std::string text = std::string(200, 'a') + "b";
+  EXPECT_THROW(t.split({text}, false, [](const Piece&) {}), ResultError);
 }
 
 struct Broken {
@@ -247,7 +251,18 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Broken{"NotAnObject", [](json& j) { j = json::array(); }, "not a JSON object"},
         Broken{"NoModel", [](json& j) { j.erase("model"); }, "no model"},
-        Broken{"Unigram", [](json& j) { j["model"]["type"] = "Unigram"; }, "Unigram"},
+        Broken{"WordLevel", [](json& j) { j["model"]["type"] = "WordLevel"; }, "WordLevel"},
+        Broken{"UnigramWithoutUnknown",
+               [](json& j) {
+                 j["model"] = {{"type", "Unigram"}, {"vocab", json::array({{"a", -1.5}})}};
+                 j["added_tokens"] = json::array();
+               },
+               "unk_id"},
+        Broken{"UnigramScore",
+               [](json& j) {
+                 j["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", json::array({{"a"}})}};
+               },
+               "vocab[0]"},
         Broken{"MergeOfUnknown",
                [](json& j) {
                  j["model"]["merges"].push_back({"zz", "y"});
@@ -282,15 +297,24 @@ INSTANTIATE_TEST_SUITE_P(
                "99999"},
         Broken{"Normalizer",
                [](json& j) {
-                 j["normalizer"] = {{"type", "Precompiled"}};
+                 j["normalizer"] = {{"type", "Transliterate"}};
                },
-               "Precompiled"},
+               "Transliterate"},
+        Broken{"Charsmap",
+               [](json& j) {
+                 j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "/////wAA"}};
+               },
+               "precompiled_charsmap"},
+        Broken{"Decoder",
+               [](json& j) {
+                 j["decoder"] = {{"type", "CTC"}};
+               },
+               "CTC"},
         Broken{"PreTokenizer",
                [](json& j) {
-                 j["pre_tokenizer"] = {{"type", "Metaspace"}};
+                 j["pre_tokenizer"] = {{"type", "FixedLength"}};
                },
-               "Metaspace"},
-        Broken{"NoByteLevel", [](json& j) { j["pre_tokenizer"] = nullptr; }, "ByteLevel"},
+               "FixedLength"},
         Broken{"Pattern",
                [](json& j) {
                  const json split = {
@@ -304,11 +328,11 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(TokenizerGguf, RefusesWhatItDoesNotKnowByName) {
-  TokenizerSource source = gguf_of(small_tokenizer(), "tekken");
-  EXPECT_NE(Tokenizer::load(source).error().message.find("tekken"), std::string::npos);
+  TokenizerSource source = gguf_of(small_tokenizer(), "klingon");
+  EXPECT_NE(Tokenizer::load(source).error().message.find("klingon"), std::string::npos);
   source.gguf->pre = "gpt-2";
-  source.gguf->model = "llama";
-  EXPECT_NE(Tokenizer::load(source).error().message.find("\"llama\""), std::string::npos);
+  source.gguf->model = "rwkv";
+  EXPECT_NE(Tokenizer::load(source).error().message.find("\"rwkv\""), std::string::npos);
 }
 
 TEST(TokenizerGguf, RefusesIdsAndArraysThatDoNotFit) {

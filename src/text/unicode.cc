@@ -2,10 +2,12 @@
 #include "text/unicode.h"
 
 #include <simdjson.h>
+#include <unicode/brkiter.h>
 #include <unicode/bytestream.h>
 #include <unicode/edits.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
+#include <unicode/uscript.h>
 
 #include "base/check.h"
 
@@ -111,6 +113,74 @@ const Class* class_table() {
 bool is_word(char32_t code) {
   const auto c = static_cast<UChar32>(code);
   return u_isUAlphabetic(c) || (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK));
+}
+
+bool is_mark(char32_t code) {
+  return (U_GET_GC_MASK(static_cast<UChar32>(code)) & U_GC_M_MASK) != 0;
+}
+bool is_nonspacing_mark(char32_t code) {
+  return u_charType(static_cast<UChar32>(code)) == U_NON_SPACING_MARK;
+}
+bool is_other(char32_t code) {
+  return (U_GET_GC_MASK(static_cast<UChar32>(code)) & U_GC_C_MASK) != 0;
+}
+bool is_punctuation(char32_t code) {
+  if (code < 0x80)
+    return code > ' ' && code != 0x7F && class_of(code) == Class::kOther;  // also $ + < = > ^ ` | ~
+  return (U_GET_GC_MASK(static_cast<UChar32>(code)) & U_GC_P_MASK) != 0;
+}
+
+namespace {
+UBool set_case(const void* context, UChar32 start, UChar32 limit, UCharCategory category) {
+  auto* table = static_cast<Case*>(const_cast<void*>(context));
+  const uint32_t mask = U_MASK(category);
+  const Case value = mask & (U_GC_LU_MASK | U_GC_LT_MASK)   ? Case::kUpper
+                     : mask & U_GC_LL_MASK                  ? Case::kLower
+                     : mask & (U_GC_LM_MASK | U_GC_LO_MASK) ? Case::kEither
+                     : mask & U_GC_M_MASK                   ? Case::kMark
+                                                            : Case::kNone;
+  std::fill(table + start, table + limit, value);
+  return true;
+}
+}  // namespace
+
+const Case* case_table() {
+  static const std::vector<Case> table = [] {
+    std::vector<Case> t(0x110000, Case::kNone);
+    u_enumCharTypes(set_case, t.data());
+    return t;
+  }();
+  return table.data();
+}
+
+int script_of(char32_t code) {
+  UErrorCode status = U_ZERO_ERROR;
+  return uscript_getScript(static_cast<UChar32>(code), &status);
+}
+
+void append_lowercase(std::string& out, char32_t code) {
+  if (code == 0x130) {  // the one character whose lower case is two
+    out += "i\xCC\x87";
+    return;
+  }
+  append_utf8(out, static_cast<char32_t>(u_tolower(static_cast<UChar32>(code))));
+}
+
+std::vector<size_t> grapheme_lengths(std::string_view text) {
+  std::vector<size_t> lengths;
+  UErrorCode status = U_ZERO_ERROR;
+  UText* utext = utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &status);
+  const std::unique_ptr<icu::BreakIterator> breaks(
+      icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), status));
+  SLLM_CHECK(U_SUCCESS(status) && breaks, "ICU has no grapheme rules: {}", u_errorName(status));
+  breaks->setText(utext, status);
+  int32_t from = breaks->first();
+  for (int32_t to = breaks->next(); to != icu::BreakIterator::DONE; to = breaks->next()) {
+    lengths.push_back(static_cast<size_t>(to - from));
+    from = to;
+  }
+  utext_close(utext);
+  return lengths;
 }
 
 bool is_normalized(Form form, std::string_view text) {

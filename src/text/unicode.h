@@ -45,6 +45,23 @@ inline Class class_of(char32_t code) {
 }
 inline bool is_space(char32_t code) { return class_of(code) == Class::kSpace; }
 bool is_word(char32_t code);  // \w: letters, marks, digits, connectors
+bool is_mark(char32_t code);  // \p{M}
+bool is_nonspacing_mark(char32_t code);
+bool is_other(char32_t code);  // \p{C}: controls, formats, private, not assigned
+// ASCII punctuation and \p{P}.
+bool is_punctuation(char32_t code);
+// What \p{Lu}\p{Lt} and \p{Ll} are, for patterns that cut before capitals.
+enum class Case : uint8_t { kNone, kUpper, kLower, kEither, kMark };  // kEither: Lm, Lo
+const Case* case_table();                                             // 0x110000 entries
+inline Case case_of(char32_t code) {
+  static const Case* const table = case_table();
+  return table[code];
+}
+int script_of(char32_t code);  // ICU's UScriptCode
+// Lower case of one character, without context (Rust's char::to_lowercase).
+void append_lowercase(std::string& out, char32_t code);
+// Bytes of the extended grapheme cluster at the start of each entry: lengths in order.
+std::vector<size_t> grapheme_lengths(std::string_view text);
 
 enum class Form : uint8_t { kNone, kNfc, kNfd, kNfkc, kNfkd };
 bool is_normalized(Form form, std::string_view text);

@@ -1,4 +1,4 @@
-// The GPT-2, Llama-3 and Qwen2 patterns as scanners. Alternatives are tried in the pattern's order.
+// The patterns of text/tokenizer_spec.h as scanners. Alternatives are tried in the pattern's order.
 #include "text/word_scanner.h"
 
 #include "text/tokenizer_spec.h"
@@ -8,6 +8,8 @@ namespace sllm {
 
 namespace {
 
+using unicode::Case;
+using unicode::case_of;
 using unicode::Char;
 using unicode::Class;
 using unicode::class_of;
@@ -88,12 +90,109 @@ size_t llama3_length(const char* p, const char* end, size_t digits) {
   return space_length(p, end);
 }
 
+// [\p{L}\p{M}]+
+const char* skip_letters_and_marks(const char* p, const char* end) {
+  for (; p < end;) {
+    const Char c = decode(p);
+    if (class_of(c.code) != Class::kLetter && case_of(c.code) != Case::kMark) break;
+    p += c.length;
+  }
+  return p;
+}
+
+size_t qwen35_length(const char* p, const char* end) {
+  if (const size_t n = contraction_length(p, end, true)) return n;
+  const Char c = decode(p);
+  const Class first = class_of(c.code);
+  if (first == Class::kNumber) return c.length;
+  if (first != Class::kLetter && !is_newline(*p)) {
+    const char* word = skip_letters_and_marks(p + c.length, end);
+    if (word > p + c.length) return static_cast<size_t>(word - p);
+  }
+  if (const char* word = skip_letters_and_marks(p, end); word > p)
+    return static_cast<size_t>(word - p);
+  const char* q = *p == ' ' ? p + 1 : p;
+  const char* symbols = q;
+  while (symbols < end) {
+    const Char s = decode(symbols);
+    if (class_of(s.code) != Class::kOther || case_of(s.code) == Case::kMark) break;
+    symbols += s.length;
+  }
+  if (symbols > q) {
+    while (symbols < end && is_newline(*symbols)) ++symbols;
+    return static_cast<size_t>(symbols - p);
+  }
+  if (const size_t n = line_break_length(p, end)) return n;
+  return space_length(p, end);
+}
+
+// U* = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]* from p on; then L+ = [\p{Ll}\p{Lm}\p{Lo}\p{M}]+. Where no
+// small letter follows, U* gives back what L+ needs: up to its last character that is in both.
+// Null: no match.
+const char* skip_cased(const char* p, const char* end) {
+  const char* upper = p;
+  const char* both = nullptr;
+  while (upper < end) {
+    const Char c = decode(upper);
+    const Case kind = case_of(c.code);
+    if (kind == Case::kNone || kind == Case::kLower) break;
+    upper += c.length;
+    if (kind != Case::kUpper) both = upper;
+  }
+  const char* lower = upper;
+  while (lower < end) {
+    const Char c = decode(lower);
+    const Case kind = case_of(c.code);
+    if (kind == Case::kNone || kind == Case::kUpper) break;
+    lower += c.length;
+  }
+  return lower > upper ? lower : both;
+}
+// U+ from p on, where skip_cased() found nothing: capitals alone.
+const char* skip_capitals(const char* p, const char* end) {
+  while (p < end) {
+    const Char c = decode(p);
+    if (case_of(c.code) != Case::kUpper) break;
+    p += c.length;
+  }
+  return p;
+}
+
+size_t o200k_length(const char* p, const char* end, size_t digits, bool contractions) {
+  const Char c = decode(p);
+  const Class first = class_of(c.code);
+  if (first == Class::kNumber) return static_cast<size_t>(skip(p, end, first, digits) - p);
+  const bool may_lead = first != Class::kLetter && !is_newline(*p);
+  const char* after = p + c.length;
+  const char* word = may_lead ? skip_cased(after, end) : nullptr;
+  if (!word) word = skip_cased(p, end);
+  if (!word && may_lead)
+    if (const char* capitals = skip_capitals(after, end); capitals > after) word = capitals;
+  if (!word)
+    if (const char* capitals = skip_capitals(p, end); capitals > p) word = capitals;
+  if (word) {
+    if (contractions && word < end) word += contraction_length(word, end, true);
+    return static_cast<size_t>(word - p);
+  }
+  const char* q = *p == ' ' ? p + 1 : p;
+  const char* symbols = skip(q, end, Class::kOther);
+  if (symbols > q) {
+    while (symbols < end && (is_newline(*symbols) || *symbols == '/')) ++symbols;
+    return static_cast<size_t>(symbols - p);
+  }
+  if (const size_t n = line_break_length(p, end)) return n;
+  return space_length(p, end);
+}
+
 }  // namespace
 
 std::optional<WordPattern> known_pattern(std::string_view regex) {
   if (regex == kGpt2Pattern) return WordPattern::kGpt2;
   if (regex == kLlama3Pattern) return WordPattern::kLlama3;
   if (regex == kQwen2Pattern) return WordPattern::kQwen2;
+  if (regex == kQwen35Pattern) return WordPattern::kQwen35;
+  if (regex == kO200kPattern) return WordPattern::kO200k;
+  if (regex == kTekkenPattern) return WordPattern::kTekken;
   return std::nullopt;
 }
 
@@ -107,6 +206,12 @@ size_t word_length(WordPattern pattern, std::string_view text) {
       return llama3_length(p, end, 3);
     case WordPattern::kQwen2:
       return llama3_length(p, end, 1);
+    case WordPattern::kQwen35:
+      return qwen35_length(p, end);
+    case WordPattern::kO200k:
+      return o200k_length(p, end, 3, true);
+    case WordPattern::kTekken:
+      return o200k_length(p, end, 1, false);
   }
   return text.size();
 }

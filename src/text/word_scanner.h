@@ -7,7 +7,7 @@
 
 namespace sllm {
 
-enum class WordPattern { kGpt2, kLlama3, kQwen2 };
+enum class WordPattern { kGpt2, kLlama3, kQwen2, kQwen35, kO200k, kTekken };
 std::optional<WordPattern> known_pattern(std::string_view regex);
 // Bytes of the word at the start of `text` (valid UTF-8, not empty). At least 1.
 size_t word_length(WordPattern pattern, std::string_view text);

@@ -1,0 +1,49 @@
+// Reads the double array defensively: an index outside of it ends the search.
+#include "text/charsmap.h"
+
+#include <bit>
+#include <cstring>
+
+namespace sllm {
+
+static_assert(std::endian::native == std::endian::little);  // as the file is
+
+Result<Charsmap> Charsmap::read(std::string_view blob) {
+  Charsmap map;
+  if (blob.empty()) return map;
+  uint32_t trie_bytes = 0;
+  if (blob.size() < 4) return bad_input("precompiled_charsmap has {} bytes", blob.size());
+  std::memcpy(&trie_bytes, blob.data(), 4);
+  if (trie_bytes > blob.size() - 4 || trie_bytes < 4 || trie_bytes % 4 != 0)
+    return bad_input("precompiled_charsmap says that its table has {} bytes; {} follow", trie_bytes,
+                     blob.size() - 4);
+  auto tables = std::make_shared<Tables>();
+  tables->units.resize(trie_bytes / 4);
+  std::memcpy(tables->units.data(), blob.data() + 4, trie_bytes);
+  tables->replacements = blob.substr(4 + trie_bytes);
+  map.tables_ = std::move(tables);
+  return map;
+}
+
+Charsmap::Match Charsmap::find(std::string_view text, bool longest) const {
+  if (!tables_) return {};
+  const std::vector<uint32_t>& units = tables_->units;
+  const auto children = [](uint32_t unit) { return unit >> 10 << ((unit & 1u << 9) >> 6); };
+  Match match;
+  uint32_t node = children(units[0]);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    node ^= byte;
+    if (node >= units.size() || (units[node] & (1u << 31 | 0xFFu)) != byte) break;
+    const bool has_leaf = (units[node] >> 8 & 1) != 0;
+    node ^= children(units[node]);
+    if (!has_leaf || node >= units.size()) continue;
+    const uint32_t at = units[node] & 0x7FFFFFFFu;
+    if (at >= tables_->replacements.size()) break;
+    match = {i + 1, tables_->replacements.c_str() + at};
+    if (!longest) break;
+  }
+  return match;
+}
+
+}  // namespace sllm

@@ -1,0 +1,30 @@
+// Changes text before it is cut, as tokenizer.json's normalizer says.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "text/piece.h"
+#include "text/tokenizer_spec.h"
+
+namespace sllm {
+
+class Normalizer {
+ public:
+  // Errors: kBadInput for a pattern that does not compile or a broken charsmap.
+  static Result<Normalizer> build(const std::vector<NormalizerStep>& steps);
+
+  using Buffers = std::array<PieceBuffer, 2>;
+  // The changed piece, which lies in one of the buffers or is `piece` itself.
+  Piece apply(Piece piece, bool trace, Buffers& buffers) const;
+  bool empty() const { return steps_.empty(); }
+
+  // Returns `piece` or what it has written into `buffer`.
+  using Step = std::function<Piece(const Piece& piece, bool trace, PieceBuffer& buffer)>;
+
+ private:
+  std::vector<Step> steps_;
+};
+
+}  // namespace sllm
