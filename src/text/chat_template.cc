@@ -22,6 +22,12 @@ constexpr Origin kOtherValue = 1;
 constexpr Origin label_of(size_t message) { return static_cast<Origin>(2 + 2 * message); }
 constexpr Origin speech_of(size_t message) { return label_of(message) + 1; }
 
+Origin source_of(const jinja::Text::Run& run) { return run.origin & ~jinja::kSpoken; }
+// Whether a message other than `message` wrote the run.
+bool of_another(const jinja::Text::Run& run, size_t message) {
+  return source_of(run) >= 2 && (source_of(run) - 2) / 2 != message;
+}
+
 // transformers passes a message's reasoning under the two names that templates read.
 void alias_reasoning(ordered_json& message) {
   for (const char* field : {"reasoning_content", "thinking", "reasoning"}) {
@@ -45,15 +51,10 @@ jinja::Value message_value(const Message& message, size_t index) {
   return jinja::Value(std::move(dict));
 }
 
-struct Rendering {
-  jinja::Text text;
-  std::vector<std::pair<size_t, size_t>> generation;
-};
-
 class ParsedTemplate final : public ChatTemplate {
  public:
   std::string source_text, bos, eos;
-  jinja::Body body;
+  jinja::Template parsed;
   std::vector<std::string> ends;      // texts of the tokens that end an answer
   std::vector<std::string> specials;  // of all special tokens
 
@@ -61,32 +62,35 @@ class ParsedTemplate final : public ChatTemplate {
 
   Result<RenderedText> render(const Conversation& messages,
                               const RenderOptions& options) const override {
-    SLLM_TRY(Rendering rendering, render_text(messages, options));
+    SLLM_TRY(jinja::Text text, render_text(messages, options));
+    if (options.continue_final_message) {
+      const size_t end = messages.empty() ? 0 : end_of_speech(text, messages.size() - 1);
+      if (end == 0) return bad_input("the last message has no text in the prompt to go on with");
+      text = text.slice(0, end);
+    }
     RenderedText result;
-    result.text = rendering.text.bytes();
+    result.text = text.bytes();
     result.from_message.resize(result.text.size());
     result.assistant.resize(result.text.size());
+    const auto mark = [](std::vector<uint8_t>& marks, size_t begin, size_t end) {
+      std::fill(marks.begin() + static_cast<ptrdiff_t>(begin),
+                marks.begin() + static_cast<ptrdiff_t>(end), 1);
+    };
     size_t from = 0;
-    for (const jinja::Text::Run& run : rendering.text.runs()) {
-      if (run.origin != jinja::kTemplate)
-        std::fill(result.from_message.begin() + static_cast<ptrdiff_t>(from),
-                  result.from_message.begin() + static_cast<ptrdiff_t>(run.end), 1);
+    for (const jinja::Text::Run& run : text.runs()) {
+      if (source_of(run) != jinja::kTemplate) mark(result.from_message, from, run.end);
+      if (run.origin & jinja::kSpoken) mark(result.assistant, from, run.end);
       from = run.end;
     }
-    const auto mark = [&](size_t begin, size_t end) {
-      std::fill(result.assistant.begin() + static_cast<ptrdiff_t>(begin),
-                result.assistant.begin() + static_cast<ptrdiff_t>(end), 1);
-    };
-    if (source_text.find("generation") != std::string::npos && !rendering.generation.empty())
-      for (const auto& [begin, end] : rendering.generation) mark(begin, end);
-    else
-      for (const auto& [begin, end] : assistant_ranges(messages, options, rendering.text))
-        mark(begin, end);
+    if (!parsed.has_generation)
+      for (const auto& [begin, end] : assistant_ranges(messages, options, text))
+        mark(result.assistant, begin, end);
     return result;
   }
 
  private:
-  Result<Rendering> render_text(const Conversation& messages, const RenderOptions& options) const {
+  Result<jinja::Text> render_text(const Conversation& messages,
+                                  const RenderOptions& options) const {
     try {
       jinja::Dict variables;
       const auto set = [&variables](const char* name, jinja::Value value) {
@@ -116,8 +120,7 @@ class ParsedTemplate final : public ChatTemplate {
       limits.steps += 20'000 * messages.size() + 1'000 * options.tools.size() + 4 * bytes;
       limits.output += 4 * bytes;
       jinja::Interpreter interpreter(limits, std::move(variables), options.now);
-      auto output = interpreter.run(body);
-      return Rendering{std::move(output.text), std::move(output.generation)};
+      return interpreter.run(parsed.body);
     } catch (const jinja::TemplateError& e) {
       return bad_input("{}", e.what());
     }
@@ -129,8 +132,8 @@ class ParsedTemplate final : public ChatTemplate {
     with.add_generation_prompt = true;
     without.add_generation_prompt = false;
     const auto a = render_text(messages, with), b = render_text(messages, without);
-    if (!a.ok() || !b.ok() || !a->text.bytes().starts_with(b->text.bytes())) return {};
-    return a->text.bytes().substr(b->text.size());
+    if (!a.ok() || !b.ok() || !a->bytes().starts_with(b->bytes())) return {};
+    return a->bytes().substr(b->size());
   }
 
   // Each assistant message: from behind the generation prompt (or its first own byte) to the end
@@ -145,7 +148,7 @@ class ParsedTemplate final : public ChatTemplate {
     const std::string prompt = generation_prompt(messages, options);
     const auto& runs = text.runs();
     for (size_t r = 0; r < runs.size(); ++r) {
-      const Origin origin = runs[r].origin;
+      const Origin origin = source_of(runs[r]);
       const size_t message = origin < 2 ? SIZE_MAX : (origin - 2) / 2;
       if (message >= messages.size() || origin != speech_of(message) ||
           messages[message].role != "assistant")
@@ -153,8 +156,8 @@ class ParsedTemplate final : public ChatTemplate {
       const size_t first = r == 0 ? 0 : runs[r - 1].end;
       size_t last = r;
       for (size_t k = r; k < runs.size(); ++k) {
-        if (runs[k].origin == origin) last = k;
-        if (runs[k].origin >= 2 && (runs[k].origin - 2) / 2 != message) break;
+        if (source_of(runs[k]) == origin) last = k;
+        if (of_another(runs[k], message)) break;
       }
       const size_t floor = others_before(text, r, message);
       size_t begin = first;
@@ -168,11 +171,16 @@ class ParsedTemplate final : public ChatTemplate {
     return ranges;
   }
 
+  static size_t end_of_speech(const jinja::Text& text, size_t message) {
+    for (size_t r = text.runs().size(); r-- > 0;)
+      if (source_of(text.runs()[r]) == speech_of(message)) return text.runs()[r].end;
+    return 0;
+  }
+
   // Where what other messages wrote before run `r` ends.
   static size_t others_before(const jinja::Text& text, size_t r, size_t message) {
     while (r > 0) {
-      const Origin origin = text.runs()[--r].origin;
-      if (origin >= 2 && (origin - 2) / 2 != message) return text.runs()[r].end;
+      if (of_another(text.runs()[--r], message)) return text.runs()[r].end;
     }
     return 0;
   }
@@ -182,7 +190,7 @@ class ParsedTemplate final : public ChatTemplate {
     const size_t from = runs[last_run].end;
     size_t to = from;
     for (size_t k = last_run + 1; k < runs.size(); ++k) {
-      if (runs[k].origin >= 2 && (runs[k].origin - 2) / 2 != message) break;
+      if (of_another(runs[k], message)) break;
       to = runs[k].end;
     }
     const std::string_view after = text.view().substr(from, to - from);
@@ -201,6 +209,20 @@ class ParsedTemplate final : public ChatTemplate {
   }
 };
 
+// Of a model whose template is refused: the model loads, its conversations say why they cannot be.
+class RefusedTemplate final : public ChatTemplate {
+ public:
+  RefusedTemplate(std::string source, std::string why)
+      : source_(std::move(source)), why_(std::move(why)) {}
+  Result<RenderedText> render(const Conversation&, const RenderOptions&) const override {
+    return bad_input("{}", why_);
+  }
+  const std::string& source() const override { return source_; }
+
+ private:
+  std::string source_, why_;
+};
+
 }  // namespace
 
 Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string source,
@@ -210,7 +232,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string sour
   if (source.size() > (size_t{1} << 20))
     return bad_input("chat template: {} bytes are too many", source.size());
   try {
-    parsed->body = jinja::parse_template(unicode::sanitize_utf8(source));
+    parsed->parsed = jinja::parse_template(unicode::sanitize_utf8(source));
   } catch (const jinja::TemplateError& e) {
     return bad_input("chat template: {}", e.what());
   }
@@ -230,9 +252,15 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::of(const ModelSource& 
   }
   const auto text = [&](TokenId id) { return std::string(tokenizer.token_text(id)); };
   const std::string eos = tokenizer.eos_ids().empty() ? "" : text(tokenizer.eos_ids().front());
-  SLLM_TRY(auto base, parse(std::move(source), text(tokenizer.bos_id()), eos));
+  auto base = parse(source, text(tokenizer.bos_id()), eos);
+  if (!base.ok()) {
+    const std::string why = base.error().message;
+    log(LogLevel::kWarning, "the model's chat template is refused (" + why +
+                                "); completions of plain text work, conversations do not");
+    return std::make_shared<const RefusedTemplate>(std::move(source), why);
+  }
   auto parsed = std::const_pointer_cast<ParsedTemplate>(
-      std::static_pointer_cast<const ParsedTemplate>(std::move(base)));
+      std::static_pointer_cast<const ParsedTemplate>(*std::move(base)));
   for (const TokenId id : tokenizer.eos_ids()) parsed->ends.push_back(text(id));
   for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
     if (tokenizer.is_special(id)) parsed->specials.push_back(text(id));

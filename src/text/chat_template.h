@@ -19,6 +19,8 @@ namespace sllm {
 
 struct RenderOptions {
   bool add_generation_prompt = false;
+  // Cut behind the last message's own text, so that an answer goes on with it.
+  bool continue_final_message = false;
   nlohmann::ordered_json tools;      // null or an array of tool descriptions
   nlohmann::ordered_json documents;  // null or an array
   nlohmann::ordered_json kwargs;     // extra template variables (enable_thinking, ...)
@@ -47,6 +49,7 @@ class ChatTemplate {
                                                            std::string bos_token,
                                                            std::string eos_token);
   // The template of a model: its own, or with none, one that only joins contents (with a warning).
+  // One that is refused (parse) is no reason not to load the model: it warns, and render() fails.
   static Result<std::shared_ptr<const ChatTemplate>> of(const ModelSource& model,
                                                         const Tokenizer& tokenizer);
   virtual ~ChatTemplate() = default;

@@ -65,6 +65,36 @@ TEST(ChatTemplate, PrefersGenerationBlocks) {
   EXPECT_EQ(marked(r, r.assistant), "[ 넷 ]");
 }
 
+TEST(ChatTemplate, FollowsGenerationThroughMacrosAndFilters) {
+  // transformers counts such a block from where the macro's call stands; the text is what was
+  // meant.
+  const RenderedText r =
+      render(
+          "{% macro say(m) %}<{{ m.role }}>{% generation %}{{ m.content | trim }}{% endgeneration "
+          "%};{% endmacro %}{% for m in messages %}{% if m.role == 'assistant' %}{{ say(m) | upper "
+          "}}{% else %}{{ m.content }}{% endif %}{% endfor %}")
+          .value();
+  EXPECT_EQ(r.text, "2+2? <|im_end|><ASSISTANT>넷;bye");
+  EXPECT_EQ(marked(r, r.assistant), "넷");
+}
+
+TEST(ChatTemplate, TakesNoGuessWhereGenerationIsUsed) {
+  const RenderedText r = render(
+                             "{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}{% "
+                             "generation %}x{% endgeneration %}{% endif %}{% endfor %}")
+                             .value();
+  EXPECT_EQ(marked(r, r.assistant), "");
+}
+
+TEST(ChatTemplate, EndsWhereTheLastMessageEndsToGoOnWithIt) {
+  RenderOptions options;
+  options.continue_final_message = true;
+  const Conversation messages = {{"user", "count", {}}, {"assistant", "one, two,", {}}};
+  const RenderedText r = render(kChatMl, messages, options).value();
+  EXPECT_EQ(r.text, "<|im_start|>user\ncount<|im_end|>\n<|im_start|>assistant\none, two,");
+  EXPECT_FALSE(render("{{ messages[0].content }}", messages, options).ok());
+}
+
 TEST(ChatTemplate, CountsToolCallsAsSpeech) {
   Conversation messages = {{"user", "hi", {}}, {"assistant", "", {}}};
   messages[1].extra["tool_calls"] = {{{"name", "f"}, {"arguments", ordered_json::object()}}};
@@ -226,12 +256,6 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"{{ '\\ud800' }}", "bad escape"}, Case{"{% frob %}", "unknown tag"},
                     Case{"{% set true = 1 %}", "can't assign"}, Case{"{{ }}", "Expected an expr"}));
 
-std::string repeated(const std::string& s, int n) {
-  std::string out;
-  for (int i = 0; i < n; ++i) out += s;
-  return out;
-}
-
 TEST(Jinja, FormatsNumbersAsPercentDoesInPython) {
   // What CPython 3.11 prints.
   for (const auto& [source, expected] : std::vector<std::pair<std::string, std::string>>{
@@ -255,41 +279,6 @@ TEST(Jinja, FormatsNumbersAsPercentDoesInPython) {
   EXPECT_NE(text_of("{{ '%5#d'|format(7) }}").find("unsupported format character '#'"),
             std::string::npos);
   EXPECT_NE(text_of("{{ '%x'|format(3.5) }}").find("an integer is required"), std::string::npos);
-}
-
-TEST(HostileTemplate, IsStopped) {
-  const std::string sources[] = {
-      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-      "{{ " + repeated("(", 150) + "1" + repeated(")", 150) + " }}",
-      "{{ " + repeated("[", 5000) + " }}",
-      "{{ " + repeated("-", 5000) + "1 }}",
-      "{{ " + repeated("not ", 5000) + "1 }}",
-      "{{ 1" + repeated("+1", 5000) + " }}",
-      "{{ x" + repeated(".x", 5000) + " }}",
-      repeated("{% if 1 %}", 5000),
-      "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
-      "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% "
-      "endfor %}",
-      "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% "
-      "endfor %}",
-      "{% set ns = namespace(l=[1]) %}{% for i in range(9999) %}{% set ns.l = [ns.l] %}{% endfor "
-      "%}",
-      "{{ 'x' * 1000000000 }}",
-      "{{ [1] * 1000000000 }}",
-      "{{ [[]] * 9223372036854775807 }}",
-      "{{ 'x'.center(1000000000) }}",
-      "{{ '%999999999d' % 1 }}",
-      "{{ ('a' * 99999).replace('', 'b' * 99999) }}",
-      "{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}",
-      "{% for i in [[[]]] recursive %}{{ loop([1]) }}{% endfor %}",
-      "{% set s = 'a' * 100000 %}{% for i in range(100000) %}{{ (s ~ 'b') in s }}{% endfor %}",
-      "{% for i in range(100000) %}{% set x = range(100000) | list | sort %}{% endfor %}",
-  };
-  for (const std::string& source : sources) {
-    const auto r = render(source);
-    EXPECT_FALSE(r.ok()) << source.substr(0, 90);
-    EXPECT_TRUE(r.ok() || r.error().code == ErrorCode::kBadInput);
-  }
 }
 
 TEST(HostileTemplate, LeavesNothingBehind) {

@@ -37,6 +37,7 @@ double floor_mod(double a, double b) {
 }
 
 Value integer_power(int64_t base, int64_t exponent) {
+  if (exponent < 0 && base == 0) throw TemplateError("0.0 cannot be raised to a negative power");
   if (exponent < 0) return std::pow(static_cast<double>(base), static_cast<double>(exponent));
   int64_t result = 1;
   for (; exponent > 0; --exponent) {
@@ -64,6 +65,10 @@ Value integer_arithmetic(const std::string& op, int64_t a, int64_t b) {
 
 Value real_arithmetic(const std::string& op, double a, double b) {
   if ((op == "/" || op == "//" || op == "%") && b == 0) throw TemplateError("division by zero");
+  if (op == "**" && a == 0 && b < 0)
+    throw TemplateError("0.0 cannot be raised to a negative power");
+  if (op == "**" && a < 0 && b != std::floor(b))
+    throw TemplateError("a negative number cannot be raised to a fractional power");
   return op == "+"    ? a + b
          : op == "-"  ? a - b
          : op == "*"  ? a * b
@@ -195,7 +200,10 @@ Value Interpreter::evaluate(const Expr& e) {
 }
 
 Value Interpreter::evaluate_name(const Expr& e) {
-  if (const Value* v = scope_->find(e.name)) return *v;
+  uint64_t looked_at = 0;
+  const Value* found = scope_->find(e.name, looked_at);
+  charge(looked_at / 32);
+  if (found) return *found;
   if (const Value* v = globals_.find(std::string_view(e.name))) return *v;
   return Value::undefined(fmt::format("'{}' is undefined", e.name));
 }
@@ -204,6 +212,7 @@ Value Interpreter::evaluate_dict(const Expr& e) {
   auto dict = std::make_shared<Dict>();
   for (size_t i = 0; i < e.items.size(); i += 2) {
     Value key = evaluate(*e.items[i]);
+    charge(dict->items.size() / 16);
     dict->set(std::move(key), evaluate(*e.items[i + 1]));
   }
   return Value(std::move(dict));
@@ -231,11 +240,11 @@ Value Interpreter::evaluate_slice(const Expr& e) {
     Text result;
     for (const size_t i : slice_indices(n, start, stop, step))
       result.append(*text, offsets[i], offsets[i + 1]);
-    return Value(std::move(result));
+    return Value(std::move(result.set_markup(text->markup())));
   }
   const Sequence* s = object.as_sequence();
   if (!s || s->type == Sequence::Type::kGenerator || s->type == Sequence::Type::kDictView)
-    return Value::undefined(fmt::format("'{}' cannot be sliced", described(object)));
+    throw TemplateError(fmt::format("'{}' object cannot be sliced", object.type_name()));
   std::vector<Value> items;
   for (const size_t i : slice_indices(s->items.size(), start, stop, step))
     items.push_back(s->items[i]);
@@ -286,16 +295,28 @@ Value Interpreter::filter_block(const Expr& e, const Value& input) {
 
 Value Interpreter::apply_filter(std::string_view name, const Value& input, Arguments arguments) {
   charge(1);
-  const Filter filter = find_filter(name);
+  const auto* filter = find_filter(name);
   if (!filter) throw TemplateError(fmt::format("No filter named '{}'.", name));
-  return filter(*this, input, arguments);
+  check_binding(arguments, name, filter->parameters);
+  if (input.as_text()) charge_text(input.as_text()->size());
+  Value result = filter->call(*this, input, arguments);
+  // Those that work through the string's own methods keep Markup what it is.
+  static constexpr std::string_view kKeep[] = {"upper",  "lower",   "capitalize", "trim",
+                                               "center", "reverse", "indent",     "truncate"};
+  if (input.as_text() && input.as_text()->markup() && result.as_text() &&
+      std::ranges::find(kKeep, name) != std::end(kKeep))
+    return Value(Text(*result.as_text()).set_markup());
+  return result;
 }
 
 bool Interpreter::apply_test(std::string_view name, const Value& subject, Arguments arguments) {
   charge(1);
-  const Test test = find_test(name);
+  const auto* test = find_test(name);
   if (!test) throw TemplateError(fmt::format("No test named '{}'.", name));
-  return test(*this, subject, arguments);
+  check_binding(arguments, name, test->parameters);
+  for (const Value& other : arguments.positional)
+    charge(name == "in" ? other.weight() : std::min(subject.weight(), other.weight()));
+  return test->call(*this, subject, arguments);
 }
 
 Value Interpreter::evaluate_unary(const Expr& e) {
@@ -312,9 +333,12 @@ Value Interpreter::evaluate_unary(const Expr& e) {
 }
 
 Value Interpreter::evaluate_concat(const Expr& e) {
-  Text text;
-  for (const ExprPtr& item : e.items) text.append(evaluate(*item).str());
-  charge_text(text.size());
+  Text text;  // never Markup: only with autoescape does ~ join as Markup does
+  for (const ExprPtr& item : e.items) {
+    const Text part = evaluate(*item).str();
+    charge_text(part.size());
+    text.append(part);
+  }
   return Value(std::move(text));
 }
 
@@ -322,12 +346,13 @@ bool Interpreter::evaluate_comparison(const Expr& e) {
   Value left = evaluate(*e.items[0]);
   for (size_t i = 0; i < e.names.size(); ++i) {
     Value right = evaluate(*e.items[i + 1]);
+    charge(std::min(left.weight(), right.weight()));
     const std::string& op = e.names[i];
     bool holds = false;
     if (op == "==" || op == "!=") {
       holds = equal(left, right) == (op == "==");
     } else if (op == "in" || op == "not in") {
-      if (const auto n = length_of(right)) charge_text(*n);
+      charge(right.weight());
       holds = contains(right, left) == (op == "in");
     } else if (op == "<" || op == ">") {
       holds = op == "<" ? less(left, right) : less(right, left);
@@ -346,11 +371,15 @@ Value Interpreter::binary(const std::string& op, const Value& a, const Value& b)
     return integer_arithmetic(op, *x, *y);
   if (const auto x = a.as_number(), y = b.as_number(); x && y) return real_arithmetic(op, *x, *y);
   const Text* text = a.as_text();
-  if (op == "%" && text) return Value(format_percent(*text, b));
+  if (op == "%" && text) {
+    charge(a.weight() + b.weight() * (1 + text->size() / 64));
+    return Value(format_percent(*text, b));
+  }
   if (op == "+" && text && b.as_text()) {
     charge_text(text->size() + b.as_text()->size());
-    Text joined = *text;
-    joined.append(*b.as_text());
+    const bool markup = text->markup() || b.as_text()->markup();
+    Text joined = markup ? escape_html(*text) : *text;
+    joined.append(markup ? escape_html(*b.as_text()) : *b.as_text());
     return Value(std::move(joined));
   }
   const Sequence *s = a.as_sequence(), *t = b.as_sequence();
@@ -376,6 +405,7 @@ Value Interpreter::repeat(const Value& value, int64_t times) {
       throw TemplateError("the template makes too long a string");
     charge_text(n * text->size());
     Text result;
+    result.set_markup(text->markup());
     for (uint64_t i = 0; i < n && !text->empty(); ++i) result.append(*text);
     return Value(std::move(result));
   }
@@ -393,6 +423,11 @@ Value Interpreter::get_attribute(const Value& object, std::string_view name) {
   if (const Value::LoopPtr* loop = object.as_loop()) return loop_attribute(*loop, name);
   if (const Namespace* ns = object.as_namespace()) {
     if (const Value* v = ns->attributes.find(name)) return *v;
+  } else if (const Callable* c = object.as_callable()) {
+    if (auto value = c->attribute ? c->attribute(name) : std::nullopt) return *value;
+  } else if (const Sequence* s = object.as_sequence();
+             s && s->label == "group" && (name == "grouper" || name == "list")) {
+    return s->items[name == "list"];
   } else if (auto method = find_method(object, name)) {
     return *method;
   } else if (const Dict* d = object.as_dict()) {
@@ -414,7 +449,8 @@ Value Interpreter::get_item(const Value& object, const Value& key) {
     charge_text(text->size());
     if (const auto i = position(key, count_chars(text->view()))) {
       const size_t from = byte_of_char(text->view(), *i);
-      return Value(text->slice(from, from + unicode::decode(text->bytes().data() + from).length));
+      const size_t to = from + unicode::decode(text->bytes().data() + from).length;
+      return Value(text->slice(from, to).set_markup(text->markup()));
     }
   }
   const Text* name = key.as_text();

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "text/jinja/builtins.h"
@@ -13,7 +12,6 @@ namespace sllm::jinja {
 namespace {
 
 Value default_value(Interpreter&, const Value& v, Arguments& a) {
-  check_arguments(a, "default", 2, {"default_value", "boolean"});
   const bool boolean = argument(a, 1, "boolean", Value(false)).truthy();
   if (v.is_undefined() || (boolean && !v.truthy()))
     return argument(a, 0, "default_value", Value(Text()));
@@ -27,24 +25,20 @@ Value length(Interpreter&, const Value& v, Arguments&) {
 }
 
 Value trim(Interpreter&, const Value& v, Arguments& a) {
-  check_arguments(a, "trim", 1, {"chars"});
   const Value chars = argument(a, 0, "chars", Value());
   return strip(v.str(), true, true, chars.is_none() ? "" : as_string(chars, "chars").view(),
                !chars.is_none());
 }
 
 Value replace_filter(Interpreter& i, const Value& v, Arguments& a) {
-  check_arguments(a, "replace", 3, {"old", "new", "count"});
   const Text text = v.str(), by = argument(a, 1, "new", Value()).str();
   const Value count = argument(a, 2, "count", Value());
-  i.charge_text(text.size() * (1 + by.size()));
-  return replace(text, argument(a, 0, "old", Value()).str(), by,
-                 count.is_none() ? -1 : as_index(count, "count"));
+  return charged_replace(i, text, argument(a, 0, "old", Value()).str(), by,
+                         count.is_none() ? -1 : as_index(count, "count"));
 }
 
 // All lines but the first (and blank ones) get `width` spaces or the given text in front.
 Value indent(Interpreter& interpreter, const Value& v, Arguments& a) {
-  check_arguments(a, "indent", 3, {"width", "first", "blank"});
   const Value width = argument(a, 0, "width", Value(4));
   const bool first = argument(a, 1, "first", Value(false)).truthy();
   const bool blank = argument(a, 2, "blank", Value(false)).truthy();
@@ -87,56 +81,60 @@ Value title(Interpreter&, const Value& v, Arguments&) {
 Value int_filter(Interpreter&, const Value& v, Arguments& a) {
   const Value otherwise = argument(a, 0, "default", Value(0));
   if (const auto i = v.as_integer()) return *i;
-  if (v.is_float())
-    return std::fabs(*v.as_number()) < 9.2e18 ? Value(static_cast<int64_t>(*v.as_number()))
-                                              : otherwise;
   if (v.is_undefined()) throw TemplateError(v.undefined_reason());
-  if (!v.as_text()) return otherwise;
-  const int64_t base = as_index(argument(a, 1, "base", Value(10)), "base");
-  std::string text = strip(*v.as_text(), true, true, "", false).bytes();
-  std::erase(text, '_');
-  if (text.starts_with('+')) text.erase(0, 1);
-  int64_t number = 0;
-  const auto end = text.data() + text.size();
-  if (base >= 2 && base <= 36 && !text.empty() &&
-      std::from_chars(text.data(), end, number, static_cast<int>(base)).ptr == end)
-    return number;
-  double real = 0;
-  if (!text.empty() && std::from_chars(text.data(), end, real).ptr == end &&
-      std::fabs(real) < 9.2e18)
-    return static_cast<int64_t>(real);
-  return otherwise;
+  std::optional<double> real;
+  if (v.is_float()) {
+    real = *v.as_number();
+  } else if (const Text* text = v.as_text()) {
+    if (const auto i = parse_integer(*text, as_index(argument(a, 1, "base", Value(10)), "base")))
+      return *i;
+    real = parse_real(*text);
+    if (real && !std::isfinite(*real)) real.reset();  // int(float("inf")) is caught there
+  }
+  if (!real || std::isnan(*real)) return otherwise;
+  if (std::isinf(*real)) throw TemplateError("cannot convert float infinity to integer");
+  if (std::fabs(*real) > 9.2e18) throw TemplateError("integer is too large");
+  return static_cast<int64_t>(*real);
 }
 
 Value float_filter(Interpreter&, const Value& v, Arguments& a) {
   if (const auto d = v.as_number()) return *d;
   if (v.is_undefined()) throw TemplateError(v.undefined_reason());
-  if (const Text* t = v.as_text()) {
-    std::string text = strip(*t, true, true, "", false).bytes();
-    if (text.starts_with('+')) text.erase(0, 1);
-    double real = 0;
-    const auto end = text.data() + text.size();
-    if (!text.empty() && std::from_chars(text.data(), end, real).ptr == end) return real;
-  }
-  return argument(a, 0, "default", Value(0.0));
+  const auto real = v.as_text() ? parse_real(*v.as_text()) : std::nullopt;
+  return real ? Value(*real) : argument(a, 0, "default", Value(0.0));
+}
+
+// round(int, -2): to the nearest hundred, half to even.
+Value round_integer(int64_t number, int64_t digits) {
+  if (digits >= 0) return number;
+  if (digits < -18) return int64_t{0};
+  int64_t unit = 1;
+  for (; digits < 0; ++digits) unit *= 10;
+  int64_t quotient = number / unit, rest = number % unit;
+  if (rest < 0) rest += unit, --quotient;
+  if (rest > unit / 2 || (rest == unit / 2 && quotient % 2 != 0)) ++quotient;
+  int64_t result = 0;
+  if (__builtin_mul_overflow(quotient, unit, &result)) throw TemplateError("integer is too large");
+  return result;
 }
 
 Value round_filter(Interpreter&, const Value& v, Arguments& a) {
+  const std::string method = argument(a, 1, "method", Value::text("common")).str().bytes();
+  if (method != "common" && method != "ceil" && method != "floor")
+    throw TemplateError("method must be common, ceil or floor");
   const auto number = v.as_number();
   if (!number) throw TemplateError(fmt::format("type {} cannot be rounded", v.type_name()));
   const int64_t digits =
       std::clamp<int64_t>(as_index(argument(a, 0, "precision", Value(0)), "precision"), -300, 300);
-  const std::string method = argument(a, 1, "method", Value::text("common")).str().bytes();
   if (method == "common") {
+    if (v.as_integer()) return round_integer(*v.as_integer(), digits);
     // Half to even on the decimal digits, as Python does: through the correctly rounded printout.
     if (digits >= 0) return std::stod(fmt::format("{:.{}f}", *number, static_cast<int>(digits)));
     const double unit = std::pow(10.0, static_cast<double>(-digits));
     return std::nearbyint(*number / unit) * unit;
   }
   const double unit = std::pow(10.0, static_cast<double>(digits));
-  if (method == "ceil") return std::ceil(*number * unit) / unit;
-  if (method == "floor") return std::floor(*number * unit) / unit;
-  throw TemplateError("method must be common, ceil or floor");
+  return (method == "ceil" ? std::ceil(*number * unit) : std::floor(*number * unit)) / unit;
 }
 
 Value abs_filter(Interpreter&, const Value& v, Arguments&) {
@@ -146,17 +144,23 @@ Value abs_filter(Interpreter&, const Value& v, Arguments&) {
 }
 
 Value escape(Interpreter& i, const Value& v, Arguments&) {
-  Text text = v.str();
-  static constexpr std::pair<std::string_view, std::string_view> kEscapes[] = {
-      {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
-  for (const auto& [from, to] : kEscapes)
-    text = replace(text, Text(from, kTemplate), Text(to, kTemplate), -1);
+  Text text = escape_html(v.str());
   i.charge_text(text.size());
   return text;
 }
 
-Value format_filter(Interpreter&, const Value& v, Arguments& a) {
+Value force_escape(Interpreter& i, const Value& v, Arguments&) {
+  Text text = escape_html(v.str().set_markup(false));
+  i.charge_text(text.size());
+  return text;
+}
+
+Value format_filter(Interpreter& i, const Value& v, Arguments& a) {
+  i.charge(v.weight());
   if (!a.named.empty()) {
+    if (!a.positional.empty())
+      throw TemplateError("can't handle positional and keyword arguments at the same time");
+    i.charge(a.named.size() * (a.named.size() + v.weight()) / 16);
     auto dict = std::make_shared<Dict>();
     for (auto& [key, value] : a.named) dict->set(Value::text(key), value);
     return format_percent(v.str(), Value(std::move(dict)));
@@ -178,17 +182,59 @@ Value word_count(Interpreter&, const Value& v, Arguments&) {
   return words;
 }
 
-Value url_encode(Interpreter& i, const Value& v, Arguments&) {
-  const Text text = v.str();
-  Text out;
+// Percent codes; in a query string the slash too, and "+" for spaces.
+void append_url(Text& out, const Text& text, bool query) {
   for (size_t at = 0; at < text.size(); ++at) {
-    const auto byte = static_cast<uint8_t>(text.bytes()[at]);
-    const bool plain = std::isalnum(byte) || std::string_view("_.-~/").find(text.bytes()[at]) < 5;
-    out.append(plain ? std::string(1, text.bytes()[at]) : fmt::format("%{:02X}", byte),
-               text.origin_at(at));
+    const char c = text.bytes()[at];
+    const auto byte = static_cast<uint8_t>(c);
+    const bool plain = byte < 0x80 && (std::isalnum(byte) || std::string_view("_.-~").find(c) < 4 ||
+                                       (c == '/' && !query));
+    if (c == ' ' && query)
+      out.append("+", text.origin_at(at));
+    else
+      out.append(plain ? std::string(1, c) : fmt::format("%{:02X}", byte), text.origin_at(at));
+  }
+}
+
+Value url_encode(Interpreter& i, const Value& v, Arguments&) {
+  Text out;
+  if (v.as_text() || !is_iterable(v)) {
+    append_url(out, v.str(), false);
+  } else {
+    std::vector<Value> pairs;
+    if (const Dict* d = v.as_dict())
+      for (const auto& [key, value] : d->items) pairs.push_back(Sequence::make({key, value}));
+    else
+      pairs = iterate(v);
+    for (size_t k = 0; k < pairs.size(); ++k) {
+      const std::vector<Value> pair = iterate(pairs[k]);
+      if (pair.size() != 2) throw TemplateError("urlencode: expected pairs");
+      if (k) out.append("&", kTemplate);
+      append_url(out, pair[0].str(), true);
+      out.append("=", kTemplate);
+      append_url(out, pair[1].str(), true);
+      i.charge_text(out.size());
+    }
   }
   i.charge_text(out.size());
   return out;
+}
+
+Value file_size_format(Interpreter&, const Value& v, Arguments& a) {
+  const bool binary = argument(a, 0, "binary", Value(false)).truthy();
+  const auto bytes = v.as_text() ? parse_real(*v.as_text()) : v.as_number();
+  if (!bytes) throw TemplateError("filesizeformat: expected a number");
+  const double base = binary ? 1024 : 1000;
+  if (*bytes == 1) return Value::text("1 Byte");
+  if (*bytes < base) return Value::text(fmt::format("{} Bytes", std::trunc(*bytes)));
+  double unit = base;
+  const std::string_view prefixes = "kMGTPEZY";
+  for (size_t k = 0;; ++k) {
+    unit *= base;
+    if (*bytes < unit || k + 1 == prefixes.size())
+      return Value::text(fmt::format("{:.1f} {}{}", base * *bytes / unit,
+                                     binary && k == 0 ? 'K' : prefixes[k], binary ? "iB" : "B"));
+  }
 }
 
 Value truncate(Interpreter&, const Value& v, Arguments& a) {
@@ -203,7 +249,7 @@ Value truncate(Interpreter&, const Value& v, Arguments& a) {
   Text out = text.slice(0, byte_of_char(text.view(), static_cast<size_t>(keep)));
   if (const size_t space = out.view().rfind(' '); !kill && space != std::string_view::npos)
     out = out.slice(0, space);
-  out.append(end);
+  out.append(text.markup() ? escape_html(end) : end);
   return out;
 }
 
@@ -220,42 +266,43 @@ Value attr(Interpreter& i, const Value& v, Arguments& a) {
 }
 
 using I = Interpreter&;
-constexpr std::pair<std::string_view, Filter> kFilters[] = {
-    {"default", default_value},
-    {"d", default_value},
+constexpr Builtin<Filter> kFilters[] = {
+    {"default", default_value, "default_value? boolean?"},
+    {"d", default_value, "default_value? boolean?"},
     {"length", length},
     {"count", length},
-    {"trim", trim},
-    {"replace", replace_filter},
-    {"indent", indent},
+    {"trim", trim, "chars?"},
+    {"replace", replace_filter, "old new count?"},
+    {"indent", indent, "width? first? blank?"},
     {"title", title},
     {"upper", [](I, const Value& v, Arguments&) -> Value { return to_upper(v.str()); }},
     {"lower", [](I, const Value& v, Arguments&) -> Value { return to_lower(v.str()); }},
     {"capitalize", [](I, const Value& v, Arguments&) -> Value { return to_title(v.str(), true); }},
     {"string", [](I, const Value& v, Arguments&) -> Value { return v.str(); }},
-    {"safe", [](I, const Value& v, Arguments&) -> Value { return v.str(); }},
-    {"int", int_filter},
-    {"float", float_filter},
-    {"round", round_filter},
+    {"safe", [](I, const Value& v, Arguments&) -> Value { return v.str().set_markup(); }},
+    {"int", int_filter, "default? base?"},
+    {"float", float_filter, "default?"},
+    {"round", round_filter, "precision? method?"},
     {"abs", abs_filter},
     {"escape", escape},
     {"e", escape},
-    {"forceescape", escape},
-    {"format", format_filter},
+    {"forceescape", force_escape},
+    {"format", format_filter, nullptr},
+    {"filesizeformat", file_size_format, "binary?"},
     {"wordcount", word_count},
     {"urlencode", url_encode},
-    {"truncate", truncate},
-    {"center", center},
-    {"attr", attr},
-    {"tojson", [](I i, const Value& v, Arguments& a) -> Value { return to_json(i, v, a); }},
+    {"truncate", truncate, "length? killwords? end? leeway?"},
+    {"center", center, "width?"},
+    {"attr", attr, "name"},
+    {"tojson", [](I i, const Value& v, Arguments& a) -> Value { return to_json(i, v, a); },
+     "ensure_ascii? indent? separators? sort_keys?"},
 };
 
 }  // namespace
 
-Filter find_filter(std::string_view name) {
-  for (const auto& [key, filter] : kFilters)
-    if (key == name) return filter;
-  return find_sequence_filter(name);
+const Builtin<Filter>* find_filter(std::string_view name) {
+  const auto* found = std::ranges::find(kFilters, name, &Builtin<Filter>::name);
+  return found == std::end(kFilters) ? find_sequence_filter(name) : found;
 }
 
 }  // namespace sllm::jinja

@@ -1,11 +1,11 @@
-// The two ways Python strings are filled in: "%s" % x and "{}".format(x). What is rare in templates
-// (field attributes, nested widths) is refused.
+// "%s: %-5d" % (name, 5), as Python fills it in.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "text/jinja/builtins.h"
+#include "text/unicode.h"
 
 namespace sllm::jinja {
 namespace {
@@ -84,11 +84,25 @@ std::string percent_real(const Spec& spec, char letter, double value) {
                         fmt::format(fmt::runtime(type), std::fabs(value)));
 }
 
-// %5.2f and the like; `between` is all between % and the letter.
-Text one_percent(std::string_view between, char letter, const Value& value) {
-  const Spec spec = parse_spec(between);
-  if (letter == 's') return percent_text(spec, value.str());
-  if (letter == 'r' || letter == 'a') return percent_text(spec, value.repr());
+Text one_char(const Spec& spec, const Value& value) {
+  std::string text;
+  if (const auto code = value.as_integer()) {
+    if (*code < 0 || *code > 0x10FFFF) throw TemplateError("%c arg not in range(0x110000)");
+    unicode::append_utf8(text, static_cast<char32_t>(*code));
+    return percent_text(spec, Text(unicode::sanitize_utf8(text), kTemplate));
+  }
+  if (!value.as_text() || count_chars(value.as_text()->view()) != 1)
+    throw TemplateError("%c requires int or char");
+  return percent_text(spec, *value.as_text());
+}
+
+// %5.2f and the like. What fills in Markup is escaped.
+Text one_percent(const Spec& spec, char letter, const Value& value, bool markup) {
+  const auto escaped = [markup](Text text) { return markup ? escape_html(text) : text; };
+  if (letter == 's') return percent_text(spec, escaped(value.str()));
+  if (letter == 'r') return percent_text(spec, escaped(value.repr()));
+  if (letter == 'a') return percent_text(spec, escaped(ascii(value.repr())));
+  if (letter == 'c') return one_char(spec, value);
   const bool is_real = std::string_view("eEfFgG").find(letter) != std::string_view::npos;
   const bool is_hex = std::string_view("xXo").find(letter) != std::string_view::npos;
   if (!is_real && !is_hex && std::string_view("diu").find(letter) == std::string_view::npos)
@@ -138,51 +152,22 @@ Text format_percent(const Text& format, const Value& arguments) {
       by_name = true;
       i = close + 1;
     }
-    const size_t letter = std::min(f.find_first_not_of("-+ #0123456789.", i), f.size());
+    const size_t letter = std::min(f.find_first_not_of("-+ #0123456789.*", i), f.size());
     if (letter == f.size()) throw TemplateError("incomplete format");
-    if (f[letter] == '%')
+    std::string between;  // with the stars filled in
+    for (const char c : f.substr(i, letter - i))
+      between += c == '*' ? std::to_string(as_index(next(), "* wants int")) : std::string(1, c);
+    if (f[letter] == '%') {
       out.append("%", format.origin_at(letter));
-    else
-      out.append(one_percent(f.substr(i, letter - i), f[letter], named ? *named : next()));
+    } else {
+      const Spec spec = parse_spec(between);
+      out.append(one_percent(spec, f[letter], named ? *named : next(), format.markup()));
+    }
     i = letter + 1;
   }
   if (!by_name && !arguments.as_dict() && used < (tuple ? tuple->items.size() : 1))
     throw TemplateError("not all arguments converted during string formatting");
-  return out;
-}
-
-Text format_braces(const Text& format, const Arguments& arguments) {
-  const std::string_view f = format.view();
-  size_t automatic = 0;
-  Text out;
-  for (size_t i = 0; i < f.size();) {
-    const size_t brace = std::min(f.find_first_of("{}", i), f.size());
-    out.append(format, i, brace);
-    if (brace == f.size()) break;
-    if (brace + 1 < f.size() && f[brace + 1] == f[brace]) {
-      out.append(format, brace, brace + 1);
-      i = brace + 2;
-      continue;
-    }
-    const size_t close = f[brace] == '{' ? f.find('}', brace) : std::string_view::npos;
-    if (close == std::string_view::npos)
-      throw TemplateError(fmt::format("Single '{}' encountered in format string", f[brace]));
-    const std::string field(f.substr(brace + 1, close - brace - 1));
-    const bool number = !field.empty() && field.size() < 4 &&
-                        field.find_first_not_of("0123456789") == std::string::npos;
-    if (field.find_first_of(".[!:{") != std::string::npos)
-      throw TemplateError(fmt::format("the format field '{{{}}}' is not supported", field));
-    const Value value =
-        field.empty() || number
-            ? argument(arguments,
-                       number ? static_cast<size_t>(std::atoi(field.c_str())) : automatic++, "",
-                       Value::undefined("format: too few arguments"))
-            : argument(arguments, SIZE_MAX, field, Value::undefined("format: no such name"));
-    if (value.is_undefined()) throw TemplateError(value.undefined_reason());
-    out.append(value.str());
-    i = close + 1;
-  }
-  return out;
+  return out.set_markup(format.markup());
 }
 
 }  // namespace sllm::jinja

@@ -24,7 +24,8 @@ struct Limits {
 struct Scope {
   std::shared_ptr<Scope> parent;
   std::vector<std::pair<std::string_view, Value>> variables;
-  Value* find(std::string_view name);
+  // Adds the number of names it looked at.
+  Value* find(std::string_view name, uint64_t& looked_at);
   void set(std::string_view name, Value value);
 };
 using ScopePtr = std::shared_ptr<Scope>;
@@ -37,12 +38,9 @@ class Interpreter {
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
 
-  struct Output {
-    Text text;
-    std::vector<std::pair<size_t, size_t>> generation;  // byte ranges of {% generation %}
-  };
+  // What the template writes; the origins of what its {% generation %} blocks wrote hold kSpoken.
   // Throws TemplateError.
-  Output run(const Body& body);
+  Text run(const Body& body);
 
   // For built-ins.
   void charge(uint64_t steps);
@@ -83,14 +81,13 @@ class Interpreter {
   Flow execute(const Stmt& statement);
   Flow execute_if(const Stmt& statement);
   Flow execute_with(const Stmt& statement);
-  void execute_for(const Stmt& statement, const Value& iterable, size_t level);
+  Flow execute_for(const Stmt& statement, const Value& iterable, size_t level);
   void assign(const Expr& target, const Value& value);
   void call_block(const Stmt& statement);
-  void generation(const Stmt& statement);
   Value make_macro(const Stmt& statement, std::string name);
   Value call_macro(const Stmt& statement, const std::string& name, const ScopePtr& home,
                    Arguments& arguments);
-  Text capture(const Body& body, ScopePtr scope);
+  Flow capture(const Body& body, ScopePtr scope, Text& text);
   void write(const Text& text);
   void write_value(const Value& value);
 
@@ -116,8 +113,6 @@ class Interpreter {
   size_t depth_ = 0;
   ScopePtr scope_;
   Text* out_ = nullptr;
-  Text* main_ = nullptr;  // the template's own output
-  std::vector<std::pair<size_t, size_t>> generation_;
   // What may refer to itself; emptied at the end so that nothing leaks.
   std::vector<std::shared_ptr<Namespace>> namespaces_;
   std::vector<ScopePtr> captured_;

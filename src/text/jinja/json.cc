@@ -13,7 +13,6 @@ namespace {
 class JsonWriter {
  public:
   JsonWriter(Interpreter& interpreter, Arguments& options) : interpreter_(interpreter) {
-    check_arguments(options, "tojson", 4, {"ensure_ascii", "indent", "separators", "sort_keys"});
     ascii_ = argument(options, 0, "ensure_ascii", Value(false)).truthy();
     sort_ = argument(options, 3, "sort_keys", Value(false)).truthy();
     const Value indent = argument(options, 1, "indent", Value());

@@ -2,6 +2,7 @@
 #include "text/jinja/lexer.h"
 
 #include <fmt/format.h>
+#include <unicode/uchar.h>
 
 #include <algorithm>
 #include <array>
@@ -277,6 +278,9 @@ class Lexer {
         take(decimal);
       }
     }
+    if (!real && base == 10 && digits.size() > 1 && digits[0] == '0' &&
+        digits.find_first_not_of('0') != std::string::npos)
+      fail_at(line_, "a number cannot begin with zeros");
     Token token{real ? Type::kFloat : Type::kInteger, digits, line_};
     const char* last = digits.data() + digits.size();
     const auto result = real ? std::from_chars(digits.data(), last, token.real)
@@ -311,6 +315,8 @@ class Lexer {
         continue;
       } else if (e == 'x' || e == 'u' || e == 'U') {
         out += hex_escape(raw, i, e == 'x' ? 2 : e == 'u' ? 4 : 8);
+      } else if (e == 'N') {
+        out += named_character(raw, i);
       } else if (e >= '0' && e <= '7') {
         uint32_t code = 0;
         size_t n = 0;
@@ -322,6 +328,21 @@ class Lexer {
         (out += '\\') += e;
       }
     }
+    return out;
+  }
+
+  // \\N{DEGREE SIGN}; `i` is at the N and left at the brace that closes.
+  std::string named_character(std::string_view raw, size_t& i) const {
+    const size_t close = raw.find('}', i);
+    if (i + 1 >= raw.size() || raw[i + 1] != '{' || close == std::string_view::npos)
+      fail_at(line_, "malformed \\N character escape");
+    const std::string name(raw.substr(i + 2, close - i - 2));
+    UErrorCode error = U_ZERO_ERROR;
+    const UChar32 code = u_charFromName(U_EXTENDED_CHAR_NAME, name.c_str(), &error);
+    if (U_FAILURE(error)) fail_at(line_, "unknown Unicode character name");
+    i = close;
+    std::string out;
+    unicode::append_utf8(out, static_cast<char32_t>(code));
     return out;
   }
 

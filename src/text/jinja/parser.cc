@@ -19,13 +19,18 @@ class Parser : ExpressionParser {
   Parser(std::string_view source, Whitespace whitespace)
       : ExpressionParser(lex(source, whitespace)) {}
 
-  Body parse() {
-    Body body = statements({});
+  Template parse() {
+    Template parsed;
+    parsed.body = statements({});
     if (current().type != Type::kEnd) fail("unexpected end tag");
-    return body;
+    parsed.has_generation = has_generation_;
+    return parsed;
   }
 
  private:
+  int loops_ = 0;  // around the statement, within its macro
+  bool has_generation_ = false;
+
   static StmtPtr make_stmt(Kind kind, int line) {
     auto s = std::make_unique<Stmt>();
     s->kind = kind;
@@ -68,6 +73,14 @@ class Parser : ExpressionParser {
     return body;
   }
 
+  // The same for what Python runs as a function of its own, which no break can leave.
+  Body function_body(std::string_view end) {
+    const int outer = std::exchange(loops_, 0);
+    Body body = block_body(end);
+    loops_ = outer;
+    return body;
+  }
+
   void expect_end(Type type) {
     if (current().type != type) fail(fmt::format("unexpected {}", describe(current())));
     next();
@@ -84,11 +97,14 @@ class Parser : ExpressionParser {
     if (tag == "call") return call_statement(line);
     if (tag == "filter") return filter_statement(line);
     if (tag == "with") return with_statement(line);
-    if (tag == "break") return make_stmt(Kind::kBreak, line);
-    if (tag == "continue") return make_stmt(Kind::kContinue, line);
+    if (tag == "break" || tag == "continue") {
+      if (loops_ == 0) fail_at(line, fmt::format("'{}' outside loop", tag));
+      return make_stmt(tag == "break" ? Kind::kBreak : Kind::kContinue, line);
+    }
     if (tag == "generation") {
+      has_generation_ = true;
       StmtPtr s = make_stmt(Kind::kGeneration, line);
-      s->body = block_body("endgeneration");
+      s->body = function_body("endgeneration");
       return s;
     }
     for (const char* refused : {"include", "import", "from", "extends", "block", "autoescape"})
@@ -120,28 +136,21 @@ class Parser : ExpressionParser {
     if (skip_name("if")) s->condition = expression();
     s->recursive = skip_name("recursive");
     expect_end(Type::kBlockEnd);
+    ++loops_;
     s->body = statements({"endfor", "else"});
+    --loops_;
     if (next().text == "else") s->otherwise = block_body("endfor");
     return s;
   }
 
   // A name, name.attribute (of a namespace), or a tuple of names.
   ExprPtr target(std::string_view end_name, bool with_namespace) {
-    if (with_namespace && current().type == Type::kName && look().type == Type::kOperator &&
-        look().text == ".") {
-      const Token& name = next();
-      next();
-      std::vector<ExprPtr> base;
-      base.push_back(make(Expr::Kind::kName, name.line, {}, name.text));
-      const int line = current().line;
-      return make(Expr::Kind::kAttribute, line, std::move(base), expect_name());
-    }
     const int line = current().line;
     std::vector<ExprPtr> names;
     bool is_tuple = false;
     while (true) {
       if (skip_op("(")) {
-        names.push_back(target("", false));
+        names.push_back(target("", with_namespace));
         expect_op(")");
       } else {
         const int name_line = current().line;
@@ -149,6 +158,11 @@ class Parser : ExpressionParser {
         for (const char* constant : {"true", "false", "none", "True", "False", "None"})
           if (name == constant) fail_at(name_line, fmt::format("can't assign to '{}'", name));
         names.push_back(make(Expr::Kind::kName, name_line, {}, std::move(name)));
+        if (with_namespace && skip_op(".")) {
+          std::vector<ExprPtr> base;
+          base.push_back(std::move(names.back()));
+          names.back() = make(Expr::Kind::kAttribute, name_line, std::move(base), expect_name());
+        }
       }
       if (!skip_op(",")) break;
       is_tuple = true;
@@ -178,8 +192,13 @@ class Parser : ExpressionParser {
       if (!parameters.empty()) expect_op(",");
       Parameter p;
       p.name = expect_name();
+      if (parameters.size() > 100) fail("a macro takes too many parameters");
+      if (std::ranges::count(parameters, p.name, &Parameter::name))
+        fail(fmt::format("duplicate argument '{}'", p.name));
       if (skip_op("="))
         p.otherwise = expression();
+      else if (p.name == "caller")
+        fail("the special \"caller\" argument must be omitted or be given a default");
       else if (!parameters.empty() && parameters.back().otherwise)
         fail("non-default argument follows default argument");
       parameters.push_back(std::move(p));
@@ -207,7 +226,7 @@ class Parser : ExpressionParser {
   void macro_body(Stmt& s, std::string_view end, bool with_signature) {
     const size_t varargs = varargs_seen_, kwargs = kwargs_seen_, caller = caller_seen_;
     if (with_signature) s.parameters = signature();
-    s.body = block_body(end);
+    s.body = function_body(end);
     s.uses_varargs = varargs_seen_ > varargs;
     s.uses_kwargs = kwargs_seen_ > kwargs;
     s.uses_caller = caller_seen_ > caller;
@@ -236,7 +255,7 @@ class Parser : ExpressionParser {
 
 }  // namespace
 
-Body parse_template(std::string_view source, Whitespace whitespace) {
+Template parse_template(std::string_view source, Whitespace whitespace) {
   return Parser(source, whitespace).parse();
 }
 

@@ -8,7 +8,12 @@
 
 namespace sllm::jinja {
 
+struct Template {
+  Body body;
+  bool has_generation = false;  // {% generation %} stands somewhere in it
+};
+
 // Throws TemplateError with the line.
-Body parse_template(std::string_view source, Whitespace whitespace = Whitespace::kChat);
+Template parse_template(std::string_view source, Whitespace whitespace = Whitespace::kChat);
 
 }  // namespace sllm::jinja

@@ -52,7 +52,6 @@ Arguments rest_of(const Arguments& a, size_t first) {
 }
 
 Value join(I i, const Value& v, Arguments& a) {
-  check_arguments(a, "join", 2, {"d", "attribute"});
   const Text by = argument(a, 0, "d", Value(Text())).str();
   const Value attribute = argument(a, 1, "attribute", Value());
   Text out;
@@ -102,9 +101,11 @@ Value items_filter(I i, const Value& v, Arguments&) {
 // Stable sort by a key that is computed once for each item.
 void sort_by(I i, std::vector<Value>& items, bool descending,
              const std::function<Value(const Value&)>& key) {
-  i.charge(items.size() * 16);
   std::vector<std::pair<Value, Value>> keyed;
-  for (Value& item : items) keyed.emplace_back(key(item), item);
+  for (Value& item : items) {
+    keyed.emplace_back(key(item), item);
+    i.charge(15 + keyed.back().first.weight());
+  }
   // Python keeps equal items in order for reverse=True too.
   std::ranges::stable_sort(keyed, [descending](const auto& a, const auto& b) {
     return descending ? less(b.first, a.first) : less(a.first, b.first);
@@ -113,7 +114,6 @@ void sort_by(I i, std::vector<Value>& items, bool descending,
 }
 
 Value sort(I i, const Value& v, Arguments& a) {
-  check_arguments(a, "sort", 3, {"reverse", "case_sensitive", "attribute"});
   const bool case_sensitive = argument(a, 1, "case_sensitive", Value(false)).truthy();
   const Value attribute = argument(a, 2, "attribute", Value());
   std::vector<Value> items = items_of(i, v);
@@ -132,7 +132,6 @@ Value sort(I i, const Value& v, Arguments& a) {
 }
 
 Value dictsort(I i, const Value& v, Arguments& a) {
-  check_arguments(a, "dictsort", 3, {"case_sensitive", "by", "reverse"});
   const bool case_sensitive = argument(a, 0, "case_sensitive", Value(false)).truthy();
   const std::string by = argument(a, 1, "by", Value::text("key")).str().bytes();
   if (by != "key" && by != "value")
@@ -146,13 +145,12 @@ Value dictsort(I i, const Value& v, Arguments& a) {
 }
 
 Value unique(I i, const Value& v, Arguments& a) {
-  check_arguments(a, "unique", 2, {"case_sensitive", "attribute"});
   const bool case_sensitive = argument(a, 0, "case_sensitive", Value(false)).truthy();
   const Value attribute = argument(a, 1, "attribute", Value());
   std::vector<Value> seen, kept;
   for (const Value& item : items_of(i, v)) {
     const Value key = fold_case(read_path(i, item, attribute), case_sensitive);
-    i.charge(seen.size() / 4);
+    i.charge(seen.size() * (3 + key.weight()) / 16);
     if (std::ranges::any_of(seen, [&](const Value& s) { return equal(s, key); })) continue;
     seen.push_back(key);
     kept.push_back(item);
@@ -177,6 +175,7 @@ Value extreme(I i, const Value& v, Arguments& a, bool largest) {
 Value sum(I i, const Value& v, Arguments& a) {
   const Value attribute = argument(a, 0, "attribute", Value());
   Value start = argument(a, 1, "start", Value(0));
+  if (start.as_text()) throw TemplateError("sum() can't sum strings [use ''.join(seq) instead]");
   for (const Value& item : items_of(i, v))
     start = i.binary("+", start, read_path(i, item, attribute));
   return start;
@@ -215,15 +214,16 @@ Value batch(I i, const Value& v, Arguments& a) {
   const int64_t size = as_index(argument(a, 0, "linecount", Value()), "linecount");
   const Value fill = argument(a, 1, "fill_with", Value());
   std::vector<Value> rows, row;
-  if (size < 1 || size > 100'000) throw TemplateError("batch: the size is out of range");
   const std::vector<Value> items = items_of(i, v);
   for (const Value& item : items) {
     if (static_cast<int64_t>(row.size()) == size)
       rows.push_back(Sequence::make(std::exchange(row, {})));
     row.push_back(item);
   }
-  while (!row.empty() && !fill.is_none() && static_cast<int64_t>(row.size()) < size)
-    row.push_back(fill);
+  if (!row.empty() && !fill.is_none() && size > static_cast<int64_t>(row.size())) {
+    i.charge(static_cast<uint64_t>(size));
+    row.resize(static_cast<size_t>(size), fill);
+  }
   if (!row.empty()) rows.push_back(Sequence::make(std::move(row)));
   return Sequence::make(std::move(rows), Sequence::Type::kGenerator);
 }
@@ -233,6 +233,7 @@ Value slice(I i, const Value& v, Arguments& a) {
   const Value fill = argument(a, 1, "fill_with", Value());
   if (slices < 1 || slices > 100'000) throw TemplateError("slice: the number is out of range");
   const std::vector<Value> items = items_of(i, v);
+  i.charge(static_cast<uint64_t>(slices));
   const size_t n = static_cast<size_t>(slices), each = items.size() / n, more = items.size() % n;
   std::vector<Value> columns;
   for (size_t k = 0, from = 0; k < n; ++k) {
@@ -247,7 +248,6 @@ Value slice(I i, const Value& v, Arguments& a) {
 }
 
 Value groupby(I i, const Value& v, Arguments& a) {
-  check_arguments(a, "groupby", 3, {"attribute", "default", "case_sensitive"});
   const Value attribute = argument(a, 0, "attribute", Value());
   const Value otherwise = argument(a, 1, "default", Value());
   const bool case_sensitive = argument(a, 2, "case_sensitive", Value(false)).truthy();
@@ -263,41 +263,46 @@ Value groupby(I i, const Value& v, Arguments& a) {
                              items.begin() + static_cast<ptrdiff_t>(to));
     groups.push_back(Sequence::make(
         {read_path(i, group[0], attribute, otherwise), Sequence::make(std::move(group))},
-        Sequence::Type::kTuple));
+        Sequence::Type::kTuple, "group"));
     from = to;
   }
   return Sequence::make(std::move(groups));
 }
 
-constexpr std::pair<std::string_view, Filter> kFilters[] = {
-    {"join", join},
+constexpr Builtin<Filter> kFilters[] = {
+    {"join", join, "d? attribute?"},
     {"first", first},
     {"last", last},
     {"reverse", reverse},
     {"list", [](I i, const Value& v, Arguments&) { return Sequence::make(items_of(i, v)); }},
     {"items", items_filter},
-    {"sort", sort},
-    {"dictsort", dictsort},
-    {"unique", unique},
-    {"min", [](I i, const Value& v, Arguments& a) { return extreme(i, v, a, false); }},
-    {"max", [](I i, const Value& v, Arguments& a) { return extreme(i, v, a, true); }},
-    {"sum", sum},
-    {"map", map},
-    {"select", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, false, true); }},
-    {"reject", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, false, false); }},
-    {"selectattr", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, true, true); }},
-    {"rejectattr", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, true, false); }},
-    {"batch", batch},
-    {"slice", slice},
-    {"groupby", groupby},
+    {"sort", sort, "reverse? case_sensitive? attribute?"},
+    {"dictsort", dictsort, "case_sensitive? by? reverse?"},
+    {"unique", unique, "case_sensitive? attribute?"},
+    {"min", [](I i, const Value& v, Arguments& a) { return extreme(i, v, a, false); },
+     "case_sensitive? attribute?"},
+    {"max", [](I i, const Value& v, Arguments& a) { return extreme(i, v, a, true); },
+     "case_sensitive? attribute?"},
+    {"sum", sum, "attribute? start?"},
+    {"map", map, nullptr},
+    {"select", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, false, true); },
+     nullptr},
+    {"reject", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, false, false); },
+     nullptr},
+    {"selectattr", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, true, true); },
+     nullptr},
+    {"rejectattr", [](I i, const Value& v, Arguments& a) { return choose(i, v, a, true, false); },
+     nullptr},
+    {"batch", batch, "linecount fill_with?"},
+    {"slice", slice, "slices fill_with?"},
+    {"groupby", groupby, "attribute default? case_sensitive?"},
 };
 
 }  // namespace
 
-Filter find_sequence_filter(std::string_view name) {
-  for (const auto& [key, filter] : kFilters)
-    if (key == name) return filter;
-  return nullptr;
+const Builtin<Filter>* find_sequence_filter(std::string_view name) {
+  const auto* found = std::ranges::find(kFilters, name, &Builtin<Filter>::name);
+  return found == std::end(kFilters) ? nullptr : found;
 }
 
 }  // namespace sllm::jinja

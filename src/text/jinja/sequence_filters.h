@@ -5,6 +5,6 @@
 
 namespace sllm::jinja {
 
-Filter find_sequence_filter(std::string_view name);
+const Builtin<Filter>* find_sequence_filter(std::string_view name);
 
 }  // namespace sllm::jinja

@@ -9,10 +9,12 @@
 
 namespace sllm::jinja {
 
-Value* Scope::find(std::string_view name) {
-  for (Scope* s = this; s; s = s->parent.get())
+Value* Scope::find(std::string_view name, uint64_t& looked_at) {
+  for (Scope* s = this; s; s = s->parent.get()) {
+    looked_at += s->variables.size();
     for (auto& [key, value] : s->variables)
       if (key == name) return &value;
+  }
   return nullptr;
 }
 
@@ -37,11 +39,10 @@ Interpreter::~Interpreter() {
   for (const auto& ns : namespaces_) ns->attributes.items.clear();
 }
 
-Interpreter::Output Interpreter::run(const Body& body) {
-  Output output;
-  out_ = main_ = &output.text;
+Text Interpreter::run(const Body& body) {
+  Text output;
+  out_ = &output;
   execute(body);
-  output.generation = std::move(generation_);
   return output;
 }
 
@@ -88,13 +89,15 @@ Interpreter::Flow Interpreter::execute(const Stmt& s) {
     case Stmt::Kind::kIf:
       return execute_if(s);
     case Stmt::Kind::kFor:
-      execute_for(s, evaluate(*s.expr), 0);
-      break;
+      return execute_for(s, evaluate(*s.expr), 0);
     case Stmt::Kind::kSet:
       assign(*s.target, evaluate(*s.expr));
       break;
     case Stmt::Kind::kSetBlock: {
-      Value value(capture(s.body, inner_scope()));
+      Text text;
+      if (const Flow flow = capture(s.body, inner_scope(), text); flow != Flow::kNormal)
+        return flow;
+      const Value value(std::move(text));
       assign(*s.target, s.expr ? filter_block(*s.expr, value) : value);
       break;
     }
@@ -104,14 +107,22 @@ Interpreter::Flow Interpreter::execute(const Stmt& s) {
     case Stmt::Kind::kCallBlock:
       call_block(s);
       break;
-    case Stmt::Kind::kFilter:
-      write(filter_block(*s.expr, Value(capture(s.body, inner_scope()))).str());
+    case Stmt::Kind::kFilter: {
+      Text text;
+      if (const Flow flow = capture(s.body, inner_scope(), text); flow != Flow::kNormal)
+        return flow;
+      write(filter_block(*s.expr, Value(std::move(text))).str());
       break;
+    }
     case Stmt::Kind::kWith:
       return execute_with(s);
-    case Stmt::Kind::kGeneration:
-      generation(s);
+    case Stmt::Kind::kGeneration: {  // the parser lets nothing break out of it
+      Text text;
+      capture(s.body, inner_scope(), text);
+      text.speak();
+      write(text);
       break;
+    }
     case Stmt::Kind::kBreak:
       return Flow::kBreak;
     case Stmt::Kind::kContinue:
@@ -135,7 +146,7 @@ Interpreter::Flow Interpreter::execute_with(const Stmt& s) {
   return execute(s.body);
 }
 
-void Interpreter::execute_for(const Stmt& s, const Value& iterable, size_t level) {
+Interpreter::Flow Interpreter::execute_for(const Stmt& s, const Value& iterable, size_t level) {
   if (level > kMaxNesting) throw TemplateError("a recursive loop goes too deep");
   auto loop = std::make_shared<LoopState>();
   loop->level = level;
@@ -159,8 +170,7 @@ void Interpreter::execute_for(const Stmt& s, const Value& iterable, size_t level
                  }}));
   if (loop->items.empty()) {
     const InScope in(*this, inner_scope());
-    execute(s.otherwise);
-    return;
+    return execute(s.otherwise);
   }
   for (; loop->at < loop->items.size(); ++loop->at) {
     charge(1);
@@ -169,10 +179,11 @@ void Interpreter::execute_for(const Stmt& s, const Value& iterable, size_t level
     assign(*s.target, loop->items[loop->at]);
     if (execute(s.body) == Flow::kBreak) break;
   }
+  return Flow::kNormal;
 }
 
 void Interpreter::assign(const Expr& target, const Value& value) {
-  charge(1);
+  charge(1 + scope_->variables.size() / 16);
   if (target.kind == Expr::Kind::kName) return scope_->set(target.name, value);
   if (target.kind == Expr::Kind::kAttribute) {
     Value base = evaluate(*target.items[0]);
@@ -180,6 +191,7 @@ void Interpreter::assign(const Expr& target, const Value& value) {
       fail_at(target.line, "cannot assign attribute on non-namespace object");
     if (target.name.starts_with('_'))
       fail_at(target.line, "attributes of a namespace cannot begin with an underscore");
+    charge(base.as_namespace()->attributes.items.size() / 16);
     return base.as_namespace()->attributes.set(Value::text(target.name), value);
   }
   const std::vector<Value> items = iterate(value);
@@ -189,20 +201,29 @@ void Interpreter::assign(const Expr& target, const Value& value) {
   for (size_t i = 0; i < items.size(); ++i) assign(*target.items[i], items[i]);
 }
 
-Text Interpreter::capture(const Body& body, ScopePtr scope) {
-  Text text;
+Interpreter::Flow Interpreter::capture(const Body& body, ScopePtr scope, Text& text) {
   const InScope in(*this, std::move(scope));
   const InOutput out(*this, text);
-  execute(body);
-  return text;
+  return execute(body);
 }
 
 Value Interpreter::make_macro(const Stmt& s, std::string name) {
   captured_.push_back(scope_);
   std::weak_ptr<Scope> home = scope_;  // kept alive by captured_
   return Value(std::make_shared<const Callable>(
-      Callable{name, "Macro", [&s, name, home](Interpreter& i, Arguments& a) {
+      Callable{name, "Macro",
+               [&s, name, home](Interpreter& i, Arguments& a) {
                  return i.call_macro(s, name, home.lock(), a);
+               },
+               [&s, name](std::string_view attribute) -> std::optional<Value> {
+                 if (attribute == "name") return Value::text(name);
+                 if (attribute == "catch_kwargs") return Value(s.uses_kwargs);
+                 if (attribute == "catch_varargs") return Value(s.uses_varargs);
+                 if (attribute == "caller") return Value(s.uses_caller);
+                 if (attribute != "arguments") return std::nullopt;
+                 std::vector<Value> names;
+                 for (const Parameter& p : s.parameters) names.push_back(Value::text(p.name));
+                 return Sequence::make(std::move(names), Sequence::Type::kTuple);
                }}));
 }
 
@@ -216,6 +237,7 @@ Value Interpreter::call_macro(const Stmt& s, const std::string& name, const Scop
     a.named.erase(it);
     return value;
   };
+  charge((1 + s.parameters.size()) * (a.named.size() / 16));
   const size_t given = std::min(a.positional.size(), s.parameters.size());
   const InScope in(*this, scope);
   for (size_t p = 0; p < s.parameters.size(); ++p) {
@@ -238,6 +260,7 @@ Value Interpreter::call_macro(const Stmt& s, const std::string& name, const Scop
   }
   if (s.uses_kwargs) {
     auto rest = std::make_shared<Dict>();
+    charge(a.named.size() * a.named.size() / 16);
     for (auto& [key, value] : a.named) rest->set(Value::text(key), std::move(value));
     scope->set("kwargs", Value(std::move(rest)));
   } else if (!a.named.empty()) {
@@ -251,7 +274,9 @@ Value Interpreter::call_macro(const Stmt& s, const std::string& name, const Scop
   else if (a.positional.size() > s.parameters.size())
     throw TemplateError(
         fmt::format("macro '{}' takes not more than {} argument(s)", name, s.parameters.size()));
-  return Value(capture(s.body, scope));
+  Text text;
+  capture(s.body, scope, text);
+  return Value(std::move(text));
 }
 
 void Interpreter::call_block(const Stmt& s) {
@@ -259,13 +284,6 @@ void Interpreter::call_block(const Stmt& s) {
   Arguments arguments = evaluate_arguments(s.expr->arguments);
   arguments.named.emplace_back("caller", make_macro(s, "caller"));
   write(call(function, std::move(arguments)).str());
-}
-
-void Interpreter::generation(const Stmt& s) {
-  const size_t start = out_->size();
-  const bool on_main = out_ == main_;
-  write(capture(s.body, inner_scope()));
-  if (on_main) generation_.emplace_back(start, out_->size());
 }
 
 }  // namespace sllm::jinja

@@ -1,6 +1,5 @@
 // "is defined" and the like (jinja2/tests.py).
-#include <array>
-#include <utility>
+#include <algorithm>
 
 #include "text/jinja/builtins.h"
 #include "text/unicode.h"
@@ -14,10 +13,6 @@ Value operand(const Arguments& a) {
   if (a.positional.empty()) throw TemplateError("the test needs an argument");
   return a.positional[0];
 }
-int64_t integer_of(const Value& v) {
-  if (v.is_undefined()) throw TemplateError(v.undefined_reason());
-  return as_index(v, "a test's subject");
-}
 bool has_case(const Value& v, bool upper) {
   const Text text = v.str();
   const Text mapped = upper ? to_upper(text) : to_lower(text);
@@ -29,7 +24,7 @@ bool same(const Value& a, const Value& b) {
   return a.type_name() == b.type_name() && equal(a, b);
 }
 
-constexpr std::pair<std::string_view, Test> kTests[] = {
+constexpr Builtin<Test> kTests[] = {
     {"defined", [](Call, const Value& v, Arguments&) { return !v.is_undefined(); }},
     {"undefined", [](Call, const Value& v, Arguments&) { return v.is_undefined(); }},
     {"none", [](Call, const Value& v, Arguments&) { return v.is_none(); }},
@@ -48,50 +43,50 @@ constexpr std::pair<std::string_view, Test> kTests[] = {
               !(v.as_sequence() && v.as_sequence()->type == Sequence::Type::kDictView);
      }},
     {"callable", [](Call, const Value& v, Arguments&) { return v.as_callable() || v.as_loop(); }},
-    {"sameas", [](Call, const Value& v, Arguments& a) { return same(v, operand(a)); }},
-    {"escaped", [](Call, const Value&, Arguments&) { return false; }},
-    {"in", [](Call, const Value& v, Arguments& a) { return contains(operand(a), v); }},
-    {"eq", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }},
-    {"==", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }},
-    {"equalto", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }},
-    {"ne", [](Call, const Value& v, Arguments& a) { return !equal(v, operand(a)); }},
-    {"!=", [](Call, const Value& v, Arguments& a) { return !equal(v, operand(a)); }},
-    {"lt", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }},
-    {"<", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }},
-    {"lessthan", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }},
-    {"gt", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); }},
-    {">", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); }},
-    {"greaterthan", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); }},
-    {"le", [](Call, const Value& v, Arguments& a) { return !less(operand(a), v); }},
-    {"<=", [](Call, const Value& v, Arguments& a) { return !less(operand(a), v); }},
-    {"ge", [](Call, const Value& v, Arguments& a) { return !less(v, operand(a)); }},
-    {">=", [](Call, const Value& v, Arguments& a) { return !less(v, operand(a)); }},
+    {"sameas", [](Call, const Value& v, Arguments& a) { return same(v, operand(a)); }, "other"},
+    {"escaped",
+     [](Call, const Value& v, Arguments&) { return v.as_text() && v.as_text()->markup(); }},
+    {"in", [](Call, const Value& v, Arguments& a) { return contains(operand(a), v); }, "seq"},
+    {"eq", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }, "other"},
+    {"==", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }, "other"},
+    {"equalto", [](Call, const Value& v, Arguments& a) { return equal(v, operand(a)); }, "other"},
+    {"ne", [](Call, const Value& v, Arguments& a) { return !equal(v, operand(a)); }, "other"},
+    {"!=", [](Call, const Value& v, Arguments& a) { return !equal(v, operand(a)); }, "other"},
+    {"lt", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }, "other"},
+    {"<", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }, "other"},
+    {"lessthan", [](Call, const Value& v, Arguments& a) { return less(v, operand(a)); }, "other"},
+    {"gt", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); }, "other"},
+    {">", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); }, "other"},
+    {"greaterthan", [](Call, const Value& v, Arguments& a) { return less(operand(a), v); },
+     "other"},
+    {"le", [](Call, const Value& v, Arguments& a) { return !less(operand(a), v); }, "other"},
+    {"<=", [](Call, const Value& v, Arguments& a) { return !less(operand(a), v); }, "other"},
+    {"ge", [](Call, const Value& v, Arguments& a) { return !less(v, operand(a)); }, "other"},
+    {">=", [](Call, const Value& v, Arguments& a) { return !less(v, operand(a)); }, "other"},
     {"divisibleby",
-     [](Call, const Value& v, Arguments& a) {
-       const int64_t by = integer_of(operand(a));
-       if (by == 0) throw TemplateError("division by zero");
-       return by == -1 || integer_of(v) % by == 0;
-     }},
-    {"odd", [](Call, const Value& v, Arguments&) { return integer_of(v) % 2 != 0; }},
-    {"even", [](Call, const Value& v, Arguments&) { return integer_of(v) % 2 == 0; }},
+     [](Call i, const Value& v, Arguments& a) {
+       return equal(i.binary("%", v, operand(a)), Value(0));
+     },
+     "num"},
+    {"odd", [](Call i, const Value& v,
+               Arguments&) { return equal(i.binary("%", v, Value(2)), Value(1)); }},
+    {"even", [](Call i, const Value& v,
+                Arguments&) { return equal(i.binary("%", v, Value(2)), Value(0)); }},
     {"lower", [](Call, const Value& v, Arguments&) { return has_case(v, false); }},
     {"upper", [](Call, const Value& v, Arguments&) { return has_case(v, true); }},
     {"filter",
      [](Call, const Value& v, Arguments&) {
        return v.as_text() && find_filter(v.as_text()->view()) != nullptr;
      }},
-    {"test",
-     [](Call, const Value& v, Arguments&) {
-       return v.as_text() && find_test(v.as_text()->view()) != nullptr;
-     }},
+    {"test", [](Call, const Value& v,
+                Arguments&) { return v.as_text() && find_test(v.as_text()->view()) != nullptr; }},
 };
 
 }  // namespace
 
-Test find_test(std::string_view name) {
-  for (const auto& [key, test] : kTests)
-    if (key == name) return test;
-  return nullptr;
+const Builtin<Test>* find_test(std::string_view name) {
+  const auto* found = std::ranges::find(kTests, name, &Builtin<Test>::name);
+  return found == std::end(kTests) ? nullptr : found;
 }
 
 }  // namespace sllm::jinja

@@ -31,6 +31,10 @@ void Text::append(const Text& other, size_t from, size_t to) {
   }
 }
 
+void Text::speak() {
+  for (Run& run : runs_) run.origin |= kSpoken;
+}
+
 Text Text::slice(size_t from, size_t to) const {
   Text part;
   part.append(*this, from, to);
@@ -77,7 +81,7 @@ Text strip(const Text& text, bool left, bool right, std::string_view chars, bool
   return text.slice(from, to);
 }
 
-std::vector<Text> split_lines(const Text& text) {
+std::vector<Text> split_lines(const Text& text, bool keep_ends) {
   const std::string_view bytes = text.view();
   std::vector<Text> lines;
   size_t start = 0;
@@ -89,7 +93,7 @@ std::vector<Text> split_lines(const Text& text) {
     i += c.length;
     if (!breaks) continue;
     if (c.code == '\r' && i < bytes.size() && bytes[i] == '\n') ++i;
-    lines.push_back(text.slice(start, at));
+    lines.push_back(text.slice(start, keep_ends ? i : at));
     start = i;
   }
   if (start < bytes.size()) lines.push_back(text.slice(start, bytes.size()));
@@ -101,6 +105,12 @@ size_t find_in(std::string_view text, std::string_view what, size_t from) {
   const void* found = ::memmem(text.data() + from, text.size() - from, what.data(), what.size());
   return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data())
                : std::string_view::npos;
+}
+
+size_t rfind_in(std::string_view text, std::string_view what) {
+  const std::string backwards(text.rbegin(), text.rend()), wanted(what.rbegin(), what.rend());
+  const size_t at = find_in(backwards, wanted);
+  return at == std::string_view::npos ? at : text.size() - at - what.size();
 }
 
 Text replace(const Text& text, const Text& from, const Text& to, int64_t count) {
@@ -146,6 +156,12 @@ Text map_runs(const Text& text, Map&& map) {
   return result;
 }
 
+std::string title_of(UChar32 code) {
+  std::string mapped;
+  unicode::append_utf8(mapped, static_cast<char32_t>(u_totitle(code)));
+  return mapped;
+}
+
 }  // namespace
 
 Text to_upper(const Text& text) {
@@ -155,17 +171,45 @@ Text to_lower(const Text& text) {
   return map_runs(text, [](icu::UnicodeString& s) { return s.toLower(icu::Locale::getRoot()); });
 }
 
+Text fold_case(const Text& text) {
+  return map_runs(text, [](icu::UnicodeString& s) { return s.foldCase(); });
+}
+
+Text escape_html(const Text& text) {
+  if (text.markup()) return text;
+  Text result;
+  const std::string_view bytes = text.view();
+  for (size_t from = 0; from < bytes.size();) {
+    const size_t at = std::min(bytes.find_first_of("&<>'\"", from), bytes.size());
+    result.append(text, from, at);
+    if (at == bytes.size()) break;
+    result.append(bytes[at] == '&'    ? "&amp;"
+                  : bytes[at] == '<'  ? "&lt;"
+                  : bytes[at] == '>'  ? "&gt;"
+                  : bytes[at] == '\'' ? "&#39;"
+                                      : "&#34;",
+                  text.origin_at(at));
+    from = at + 1;
+  }
+  return result.set_markup();
+}
+
 Text to_title(const Text& text, bool only_first) {
   Text result;
   bool starts_word = true;
   for (size_t i = 0; i < text.size();) {
     const unicode::Char c = unicode::decode(text.bytes().data() + i);
     const auto code = static_cast<UChar32>(c.code);
-    std::string mapped;
-    unicode::append_utf8(mapped,
-                         static_cast<char32_t>(starts_word ? u_totitle(code) : u_tolower(code)));
-    result.append(mapped, text.origin_at(i));
-    starts_word = !only_first && !u_isalpha(code);
+    const Text one = text.slice(i, i + c.length);
+    if (!starts_word)
+      result.append(to_lower(one));
+    else if (u_totitle(code) != code || code < 0x80)
+      result.append(title_of(code), one.origin_at(0));
+    else  // letters whose capital is more than one character: \u0149 becomes \u02BCN
+      result.append(map_runs(one, [](icu::UnicodeString& s) {
+        return s.toTitle(nullptr, icu::Locale::getRoot(), U_TITLECASE_NO_BREAK_ADJUSTMENT);
+      }));
+    starts_word = !only_first && !u_hasBinaryProperty(code, UCHAR_CASED);
     i += c.length;
   }
   return result;

@@ -72,7 +72,7 @@ std::string_view Value::type_name() const {
     case Sequence::Type::kGenerator:
       return "generator";
     case Sequence::Type::kDictView:
-      return "dict_items";
+      return as_sequence()->label;
     case Sequence::Type::kRange:
       return "range";
   }
@@ -93,6 +93,13 @@ size_t Value::depth() const {
   if (const Sequence* s = as_sequence()) return s->depth;
   if (const Dict* d = as_dict()) return d->depth;
   return 0;
+}
+
+size_t Value::weight() const {
+  if (const Text* t = as_text()) return 1 + t->size() / 16;
+  if (const Sequence* s = as_sequence()) return s->weight;
+  if (const Dict* d = as_dict()) return d->weight;
+  return 1;
 }
 
 // Shortest digits that read back, in Python's layout: exponent form outside of 1e-4 .. 1e16.
@@ -157,16 +164,25 @@ void append_items(Text& out, const std::vector<Value>& items) {
 }  // namespace
 
 Text Value::repr() const {
+  if (weight() > kMaxWeight) throw TemplateError("a value is too large to be written as text");
   Text out;
   const auto put = [&out](std::string_view s) { out.append(s, kTemplate); };
   if (const Text* t = as_text()) {
+    if (t->markup()) put("Markup(");
     append_quoted(out, *t);
+    if (t->markup()) put(")");
   } else if (const Sequence* s = as_sequence()) {
     const bool tuple = s->type == Sequence::Type::kTuple;
     if (s->type == Sequence::Type::kGenerator) return Text("<generator object>", kTemplate);
+    if (s->type == Sequence::Type::kRange && s->label.empty())
+      throw TemplateError("a slice of a range cannot be written as text");
+    if (s->type == Sequence::Type::kRange) return Text(s->label, kTemplate);
+    const bool view = s->type == Sequence::Type::kDictView;
+    if (view) put(s->label + "(");
     put(tuple ? "(" : "[");
     append_items(out, s->items);
     put(tuple ? (s->items.size() == 1 ? ",)" : ")") : "]");
+    if (view) put(")");
   } else if (const Dict* d = as_dict()) {
     put("{");
     for (size_t i = 0; i < d->items.size(); ++i) {
@@ -186,8 +202,12 @@ Text Value::repr() const {
     put(std::to_string(*i));
   } else if (const auto n = as_number()) {
     put(float_repr(*n));
-  } else {
-    put(fmt::format("<{}>", type_name()));
+  } else if (as_namespace()) {  // it may hold itself
+    throw TemplateError("a namespace cannot be written as text");
+  } else if (const LoopPtr* loop = as_loop()) {
+    put(fmt::format("<LoopContext {}/{}>", (*loop)->at + 1, (*loop)->items.size()));
+  } else if (const Callable* c = as_callable()) {
+    put(fmt::format("<{} '{}'>", c->type, c->name));
   }
   return out;
 }
@@ -198,11 +218,18 @@ Text Value::str() const {
   return repr();
 }
 
-Value Sequence::make(std::vector<Value> items, Type type) {
-  size_t depth = 0;
-  for (const Value& v : items) depth = std::max(depth, v.depth());
+// Shared parts count each time, so that sums can double with every level: they stay at the top.
+static size_t add_weight(size_t a, size_t b) { return std::min(a + b, 2 * kMaxWeight); }
+
+Value Sequence::make(std::vector<Value> items, Type type, std::string label) {
+  size_t depth = 0, weight = 1;
+  for (const Value& v : items) {
+    depth = std::max(depth, v.depth());
+    weight = add_weight(weight, v.weight());
+  }
   if (depth + 1 > kMaxNesting) throw TemplateError("values are nested too deeply");
-  return Value(std::make_shared<Sequence>(Sequence{type, std::move(items), depth + 1}));
+  return Value(std::make_shared<Sequence>(
+      Sequence{type, std::move(items), depth + 1, weight, std::move(label)}));
 }
 
 const Value* Dict::find(const Value& key) const {
@@ -219,6 +246,7 @@ void Dict::set(Value key, Value value) {
   if (key.as_dict() || (key.as_sequence() && key.as_sequence()->type == Sequence::Type::kList))
     throw TemplateError(fmt::format("unhashable type: '{}'", key.type_name()));
   depth = std::max({depth, value.depth() + 1, key.depth() + 1});
+  weight = add_weight(weight, add_weight(key.weight(), value.weight()));
   if (depth > kMaxNesting) throw TemplateError("values are nested too deeply");
   for (auto& [k, v] : items)
     if (equal(k, key)) {
@@ -232,6 +260,8 @@ bool equal(const Value& a, const Value& b) {
   if (const auto x = a.as_integer(), y = b.as_integer(); x && y) return *x == *y;
   if (const auto x = a.as_number(), y = b.as_number(); x && y) return *x == *y;
   if (const Text* x = a.as_text(), *y = b.as_text(); x && y) return x->view() == y->view();
+  if (std::min(a.weight(), b.weight()) > kMaxWeight)
+    throw TemplateError("values are too large to be compared");
   if (const Sequence* x = a.as_sequence(), *y = b.as_sequence(); x && y)
     return x == y || (x->type == y->type && x->type != Sequence::Type::kGenerator &&
                       std::ranges::equal(x->items, y->items, equal));
@@ -328,6 +358,7 @@ Value from_json(const nlohmann::ordered_json& json, Origin origin, size_t depth)
       for (const auto& [key, item] : json.items()) {
         Value value = from_json(item, origin, depth + 1);
         dict->depth = std::max(dict->depth, value.depth() + 1);
+        dict->weight = add_weight(dict->weight, add_weight(1 + key.size() / 16, value.weight()));
         // Keys of a parsed object differ already; set() would look for each one.
         dict->items.emplace_back(Value::text(unicode::sanitize_utf8(key), origin),
                                  std::move(value));

@@ -84,6 +84,8 @@ class Value {
   Text str() const;
   Text repr() const;
   size_t depth() const;  // of nested containers
+  // Nodes and 16ths of bytes that walking all of it visits; what is shared counts each time.
+  size_t weight() const;
   const void* identity() const;
 
  private:
@@ -97,13 +99,16 @@ struct Sequence {
   enum class Type { kList, kTuple, kGenerator, kDictView, kRange };
   Type type = Type::kList;
   std::vector<Value> items;
-  size_t depth = 1;
-  static Value make(std::vector<Value> items, Type type = Type::kList);
+  size_t depth = 1, weight = 1;
+  // How it prints, where not by its type alone: "dict_keys", "range(0, 3)"; "group" for a pair of
+  // groupby, which has names too.
+  std::string label = "";
+  static Value make(std::vector<Value> items, Type type = Type::kList, std::string label = "");
 };
 
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in order of insertion
-  size_t depth = 1;
+  size_t depth = 1, weight = 1;
   const Value* find(const Value& key) const;
   const Value* find(std::string_view key) const;
   void set(Value key, Value value);
@@ -123,6 +128,8 @@ struct Callable {
   std::string name;
   const char* type = "function";
   std::function<Value(Interpreter&, Arguments&)> call;
+  // Attributes beside the call, as a macro's name; may be empty.
+  std::function<std::optional<Value>(std::string_view)> attribute;
 };
 
 // What the name `loop` stands for inside a for loop.
@@ -135,6 +142,7 @@ struct LoopState {
 };
 
 inline constexpr size_t kMaxNesting = 100;
+inline constexpr size_t kMaxWeight = size_t{1} << 22;  // of what is written or compared
 
 bool equal(const Value& a, const Value& b);
 // Python's `a < b`; throws where it raises TypeError.
