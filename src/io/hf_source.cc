@@ -163,6 +163,7 @@ class HfSource : public ModelSource {
   const fs::path& path() const override { return path_; }
   std::string format() const override { return "safetensors"; }
   std::map<std::string, std::string> description() const override { return description_; }
+  const ModelExtras& extras() const override { return extras_; }
 
   Result<Tensor> tensor(const std::string& name) const override {
     const auto found = weights_.tensors.find(name);
@@ -183,6 +184,7 @@ class HfSource : public ModelSource {
     SLLM_TRY(tokenizer_.tokenizer_config_json,
              read_if_there(path_ / "tokenizer_config.json", kMaxTokenizerBytes));
     SLLM_TRY(chat_template_, read_chat_template(path_, tokenizer_.tokenizer_config_json));
+    SLLM_TRY(extras_, read_hf_extras(path_, tokenizer_.tokenizer_config_json));
     return ok();
   }
 
@@ -205,6 +207,7 @@ class HfSource : public ModelSource {
   ModelConfig config_;
   TokenizerSource tokenizer_;
   std::string chat_template_;
+  ModelExtras extras_;
   SafetensorsFile weights_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> description_;

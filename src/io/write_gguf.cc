@@ -124,7 +124,7 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
 
 }  // namespace
 
-Status write_gguf(const fs::path& path, const ModelToWrite& model) {
+Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
   const std::string architecture = model.config.architecture == "qwen2" ? "qwen2" : "llama";
@@ -135,6 +135,7 @@ Status write_gguf(const fs::path& path, const ModelToWrite& model) {
     SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, model.config));
     add_tokenizer(out, tokenizer, model);
   }
+  SLLM_OK(add_gguf_extras(out, model.extras));
   std::vector<TensorInfo> stored = model.tensors;
   for (TensorInfo& t : stored) {
     if (t.shape.size() == 1) t.dtype = DType::kF32;  // llama.cpp wants norms and biases in F32
@@ -142,15 +143,18 @@ Status write_gguf(const fs::path& path, const ModelToWrite& model) {
   }
   const bool scaled = model.config.rope_scaling.type == "llama3";
   if (scaled) out.add_tensor("rope_freqs.weight", DType::kF32, {model.config.Dh / 2});
-  return out.write(path, [&](size_t i) -> Result<Tensor> {
-    if (i == stored.size())
-      return Tensor::from(llama3_divisors(model.config), {model.config.Dh / 2});
-    SLLM_TRY(Tensor t, model.tensor(model.tensors[i]));
-    t = t.to(stored[i].dtype);
-    if (const int64_t heads = permuted_heads(model.config, stored[i].name))
-      return to_ggml_rows(t, heads);
-    return t;
-  });
+  return out.write(
+      path,
+      [&](size_t i) -> Result<Tensor> {
+        if (i == stored.size())
+          return Tensor::from(llama3_divisors(model.config), {model.config.Dh / 2});
+        SLLM_TRY(Tensor t, model.tensor(model.tensors[i]));
+        t = t.to(stored[i].dtype);
+        if (const int64_t heads = permuted_heads(model.config, stored[i].name))
+          return to_ggml_rows(t, heads);
+        return t;
+      },
+      model.max_file_bytes);
 }
 
 }  // namespace sllm
