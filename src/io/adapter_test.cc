@@ -203,6 +203,15 @@ TEST_F(AdapterTest, MlxIsTransposedAndScaled) {
   expect_equal(adapter, read_adapter(folder / "peft", config).value());
 }
 
+TEST_F(AdapterTest, MlxWritesNullForNoMetadata) {
+  const std::string header =
+      R"({"__metadata__":null,"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  const uint64_t length = header.size();
+  spill(folder / "m.safetensors",
+        std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(4, '\0'));
+  EXPECT_EQ(read_safetensors(folder / "m.safetensors").value().tensors.size(), 1u);
+}
+
 TEST_F(AdapterTest, WhatPeftWritesBesideTheNumbersIsPassedOver) {
   for (const char* fields :
        {R"("target_modules":"all-linear")", R"("target_modules":["q_proj"])",
