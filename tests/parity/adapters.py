@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 SLLM = os.environ.get("SLLM_BIN", "")
 MODELS = Path(os.environ.get("SLLM_MODELS", ""))
 LLAMA = os.environ.get("LLAMA_BIN", "")
-SOURCES = Path(os.environ.get("LLAMA_SOURCES") or (Path(LLAMA).resolve().parents[1] / "llama_cpp_python-0.3.36/vendor/llama.cpp" if LLAMA else "/nonexistent"))
+SOURCES = Path(os.environ.get("LLAMA_SOURCES") or HERE.parents[1] / "build/parity/llama_cpp_python-0.3.36/vendor/llama.cpp")
 FILE = "smollm2-135m-instruct.Q4_1.gguf"
 IDS = [504, 3575, 282, 4649, 314, 1, 30000, 49151, 17, 260, 253, 42, 9000, 3, 2, 77]
 
@@ -50,7 +50,8 @@ def make_base(kind, work, tokenizer):
     torch.manual_seed(7)
     shape = dict(vocab_size=49152, hidden_size=64, intermediate_size=192, num_hidden_layers=3, num_attention_heads=4,
                  num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, initializer_range=0.2)
-    config = LlamaConfig(**shape, tie_word_embeddings=True) if kind == "llama" else Qwen2Config(**shape, tie_word_embeddings=False)
+    config = LlamaConfig(**shape, tie_word_embeddings=True) if kind == "llama" else Qwen2Config(
+        **shape, tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 1e6})  # mlx-lm's default
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
@@ -169,30 +170,35 @@ def build_logits_tool(work):
     return tool
 
 
+def beside_converter(kind, base, work):
+    """llama.cpp's convert_lora_to_gguf.py: the same tensors as ours, and what it writes read here."""
+    good = True
+    for name in ("all linears", "rank_pattern", "bfloat16"):
+        adapter = work / f"{kind}-c"
+        logits, _ = make_adapter(base, KINDS[name], adapter)
+        run(SLLM, "import", adapter, work / "ours.gguf", "--base", base, "-q")
+        run(sys.executable, SOURCES / "convert_lora_to_gguf.py", "--base", base, "--outfile", work / "theirs.gguf",
+            "--outtype", "bf16" if name == "bfloat16" else "f32", adapter)
+        ours, theirs = gguf_tensors(work / "ours.gguf"), gguf_tensors(work / "theirs.gguf")
+        here = relative(our_logits(work, base, "--adapter", work / "theirs.gguf"), logits)
+        good &= report(ours == theirs and here <= 1e-5,
+                       f"{kind}, {name}: llama.cpp's converter writes {'the same' if ours == theirs else 'OTHER'} {len(theirs)} tensors; read here its logits differ by {here:.1e} from PEFT's")
+    return good
+
+
 def beside_llama_cpp(kind, base, work, tool):
     import numpy as np
     import torch
     good = True
     run(SLLM, "import", base, work / "base.gguf", "--type", "f32", "-q")
     for name in ("all linears", "rslora", "rank_pattern", "alpha_pattern", "bfloat16"):
-        fields, adapter = KINDS[name], work / f"{kind}-l"
-        logits, _ = make_adapter(base, fields, adapter)
-        run(SLLM, "import", adapter, work / "ours.gguf", "--base", base, "-q")
-        out = work / "llama.f32"
-        run(tool, work / "base.gguf", out, ",".join(map(str, IDS)), work / "ours.gguf")
-        theirs = torch.from_numpy(np.fromfile(out, dtype=np.float32).reshape(len(IDS), -1))
-        difference = relative(our_logits(work, work / "base.gguf", "--adapter", work / "ours.gguf"), theirs)
-        text = f"{kind}, {name}: our GGUF LoRA in llama.cpp: logits differ by {difference:.1e} of their range from ours, {relative(theirs, logits):.1e} from PEFT's"
-        same = difference <= 1e-4 and relative(theirs, logits) <= 1e-4
-        if name in ("all linears", "rank_pattern", "bfloat16"):
-            run(sys.executable, SOURCES / "convert_lora_to_gguf.py", "--base", base, "--outfile", work / "theirs.gguf",
-                "--outtype", "bf16" if name == "bfloat16" else "f32", adapter)
-            a, b = gguf_tensors(work / "ours.gguf"), gguf_tensors(work / "theirs.gguf")
-            equal = a == b
-            here = relative(our_logits(work, base, "--adapter", work / "theirs.gguf"), logits)
-            text += f"; its converter's holds {'the same' if equal else 'OTHER'} {len(b)} tensors and gives {here:.1e} here"
-            same = same and equal and here <= 1e-5
-        good &= report(same, text)
+        logits, _ = make_adapter(base, KINDS[name], work / f"{kind}-l")
+        run(SLLM, "import", work / f"{kind}-l", work / "ours.gguf", "--base", base, "-q")
+        run(tool, work / "base.gguf", work / "llama.f32", ",".join(map(str, IDS)), work / "ours.gguf")
+        theirs = torch.from_numpy(np.fromfile(work / "llama.f32", dtype=np.float32).reshape(len(IDS), -1))
+        difference, from_peft = relative(our_logits(work, work / "base.gguf", "--adapter", work / "ours.gguf"), theirs), relative(theirs, logits)
+        good &= report(difference <= 1e-4 and from_peft <= 1e-4,
+                       f"{kind}, {name}: our GGUF LoRA in llama.cpp: its logits differ by {difference:.1e} of their range from ours, {from_peft:.1e} from PEFT's")
     return good
 
 
@@ -314,7 +320,12 @@ def main():
         except ImportError as e:
             print(f"SKIP adapters: {e}")
         good &= several_files(bases["llama"], work)
-        if LLAMA and (SOURCES / "convert_lora_to_gguf.py").exists():
+        if (SOURCES / "convert_lora_to_gguf.py").exists():
+            for kind, base in bases.items():
+                good &= beside_converter(kind, base, work)
+        else:
+            print("SKIP adapters: llama.cpp's sources (LLAMA_SOURCES) are not at hand for its converter")
+        if LLAMA and (SOURCES / "include/llama.h").exists():
             tool = build_logits_tool(work)
             for kind, base in bases.items():
                 good &= beside_llama_cpp(kind, base, work, tool)
