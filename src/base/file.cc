@@ -219,6 +219,15 @@ Status refuse_file(const fs::path& target) {
 
 }  // namespace
 
+namespace {
+bool fits(std::string_view pattern, const std::string& name) {
+  const size_t star = pattern.find('*');
+  if (star == pattern.npos) return pattern == name;
+  const std::string_view start = pattern.substr(0, star), end = pattern.substr(star + 1);
+  return name.size() >= start.size() + end.size() && name.starts_with(start) && name.ends_with(end);
+}
+}  // namespace
+
 Status check_replaceable(const fs::path& target, const FolderNames& names,
                          const std::vector<fs::path>& inputs) {
   const fs::path folder = folder_itself(target);
@@ -234,11 +243,12 @@ Status check_replaceable(const fs::path& target, const FolderNames& names,
   bool empty = true;
   std::string foreign;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
+    const std::string name = it->path().filename().string() + (it->is_directory(error) ? "/" : "");
     empty = false;
     const bool ours =
-        std::ranges::count(names.marks, name) + std::ranges::count(names.others, name);
-    if ((!ours || it->is_directory(error)) && foreign.empty()) foreign = name;
+        std::ranges::count(names.marks, name) +
+        std::ranges::count_if(names.others, [&](std::string_view o) { return fits(o, name); });
+    if (!ours && foreign.empty()) foreign = name;
     std::erase(missing, name);
   }
   if (error) return usage_error("{}: cannot be listed: {}", target.string(), error.message());

@@ -64,7 +64,7 @@ class AtomicFile {
 Status write_file_atomically(const fs::path& path, std::string_view text);
 
 // By what a folder that this program wrote is known again: it holds every one of `marks` and
-// nothing but `marks` and `others`.
+// nothing but `marks` and `others` ('*' stands for any text once, a last '/' for a folder).
 struct FolderNames {
   std::vector<std::string_view> marks, others;
 };

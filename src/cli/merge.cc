@@ -5,23 +5,15 @@
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
+#include "io/adapter.h"
 
 namespace sllm::cli {
 namespace {
 
 struct Flags {
-  std::string base, adapter, out, type;
+  std::string base, adapter, out, type, split;
   int threads = 0;
 };
-
-// The adapter itself, or the folder of a tuning run, which holds it.
-fs::path adapter_folder(const fs::path& given) {
-  std::error_code error;
-  const fs::path inside = given / "adapter";
-  const bool is_run = !fs::exists(given / "adapter_config.json", error) &&
-                      fs::exists(inside / "adapter_config.json", error);
-  return is_run ? inside : given;
-}
 
 Status run(const Flags& flags, const Globals& globals) {
   const auto type = dtype_from_name(flags.type);
@@ -32,17 +24,18 @@ Status run(const Flags& flags, const Globals& globals) {
   SLLM_TRY(const fs::path path, resolve_model(flags.base));
   SLLM_OK(check_output(flags.out, {path, flags.adapter}));
   SLLM_TRY(const auto base, open_model(path));
-  SLLM_TRY(LoraAdapter adapter, read_peft_adapter(adapter_folder(flags.adapter)));
+  SLLM_TRY(LoraAdapter adapter, read_adapter(flags.adapter, base->config()));
   ThreadPool pool(flags.threads);
   SLLM_TRY(ModelToWrite model, merge_adapter(base, std::move(adapter), pool));
   if (type) keep_floats(model, type);
+  SLLM_TRY(model.max_file_bytes, parse_size(flags.split));
   if (globals.dry_run) {
     report_written(globals, "merge", flags.out, count_types(model.tensors));
     return ok();
   }
   SLLM_TRY(const WrittenModel written,
            write_model(flags.out, std::move(model), pool, progress_sink(globals)));
-  report_written(globals, "merge", flags.out, written);
+  report_written(globals, "merge", written.path, written);
   return ok();
 }
 
@@ -51,11 +44,13 @@ Status run(const Flags& flags, const Globals& globals) {
 Action declare_merge(CLI::App& app, const Globals& globals) {
   auto flags = std::make_shared<Flags>();
   app.add_option("base", flags->base, "The model that the adapter was trained on")->required();
-  app.add_option("adapter", flags->adapter, "A PEFT adapter's folder, or that of a tuning run")
+  app.add_option("adapter", flags->adapter,
+                 "A PEFT or mlx-lm folder, that of a tuning run, or a GGUF LoRA")
       ->required();
   app.add_option("out", flags->out, "A name ending in .gguf, or a folder to write")->required();
   app.add_option("-t,--type", flags->type,
                  "f32, f16 or bf16; left out: the base's own, bf16 for a quantised base");
+  add_split_flag(app, flags->split);
   app.add_option("--threads", flags->threads, "0: all cores");
   return [flags, &globals] { return run(*flags, globals); };
 }

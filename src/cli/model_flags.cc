@@ -20,7 +20,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::string default_mode)
       ->check(CLI::Range(0, 1024));
   app.add_option("-c,--context", flags.context, "Context in tokens; 0: what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  app.add_option("--adapter", flags.adapter, "LoRA adapter (a PEFT folder)");
+  app.add_option("--adapter", flags.adapter,
+                 "LoRA adapter: a PEFT or mlx-lm folder, or a GGUF LoRA");
 }
 
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra) {

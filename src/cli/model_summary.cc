@@ -40,6 +40,25 @@ Status check_output(const fs::path& out, const std::vector<fs::path>& inputs) {
   return ok();
 }
 
+Result<uint64_t> parse_size(const std::string& text) {
+  if (text.empty()) return uint64_t{0};
+  constexpr std::pair<std::string_view, uint64_t> kUnits[] = {
+      {"KB", 1000},   {"K", 1000},       {"MB", 1000000},
+      {"M", 1000000}, {"G", 1000000000}, {"GB", 1000000000}};
+  const size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
+  if (end >= 1 && end <= 9)
+    for (const auto& [unit, bytes] : kUnits)
+      if (text.substr(end) == unit && std::stoull(text) > 0) return std::stoull(text) * bytes;
+  return with_hint(usage_error("--split-max-size {}: is not a size", text),
+                   "Write a whole number with K, M or G: 500M, 2G");
+}
+
+void add_split_flag(CLI::App& app, std::string& size) {
+  app.add_option("--split-max-size", size,
+                 "Most tensor data in one file (500M, 2G); more makes parts that llama.cpp and "
+                 "transformers read too");
+}
+
 void report_written(const Globals& globals, const std::string& command, const fs::path& out,
                     const WrittenModel& model) {
   if (globals.json)

@@ -1,6 +1,7 @@
 // What `show`, `quantize`, `merge` and `import` print about a model.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,10 @@ std::string megabytes(int64_t bytes);  // "98.4 MB", "1.12 GB"
 // Before any work: whether a model read from `inputs` may be written to `out`. kUsage when that
 // would remove an input, or a folder that holds something else than such a model.
 Status check_output(const fs::path& out, const std::vector<fs::path>& inputs);
+// "500M", "2GB" (thousands, as gguf-split counts) in bytes; 0 when empty.
+Result<uint64_t> parse_size(const std::string& text);
+// --split-max-size.
+void add_split_flag(CLI::App& app, std::string& size);
 // Prints where a model was written, how large it is and how it is stored.
 void report_written(const Globals& globals, const std::string& command, const fs::path& out,
                     const WrittenModel& model);

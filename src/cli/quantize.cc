@@ -8,7 +8,7 @@ namespace sllm::cli {
 namespace {
 
 struct Flags {
-  std::string in, out, type = "q4_k_m";
+  std::string in, out, type = "q4_k_m", split;
   bool pure = false;
   int threads = 0;
 };
@@ -29,13 +29,14 @@ Status run(const Flags& flags, const Globals& globals) {
       break;
     }
   ThreadPool pool(flags.threads);
+  SLLM_TRY(model.max_file_bytes, parse_size(flags.split));
   if (globals.dry_run) {
     report_written(globals, "quantize", flags.out, count_types(model.tensors));
     return ok();
   }
   SLLM_TRY(const WrittenModel written,
            write_model(flags.out, std::move(model), pool, progress_sink(globals)));
-  report_written(globals, "quantize", flags.out, written);
+  report_written(globals, "quantize", written.path, written);
   return ok();
 }
 
@@ -52,6 +53,7 @@ Action declare_quantize(CLI::App& app, const Globals& globals) {
   app.add_option("out", flags->out, "The .gguf file to write")->required();
   app.add_option("-t,--type", flags->type, "Storage type")->capture_default_str();
   app.add_flag("--pure", flags->pure, "The same type for every matrix, the output matrix too");
+  add_split_flag(app, flags->split);
   app.add_option("--threads", flags->threads, "0: all cores");
   app.footer("Types:" + types);
   return [flags, &globals] { return run(*flags, globals); };

@@ -30,7 +30,7 @@ Status add_adapter(const std::string& value, Flags& flags) {
   const std::string folder = equals == std::string::npos ? value : value.substr(equals + 1);
   fs::path path = fs::path(folder).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  const std::string own = path.filename().string();
+  const std::string own = model_name(path);
   const std::string name = equals == std::string::npos ? own : value.substr(0, equals);
   if (name.empty() || own.empty()) return usage_error("--adapter {}: expected NAME=FOLDER", value);
   if (!flags.server.service.adapters.emplace(name, own).second)
@@ -89,8 +89,10 @@ Action declare_serve(CLI::App& app, const Globals& globals) {
                  "A name by which clients reach this server (may be given again)");
   app.add_option("--allow-origin", flags->server.access.allowed_origins,
                  "A web site whose pages may call this server (may be given again)");
-  app.add_option("--adapter", flags->adapters,
-                 "NAME=FOLDER of a LoRA adapter (may be given again)");
+  app.add_option(
+      "--adapter", flags->adapters,
+      "NAME=PATH of a LoRA adapter: a PEFT or mlx-lm folder, or a GGUF LoRA (may be given "
+      "again)");
   app.add_option("--index", flags->index, "Index of documents (sllm index) to answer from");
   app.add_option("-c,--context", flags->engine.context, "Context in tokens; 0: what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));

@@ -100,7 +100,7 @@ Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, Thread
   const bool gguf = out.extension() == ".gguf";
   for (TensorInfo& t : model.tensors)
     if (gguf && t.shape.size() < 2) t.dtype = DType::kF32;
-  const WrittenModel written = count_types(model.tensors);
+  WrittenModel written = count_types(model.tensors);
   Progress state{"Writing", "bytes", 0, static_cast<uint64_t>(written.bytes), {}};
   const auto read = std::move(model.tensor);
   model.tensor = [&](const TensorInfo& t) -> Result<Tensor> {
@@ -114,7 +114,12 @@ Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, Thread
     if (progress) progress(state);
     return tensor;
   };
-  SLLM_OK(gguf ? write_gguf(out, model) : write_hf_folder(out, model));
+  written.path = out;
+  if (gguf) {
+    SLLM_TRY(written.path, write_gguf(out, model));
+  } else {
+    SLLM_OK(write_hf_folder(out, model));
+  }
   return written;
 }
 

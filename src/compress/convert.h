@@ -27,6 +27,7 @@ void keep_floats(ModelToWrite& model, std::optional<DType> type);
 void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure);
 
 struct WrittenModel {
+  fs::path path;      // the file, the first of its parts, or the folder
   int64_t bytes = 0;  // of all tensors
   std::map<DType, int64_t> bytes_by_type;
   std::map<DType, int> tensors_by_type;
@@ -36,6 +37,7 @@ WrittenModel count_types(const std::vector<TensorInfo>& tensors);
 // Writes `model` to `out`: a GGUF file when its name ends in .gguf, a Hugging Face folder
 // otherwise. Converts each tensor to the type that model.tensors announces. Peak memory: one tensor
 // twice. kInterrupted or kTerminated when a stop was requested; nothing is left behind then.
+// model.max_file_bytes may make parts of a file and shards of a folder's weights.
 Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, ThreadPool& pool,
                                  const ProgressSink& progress = {});
 

@@ -2,10 +2,40 @@
 
 #include <algorithm>
 
+#include "models/dora.h"
+
 namespace sllm {
 namespace {
 
-Status check_modules(const ModelSource& base, const LoraAdapter& adapter) {
+// W [out, in] += scale * B [out, R] A [R, in], the sum over R in ascending order; with DoRA each
+// row then gets the length that its magnitude says.
+Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, ThreadPool& pool) {
+  Tensor w = base.dtype() == DType::kF32 ? base.clone() : base.to_f32();
+  const auto [rows, cols] = w.dims<2>();
+  const int64_t rank = pair.rank(), width = cols;
+  const Tensor A = pair.A.to(DType::kF32), B = pair.B.to(DType::kF32);
+  const float *a = A.data<float>(), *b = B.data<float>();
+  float* weights = w.data<float>();
+  pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> update(static_cast<size_t>(width));
+    for (int64_t row = begin; row < end; ++row) {
+      std::ranges::fill(update, 0.0f);
+      for (int64_t r = 0; r < rank; ++r)
+        for (int64_t i = 0; i < width; ++i)
+          update[static_cast<size_t>(i)] += b[row * rank + r] * a[r * width + i];
+      for (int64_t i = 0; i < width; ++i)
+        weights[row * width + i] += scale * update[static_cast<size_t>(i)];
+      if (!pair.magnitude.defined()) continue;
+      const float gain = pair.magnitude.data<float>()[row] / row_norm(weights + row * width, width);
+      for (int64_t i = 0; i < width; ++i) weights[row * width + i] *= gain;
+    }
+  });
+  return w;
+}
+
+}  // namespace
+
+Status check_fits(const ModelSource& base, const LoraAdapter& adapter) {
   for (const auto& [module, pair] : adapter.modules) {
     const std::string name = module + ".weight";
     const auto found = std::ranges::find(base.tensors(), name, &TensorInfo::name);
@@ -27,32 +57,9 @@ Status check_modules(const ModelSource& base, const LoraAdapter& adapter) {
   return ok();
 }
 
-// W [out, in] += scale * B [out, R] A [R, in], the sum over R in ascending order.
-Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, ThreadPool& pool) {
-  Tensor w = base.dtype() == DType::kF32 ? base.clone() : base.to_f32();
-  const auto [rows, cols] = w.dims<2>();
-  const int64_t rank = pair.A.shape()[0], width = cols;
-  const float *a = pair.A.data<float>(), *b = pair.B.data<float>();
-  float* weights = w.data<float>();
-  pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> update(static_cast<size_t>(width));
-    for (int64_t row = begin; row < end; ++row) {
-      std::ranges::fill(update, 0.0f);
-      for (int64_t r = 0; r < rank; ++r)
-        for (int64_t i = 0; i < width; ++i)
-          update[static_cast<size_t>(i)] += b[row * rank + r] * a[r * width + i];
-      for (int64_t i = 0; i < width; ++i)
-        weights[row * width + i] += scale * update[static_cast<size_t>(i)];
-    }
-  });
-  return w;
-}
-
-}  // namespace
-
 Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, LoraAdapter adapter,
                                    ThreadPool& pool) {
-  SLLM_OK(check_modules(*base, adapter));
+  SLLM_OK(check_fits(*base, adapter));
   ModelToWrite model = as_written(base);
   keep_floats(model, std::nullopt);
   model.description["sllm.base"] = base->description()["name"];
@@ -62,7 +69,7 @@ Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, Lora
     const std::string module = t.name.substr(0, t.name.rfind('.'));
     const auto pair = shared->modules.find(module);
     if (pair == shared->modules.end() || !t.name.ends_with(".weight")) return stored;
-    return merged(stored, pair->second, shared->scale(), pool);
+    return merged(stored, pair->second, shared->scale(pair->second), pool);
   };
   return model;
 }

@@ -6,9 +6,12 @@
 
 namespace sllm {
 
+// kBadInput naming the first module that `base` lacks or that does not fit.
+Status check_fits(const ModelSource& base, const LoraAdapter& adapter);
+
 // `base` with the adapter's modules replaced; tensors are merged one at a time as they are written.
 // Other tensors pass through. Merged matrices are announced with their base's float type, block
-// formats as BF16. kBadInput naming the first module that the base lacks or that does not fit.
+// formats as BF16. Errors: those of check_fits.
 Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, LoraAdapter adapter,
                                    ThreadPool& pool);
 

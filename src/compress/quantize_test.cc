@@ -198,7 +198,7 @@ TEST_F(WriteModelTest, MergingAddsTheScaledProduct) {
     const ModelToWrite merged = merge_adapter(base, adapter, pool).value();
     const Tensor before = base->tensor(module + ".weight").value().to_f32(),
                  after = merged.tensor({module + ".weight", {}, {}}).value();
-    const auto& [A, B] = adapter.modules.at(module);
+    const Tensor &A = adapter.modules.at(module).A, &B = adapter.modules.at(module).B;
     for (int64_t i = 0; i < 64; ++i)
       for (int64_t j = 0; j < 64; ++j) {
         const double product = B.data<float>()[2 * i] * A.data<float>()[j] +
@@ -210,6 +210,28 @@ TEST_F(WriteModelTest, MergingAddsTheScaledProduct) {
     EXPECT_EQ(written->dtype, type == DType::kF32 ? DType::kF32 : DType::kBF16);
     const Tensor other = merged.tensor({"model.layers.0.self_attn.q_proj.weight", {}, {}}).value();
     EXPECT_EQ(other.id(), base->tensor("model.layers.0.self_attn.q_proj.weight").value().id());
+  }
+}
+
+TEST_F(WriteModelTest, MergingDoraGivesRowsTheirMagnitude) {
+  const std::string module = "model.layers.1.self_attn.q_proj";
+  auto base = std::make_shared<TinyModel>();
+  LoraAdapter adapter = adapter_for(module, 64, 64);
+  const Tensor plain =
+      merge_adapter(base, adapter, pool)->tensor({module + ".weight", {}, {}}).value();
+  std::vector<float> lengths(64);
+  for (size_t i = 0; i < lengths.size(); ++i) lengths[i] = 0.5f + static_cast<float>(i);
+  adapter.modules[module].magnitude = Tensor::from(lengths, {64});
+  const Tensor merged =
+      merge_adapter(base, adapter, pool)->tensor({module + ".weight", {}, {}}).value();
+  for (int64_t i = 0; i < 64; ++i) {
+    double norm = 0;
+    for (int64_t j = 0; j < 64; ++j) norm += std::pow(plain.data<float>()[64 * i + j], 2.0);
+    const double gain = lengths[static_cast<size_t>(i)] / std::sqrt(norm);
+    for (int64_t j = 0; j < 64; ++j) {
+      const double wanted = plain.data<float>()[64 * i + j] * gain;
+      ASSERT_NEAR(merged.data<float>()[64 * i + j], wanted, 1e-6 * std::abs(wanted) + 1e-7);
+    }
   }
 }
 

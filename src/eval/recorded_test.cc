@@ -111,7 +111,7 @@ TEST(Recorded, AModelAgreesWithItsOwnRecordingAndNotWithAnothers) {
   std::string text;
   for (int i = 0; i < 60; ++i) text += fmt::format("word{} ", i * i);
   const PerplexityOptions options{kWindow, 3, {}};
-  const auto source = ModelSource::open(base).value();
+  const auto source = open_model(base).value();
   const auto tokenizer = Tokenizer::load(source->tokenizer()).value();
   const auto windows = perplexity_windows(*tokenizer, text, options).value();
   EngineOptions exact;

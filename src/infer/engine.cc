@@ -10,8 +10,8 @@
 #include "cpu/cpu_backend.h"
 #include "infer/batch_engine.h"
 #include "infer/memory.h"
-#include "io/peft.h"
 #include "models/registry.h"
+#include "io/adapter.h"
 
 namespace sllm {
 namespace {
@@ -85,8 +85,8 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
   SLLM_TRY(setup.model, Model::load(parts.source));
   for (const std::string& folder : options.adapters) {
     const fs::path path(folder);
-    SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(path));
-    const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+    SLLM_TRY(const LoraAdapter adapter, read_adapter(path, parts.source->config()));
+    const std::string name = model_name(path);
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }

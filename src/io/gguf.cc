@@ -178,9 +178,16 @@ std::string_view name_of(GgufType type) {
 }
 
 Result<GgufFile> GgufFile::open(const fs::path& path) {
+  SLLM_TRY(GgufFile file, open_one(path));
+  SLLM_TRY(const auto parts, file.integer("split.count"));
+  if (parts.value_or(1) <= 1) return file;
+  return open_parts(std::move(file), path);
+}
+
+Result<GgufFile> GgufFile::open_one(const fs::path& path) {
   SLLM_TRY(MappedFile file, MappedFile::open(path));
   SLLM_TRY(GgufFile gguf, parse(file.bytes(), path.string()));
-  gguf.file_ = std::move(file);
+  gguf.files_.push_back(std::move(file));
   return gguf;
 }
 

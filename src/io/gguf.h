@@ -51,7 +51,8 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // Errors: kBadInput "file: offset N: ..."; limits are those of gguf.cc.
+  // Of a model in several files any part opens all (io/gguf_split.h). Errors: kBadInput "file:
+  // offset N: ..."; limits are those of gguf.cc.
   static Result<GgufFile> open(const fs::path& path);
   // Borrows `bytes`. `name` is for messages.
   static Result<GgufFile> parse(std::span<const std::byte> bytes, const std::string& name);
@@ -73,11 +74,14 @@ class GgufFile {
   Result<std::optional<std::string>> bytes(std::string_view key) const;  // arrays of (u)int8
 
  private:
+  static Result<GgufFile> open_one(const fs::path& path);
+  // All parts of the model of which `opened`, at `path`, is one.
+  static Result<GgufFile> open_parts(GgufFile opened, const fs::path& path);
   Error wrong_type(std::string_view key, const GgufValue& value, std::string_view wanted) const;
 
   std::string name_;
   uint32_t version_ = 0;
-  MappedFile file_;  // keeps the spans alive when opened by path
+  std::vector<MappedFile> files_;  // keep the spans alive when opened by path
   std::map<std::string, GgufValue, std::less<>> metadata_;
   std::vector<GgufTensor> tensors_;
 };

@@ -17,6 +17,7 @@ class GgufSource : public ModelSource {
     SLLM_TRY(source->tokenizer_.gguf, gguf_tokenizer(file, source->config_));
     SLLM_TRY(const auto chat_template, file.string("tokenizer.chat_template"));
     source->chat_template_ = chat_template.value_or("");
+    SLLM_TRY(source->extras_, read_gguf_extras(file));
     source->description_ = gguf_description(file);
     source->file_ = std::make_shared<const GgufFile>(std::move(file));
     SLLM_OK(source->list_tensors());
@@ -31,6 +32,7 @@ class GgufSource : public ModelSource {
   const fs::path& path() const override { return path_; }
   std::string format() const override { return fmt::format("GGUF v{}", file_->version()); }
   std::map<std::string, std::string> description() const override { return description_; }
+  const ModelExtras& extras() const override { return extras_; }
 
   Result<Tensor> tensor(const std::string& hf_name) const override {
     const auto found = by_name_.find(hf_name);
@@ -76,6 +78,7 @@ class GgufSource : public ModelSource {
   ModelConfig config_;
   TokenizerSource tokenizer_;
   std::string chat_template_;
+  ModelExtras extras_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, Stored> by_name_;
   std::map<std::string, std::string> description_;

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "io/gguf.h"
+#include "io/gguf_split.h"
 
 namespace sllm {
 namespace {
@@ -37,6 +38,14 @@ void GgufWriter::add(std::string_view key, uint32_t value) {
   begin(key, id(GgufType::kU32));
   put(value);
 }
+void GgufWriter::add(std::string_view key, uint16_t value) {
+  begin(key, id(GgufType::kU16));
+  put(value);
+}
+void GgufWriter::add(std::string_view key, int32_t value) {
+  begin(key, id(GgufType::kI32));
+  put(value);
+}
 void GgufWriter::add(std::string_view key, float value) {
   begin(key, id(GgufType::kF32));
   put(value);
@@ -68,43 +77,89 @@ void GgufWriter::add_tensor(std::string_view name, DType dtype, const Shape& sha
   SLLM_CHECK(name.size() < kMaxNameBytes, "GGUF tensor names have at most 63 bytes: {}", name);
   int64_t elements = 1;
   for (int64_t n : shape) elements *= n;
-  Entry entry{std::string(name), dtype, shape, data_bytes_,
-              static_cast<uint64_t>(bytes_of(dtype, elements))};
-  data_bytes_ = padded(data_bytes_ + entry.bytes);
-  entries_.push_back(std::move(entry));
+  entries_.push_back(
+      {std::string(name), dtype, shape, static_cast<uint64_t>(bytes_of(dtype, elements))});
 }
 
-std::string GgufWriter::header() const {
+std::string GgufWriter::header() const { return header({0, entries_.size()}); }
+
+std::string GgufWriter::header(Range entries) const {
   std::string out = "GGUF";
   append(out, uint32_t{3});
-  append(out, static_cast<uint64_t>(entries_.size()));
+  append(out, static_cast<uint64_t>(entries.second - entries.first));
   append(out, pairs_);
   out += metadata_;
-  for (const Entry& e : entries_) {
+  uint64_t offset = 0;
+  for (size_t i = entries.first; i < entries.second; ++i) {
+    const Entry& e = entries_[i];
     append_string(out, e.name);
     append(out, static_cast<uint32_t>(e.shape.size()));
     for (auto n = e.shape.rbegin(); n != e.shape.rend(); ++n) append(out, *n);
     append(out, static_cast<uint32_t>(info(e.dtype).ggml_id));
-    append(out, e.offset);
+    append(out, offset);
+    offset += padded(e.bytes);
   }
   out.resize(padded(out.size()), '\0');
   return out;
 }
 
-Status GgufWriter::write(const fs::path& path,
-                         const std::function<Result<Tensor>(size_t)>& tensor) const {
-  const std::string start = header();
-  SLLM_TRY(auto file, AtomicFile::create(path, start.size() + data_bytes_));
-  SLLM_OK(file.write(start));
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& e = entries_[i];
-    SLLM_TRY(const Tensor t, tensor(i));
-    SLLM_CHECK(t.dtype() == e.dtype && t.shape() == e.shape, "write_gguf: {} is {}", e.name,
-               t.to_string());
-    SLLM_OK(file.write(std::span(static_cast<const std::byte*>(t.raw()), e.bytes)));
-    SLLM_OK(file.write(std::string(padded(e.bytes) - e.bytes, '\0')));
+// As gguf-split --split-max-size cuts: a new file before the tensor that would pass the size.
+std::vector<GgufWriter::Range> GgufWriter::parts(uint64_t max_bytes) const {
+  std::vector<Range> parts = {{0, 0}};
+  uint64_t bytes = 0;
+  for (const Entry& e : entries_) {
+    bytes += padded(e.bytes);
+    auto& [first, last] = parts.back();
+    if (max_bytes > 0 && bytes > max_bytes && first < last) {
+      bytes = padded(e.bytes);
+      parts.push_back({last, last});
+    }
+    ++parts.back().second;
   }
-  return file.commit();
+  return parts;
+}
+
+Result<fs::path> GgufWriter::write(const fs::path& path,
+                                   const std::function<Result<Tensor>(size_t)>& tensor,
+                                   uint64_t max_bytes) const {
+  const std::vector<Range> ranges = parts(max_bytes);
+  const auto count = static_cast<int64_t>(ranges.size());
+  if (count > UINT16_MAX)
+    return usage_error("{}: would be {} files; let each be larger", path.string(), count);
+  const auto path_of = [&](int64_t part) {
+    return count == 1
+               ? path
+               : gguf_part_path((path.parent_path() / path.stem()).string(), part + 1, count);
+  };
+  std::vector<AtomicFile> files;
+  for (int64_t part = 0; part < count; ++part) {
+    const Range range = ranges[static_cast<size_t>(part)];
+    std::string start = header(range);
+    if (count > 1) {
+      GgufWriter keys = part == 0 ? *this : GgufWriter();
+      keys.entries_ = entries_;
+      keys.add("split.no", static_cast<uint16_t>(part));
+      keys.add("split.count", static_cast<uint16_t>(count));
+      keys.add("split.tensors.count", static_cast<int32_t>(entries_.size()));
+      start = keys.header(range);
+    }
+    uint64_t bytes = start.size();
+    for (size_t i = range.first; i < range.second; ++i) bytes += padded(entries_[i].bytes);
+    SLLM_TRY(auto file, AtomicFile::create(path_of(part), bytes));
+    SLLM_OK(file.write(start));
+    for (size_t i = range.first; i < range.second; ++i) {
+      const Entry& e = entries_[i];
+      SLLM_TRY(const Tensor t, tensor(i));
+      SLLM_CHECK(t.dtype() == e.dtype && t.shape() == e.shape, "write_gguf: {} is {}", e.name,
+                 t.to_string());
+      SLLM_OK(file.write(std::span(static_cast<const std::byte*>(t.raw()), e.bytes)));
+      SLLM_OK(file.write(std::string(padded(e.bytes) - e.bytes, '\0')));
+    }
+    files.push_back(std::move(file));
+  }
+  // The first, by which the model is opened, appears last.
+  for (auto file = files.rbegin(); file != files.rend(); ++file) SLLM_OK(file->commit());
+  return path_of(0);
 }
 
 }  // namespace sllm

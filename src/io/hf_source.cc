@@ -163,6 +163,7 @@ class HfSource : public ModelSource {
   const fs::path& path() const override { return path_; }
   std::string format() const override { return "safetensors"; }
   std::map<std::string, std::string> description() const override { return description_; }
+  const ModelExtras& extras() const override { return extras_; }
 
   Result<Tensor> tensor(const std::string& name) const override {
     const auto found = weights_.tensors.find(name);
@@ -181,6 +182,7 @@ class HfSource : public ModelSource {
     config_.name = name_of_folder(path_);
     SLLM_TRY(tokenizer_, read_tokenizer_files(path_));
     SLLM_TRY(chat_template_, read_chat_template(path_, tokenizer_.tokenizer_config_json));
+    SLLM_TRY(extras_, read_hf_extras(path_, tokenizer_.tokenizer_config_json));
     return ok();
   }
 
@@ -203,6 +205,7 @@ class HfSource : public ModelSource {
   ModelConfig config_;
   TokenizerSource tokenizer_;
   std::string chat_template_;
+  ModelExtras extras_;
   SafetensorsFile weights_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> description_;

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "io/architecture.h"
 #include "io/model_config.h"
+#include "io/model_extras.h"
 #include "tensor/tensor.h"
 
 namespace sllm {
@@ -72,6 +73,7 @@ class ModelSource {
   // Free-form description for `sllm show` and lineage: licence, quantisation, ... (string ->
   // string).
   virtual std::map<std::string, std::string> description() const = 0;
+  virtual const ModelExtras& extras() const;
 };
 
 // Writers. `next` yields tensors one at a time (Hugging Face name, any dtype) so that the peak of
@@ -80,17 +82,20 @@ struct ModelToWrite {
   ModelConfig config;
   TokenizerSource tokenizer;
   std::string chat_template;
+  ModelExtras extras;
   std::vector<TensorInfo> tensors;
   std::map<std::string, std::string> description;  // e.g. "license", "sllm.lineage"
   std::function<Result<Tensor>(const TensorInfo&)> tensor;
   // GGUF's general.file_type; absent: told from the tensors' types.
   std::optional<uint32_t> gguf_file_type;
+  uint64_t max_file_bytes = 0;  // more tensor data than that makes several files; 0: one
 };
 // A model to write that holds what `source` holds, and keeps it alive.
 ModelToWrite as_written(std::shared_ptr<const ModelSource> source);
 
-// Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted.
-Status write_gguf(const fs::path& path, const ModelToWrite& model);
+// Atomically written; the result loads in llama.cpp. A tokenizer.json source is converted. Returns
+// the path by which to open it: `path`, or its first part's.
+Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model);
 // A folder with config.json, generation_config.json, model.safetensors, tokenizer.json and
 // tokenizer_config.json; loads in transformers. A GGUF tokenizer source is converted. kUsage when a
 // folder is there that check_replaceable(folder, hf_folder_names()) refuses.

@@ -121,6 +121,7 @@ Result<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes,
   std::vector<Entry> entries;
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;  // as mlx writes it when there is none
       if (!value.is_object()) return bad_input("{}: __metadata__ is not an object", file);
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string())

@@ -106,7 +106,7 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
 
 }  // namespace
 
-Status write_gguf(const fs::path& path, const ModelToWrite& model) {
+Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
   ModelConfig config = model.config;  // the description takes what it could also fill
@@ -121,6 +121,7 @@ Status write_gguf(const fs::path& path, const ModelToWrite& model) {
     SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, config));
     add_tokenizer(out, tokenizer, model);
   }
+  SLLM_OK(add_gguf_extras(out, model.extras));
   std::map<std::string, TensorSpec> specs;
   for (TensorSpec& spec : expected_tensors(config)) specs[spec.hf] = std::move(spec);
   std::vector<TensorInfo> stored = model.tensors;
@@ -131,16 +132,19 @@ Status write_gguf(const fs::path& path, const ModelToWrite& model) {
   }
   const auto extra = fields.take_tensors();
   for (const auto& [name, values] : extra) out.add_tensor(name, DType::kF32, {std::ssize(values)});
-  return out.write(path, [&](size_t i) -> Result<Tensor> {
-    if (i >= stored.size()) {
-      const auto& values = extra[i - stored.size()].second;
-      return Tensor::from(values, {std::ssize(values)});
-    }
-    SLLM_TRY(const Tensor t, model.tensor(model.tensors[i]));
-    const GgufForm& form = specs[stored[i].name].form;
-    const Tensor typed = t.to(stored[i].dtype);
-    return form.to_gguf ? form.to_gguf(typed, form.n) : typed;
-  });
+  return out.write(
+      path,
+      [&](size_t i) -> Result<Tensor> {
+        if (i >= stored.size()) {
+          const auto& values = extra[i - stored.size()].second;
+          return Tensor::from(values, {std::ssize(values)});
+        }
+        SLLM_TRY(const Tensor t, model.tensor(model.tensors[i]));
+        const GgufForm& form = specs[stored[i].name].form;
+        const Tensor typed = t.to(stored[i].dtype);
+        return form.to_gguf ? form.to_gguf(typed, form.n) : typed;
+      },
+      model.max_file_bytes);
 }
 
 }  // namespace sllm

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "io/hf_config.h"
+#include "io/hf_shards.h"
 #include "io/model_source.h"
-#include "io/safetensors.h"
 #include "io/tokenizer_convert.h"
 
 namespace sllm {
@@ -35,8 +35,9 @@ DType main_dtype(const std::vector<SafetensorsEntry>& entries) {
 
 const FolderNames& hf_folder_names() {
   static const FolderNames names = {
-      {"config.json", "generation_config.json", "model.safetensors"},
-      {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}};
+      {"config.json", "generation_config.json"},
+      {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json", "tokenizer.json",
+       "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/"}};
   return names;
 }
 
@@ -58,16 +59,15 @@ Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
 
   SLLM_TRY(auto dir, AtomicDir::create(folder, hf_folder_names()));
   SLLM_OK(write_file_atomically(dir.path() / "config.json", config));
-  SLLM_OK(write_file_atomically(dir.path() / "generation_config.json",
-                                hf_generation_config_json(model.config)));
+  SLLM_OK(write_hf_extras(dir.path(), model.extras, hf_generation_config_json(model.config)));
   SLLM_OK(write_tokenizer(dir.path(), model));
-  SLLM_OK(write_safetensors(
-      dir.path() / "model.safetensors", entries,
+  SLLM_OK(write_hf_weights(
+      dir.path(), entries,
       [&](const SafetensorsEntry& e) -> Result<Tensor> {
         SLLM_TRY(const Tensor t, model.tensor({e.name, e.dtype, e.shape}));
         return t.to(e.dtype);
       },
-      metadata));
+      metadata, model.max_file_bytes));
   return dir.commit();
 }
 

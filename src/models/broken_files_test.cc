@@ -2,12 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <fstream>
 
+#include "io/adapter.h"
 #include "io/gguf.h"
 #include "io/gguf_model.h"
+#include "io/gguf_writer.h"
 #include "io/hf_config.h"
+#include "io/mlx_adapter.h"
 #include "io/peft.h"
 #include "io/safetensors.h"
 #include "io/safetensors_parse.h"
@@ -393,11 +397,6 @@ class BrokenAdapter : public ::testing::Test {
     const auto result = read_peft_adapter(path);
     expect_refused(sentence, result.ok() ? ok() : Status(result.error()), sentence);
   }
-  void config(const char* from, const char* to) {
-    std::string text = slurp(path / "adapter_config.json");
-    text.replace(text.find(from), std::strlen(from), to);
-    spill(path / "adapter_config.json", text);
-  }
   void weights(std::map<std::string, Tensor> tensors) {
     write_safetensors(path / "adapter_model.safetensors", tensors).value();
   }
@@ -410,21 +409,63 @@ TEST_F(BrokenAdapter, TheUnbrokenOneOpens) {
   EXPECT_EQ(adapter.modules.size(), 1u);
   EXPECT_EQ(adapter.scale(), 2);
 }
-TEST_F(BrokenAdapter, OtherRanksAreRefused) {
-  config("\"r\": 2", "\"r\": 3");
-  expect("but the adapter's rank is 3");
+TEST_F(BrokenAdapter, ConfigurationsAreRefusedWithASentence) {
+  const std::string whole = slurp(path / "adapter_config.json");
+  const std::pair<const char*, const char*> fields[] = {
+      {R"("r": 3)", "but the adapter's rank is 3"},
+      {R"("r": 0)", "\"r\" is 0"},
+      {R"("r": "2")", "\"r\" is string"},
+      {R"("r": 2, "peft_type": "LOHA")", "peft_type \"LOHA\" is not supported"},
+      {R"("r": 2, "lora_alpha": 1e39)", "\"lora_alpha\" is not a finite number"},
+      {R"("r": 2, "use_dora": true)", "has no magnitude vector, but use_dora is true"},
+      {R"("r": 2, "lora_bias": true)", "\"lora_bias\" is not supported. Train with"},
+      {R"("r": 2, "bias": "all")", "bias \"all\" is not supported (none is). Train with"},
+      {R"("r": 2, "modules_to_save": ["lm_head"])", "\"modules_to_save\" is not supported. These"},
+      {R"("r": 2, "trainable_token_indices": [1])", "\"trainable_token_indices\" is not supported"},
+      {R"("r": 2, "layer_replication": [[0, 1]])", "\"layer_replication\" is not supported"},
+      {R"("r": 2, "alora_invocation_tokens": [1])", "\"alora_invocation_tokens\" is not"},
+      {R"("r": 2, "init_lora_weights": "pissa_niter_4")", "is \"pissa_niter_4\", which changes"},
+      {R"("r": 2, "rank_pattern": {"up_proj": 3})", "but the adapter's rank is 3"},
+      {R"("r": 2, "rank_pattern": {"up_proj": 0})", "\"up_proj\" is 0, expected 1 to"},
+      {R"("r": 2, "rank_pattern": [4])", "\"rank_pattern\" is array, expected an object"},
+      {R"("r": 2, "alpha_pattern": {"up_proj": "x"})", "\"up_proj\" is string"},
+      {R"("r": 2, "alpha_pattern": {".*_proj": 4})", "is a regular expression"},
+      {R"("r": 2, "alpha_pattern": {"up_proj": 4, "mlp.up_proj": 5})", "both fit model.layers.0"},
+  };
+  for (const auto& [changed, sentence] : fields) {
+    std::string text = whole;
+    for (const char* key :
+         {R"("peft_type": "LORA",)", R"("lora_alpha": 4.0,)", R"("bias": "none",)"})
+      if (std::string_view(changed).find(std::string_view(key).substr(0, 8)) != std::string::npos)
+        text.erase(text.find(key), std::strlen(key));
+    text.replace(text.find("\"r\": 2"), 6, changed);
+    spill(path / "adapter_config.json", text);
+    expect(sentence);
+  }
 }
-TEST_F(BrokenAdapter, RankZeroIsRefused) {
-  config("\"r\": 2", "\"r\": 0");
-  expect("\"r\" is 0");
+TEST_F(BrokenAdapter, PicklesAreRefused) {
+  fs::rename(path / "adapter_model.safetensors", path / "adapter_model.bin");
+  expect("is a pickle, which can run code when it is read; refused. Save the adapter as");
 }
-TEST_F(BrokenAdapter, OtherMethodsAreRefused) {
-  config("LORA", "LOHA");
-  expect("peft_type \"LOHA\" is not supported");
+TEST_F(BrokenAdapter, NumbersThatAreNoneAreRefused) {
+  Tensor A = Tensor::zeros(DType::kF32, {2, 64});
+  A.data<float>()[70] = std::nanf("");
+  weights({{"base_model.model.a.lora_A.weight", A},
+           {"base_model.model.a.lora_B.weight", Tensor::zeros(DType::kF32, {96, 2})}});
+  expect("a: lora_A holds a NaN or an infinite number. The training that made it diverged");
 }
-TEST_F(BrokenAdapter, VariantsThatChangeTheArithmeticAreRefused) {
-  config("\"fan_in_fan_out\": false", "\"use_dora\": true");
-  expect("\"use_dora\" is not supported");
+TEST_F(BrokenAdapter, TrainedEmbeddingsAreRefused) {
+  weights({{"base_model.model.lm_head.weight", Tensor::zeros(DType::kF32, {320, 64})}});
+  expect("it replaces a weight of the base. Merge the adapter where it was made");
+  weights({{"base_model.model.model.embed_tokens.lora_embedding_A",
+            Tensor::zeros(DType::kF32, {2, 9})}});
+  expect("adapters of the embedding are not supported");
+}
+TEST_F(BrokenAdapter, MagnitudesWithoutDoraAreRefused) {
+  weights({{"base_model.model.a.lora_A.weight", Tensor::zeros(DType::kF32, {2, 64})},
+           {"base_model.model.a.lora_B.weight", Tensor::zeros(DType::kF32, {96, 2})},
+           {"base_model.model.a.lora_magnitude_vector", Tensor::zeros(DType::kF32, {96})}});
+  expect("has a magnitude vector, but use_dora is false");
 }
 TEST_F(BrokenAdapter, LoneMatricesAreRefused) {
   weights({{"base_model.model.a.lora_A.weight", Tensor::zeros(DType::kF32, {2, 64})}});
@@ -437,6 +478,95 @@ TEST_F(BrokenAdapter, ForeignTensorsAreRefused) {
 TEST_F(BrokenAdapter, EmptyAdaptersAreRefused) {
   weights({});
   expect("holds no LoRA matrices");
+}
+
+class BrokenMlx : public ::testing::Test {
+ protected:
+  void expect(const char* config, std::map<std::string, Tensor> tensors, const char* sentence) {
+    auto parsed = parse_mlx_config(config, "adapter_config.json");
+    if (!parsed.ok()) return expect_refused(config, std::move(parsed).error(), sentence);
+    const auto bound = bind_mlx_tensors(tensors, "adapters.safetensors", std::move(*parsed));
+    expect_refused(config, bound.ok() ? ok() : Status(bound.error()), sentence);
+  }
+  const Tensor a = Tensor::zeros(DType::kF32, {64, 2}), b = Tensor::zeros(DType::kF32, {2, 96});
+};
+
+TEST_F(BrokenMlx, IsRefusedWithASentence) {
+  const char* good = R"({"fine_tune_type":"lora","lora_parameters":{"rank":2,"scale":20}})";
+  expect("[]", {}, "is not a JSON object");
+  expect(R"({"fine_tune_type":"full"})", {}, "fine_tune_type \"full\" is not supported");
+  expect(R"({"fine_tune_type":"lora"})", {}, "\"lora_parameters\" is missing");
+  expect(R"({"lora_parameters":{"rank":2}})", {}, "has no \"scale\"");
+  expect(R"({"lora_parameters":{"rank":0,"scale":1}})", {}, "\"rank\" is 0");
+  expect(R"({"lora_parameters":{"rank":2,"scale":1e39}})", {}, "is not a finite number");
+  expect(good, {}, "holds no LoRA matrices");
+  expect(good, {{"m.lora_a", a}}, "m has no lora_B");
+  expect(good, {{"m.weight", a}}, "is not named <module>.lora_a, .lora_b or .m");
+  expect(good, {{"m.lora_a", b}, {"m.lora_b", b}}, "but the adapter's rank is 2");
+  expect(good, {{"m.lora_a", a}, {"m.lora_b", b}, {"m.m", Tensor::zeros(DType::kF32, {96})}},
+         "has a magnitude (.m), but fine_tune_type is lora");
+  expect(good, {{"model.embed_tokens.lora_a", a}}, "adapters of the embedding are not supported");
+}
+
+// A GGUF LoRA with one key or tensor other than it should be.
+struct LoraFile {
+  std::string architecture = "llama", kind = "lora";
+  std::string a = "blk.0.attn_q.weight.lora_a", b = "blk.0.attn_q.weight.lora_b";
+  int64_t rows = 64, rank = 2;
+  float alpha = 4, first = 0;
+  const char* extra = nullptr;
+};
+
+TEST(BrokenGgufLora, IsRefusedWithASentence) {
+  const std::pair<LoraFile, const char*> cases[] = {
+      {{.kind = "control"}, "adapter.type is \"control\", expected \"lora\""},
+      {{.architecture = "qwen2"}, "is for a qwen2 model, but the base is a llama model. Use the"},
+      {{.a = "blk.0.attn_q.weight.lora_c"}, "does not end in .lora_a or .lora_b"},
+      {{.a = "blk.0.attn_x.weight.lora_a"}, "is not for a matrix of this architecture"},
+      {{.b = "blk.0.attn_k.weight.lora_b"}, "has no lora_"},
+      {{.a = "token_embd.weight.lora_a"}, "adapters of the embedding are not supported"},
+      {{.a = "blk.0.attn_norm.weight"}, "replaces a norm of the base"},
+      {{.rows = 63}, "has 63 rows, which are not 4 heads"},
+      {{.rank = 3}, "which do not have one rank"},
+      {{.alpha = INFINITY}, "adapter.lora.alpha is not a finite number"},
+      {{.first = std::nanf("")}, "lora_A holds a NaN or an infinite number"},
+      {{.extra = "adapter.alora.invocation_tokens"}, "invocation_tokens, which is not supported"},
+  };
+  testing::TemporaryFolder folder;
+  for (const auto& [c, sentence] : cases) {
+    GgufWriter out;
+    out.add("general.architecture", c.architecture);
+    out.add("general.type", "adapter");
+    out.add("adapter.type", c.kind);
+    out.add("adapter.lora.alpha", c.alpha);
+    if (c.extra) out.add(c.extra, uint32_t{1});
+    out.add_tensor(c.a, DType::kF32, {2, 64});
+    out.add_tensor(c.b, DType::kF32, {c.rows, c.rank});
+    Tensor A = Tensor::zeros(DType::kF32, {2, 64}),
+           B = Tensor::zeros(DType::kF32, {c.rows, c.rank});
+    A.data<float>()[0] = c.first;
+    out.write(folder / "a.gguf", [&](size_t i) -> Result<Tensor> { return i == 0 ? A : B; })
+        .value();
+    const auto result = read_adapter(folder / "a.gguf", testing::tiny_config());
+    expect_refused(sentence, result.ok() ? ok() : Status(result.error()), sentence);
+  }
+}
+
+TEST(BrokenAdapterPath, SaysWhatAnAdapterIs) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {"a.bin", "a.npz", "a.safetensors", "a.gguf"}) spill(folder / name, "xx");
+  const std::pair<const char*, const char*> cases[] = {
+      {"none", "there is no such file or folder"},
+      {"", "is not an adapter: it has no adapter_config.json. Give a PEFT folder"},
+      {"a.bin", ".bin files are archives that can run code"},
+      {"a.npz", "refused. Save the adapter as a folder with safetensors"},
+      {"a.safetensors", "is the weights alone, without the adapter's configuration. Give its"},
+      {"a.gguf", "not a GGUF file"},
+  };
+  for (const auto& [name, sentence] : cases) {
+    const auto result = read_adapter(folder / name, testing::tiny_config());
+    expect_refused(name, result.ok() ? ok() : Status(result.error()), sentence);
+  }
 }
 
 }  // namespace

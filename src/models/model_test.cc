@@ -193,6 +193,66 @@ TEST_F(ModelTest, AdapterRowsAreTheirOwn) {
   expect_same_bits(mixed.slice_rows(30, 40), base);
 }
 
+// A linear under DoRA is the linear of the matrix (W + s B A) magnitude / |W + s B A|, bias and
+// all, and its rows do not care what lies beside them.
+TEST_F(ModelTest, DoraIsItsMergedMatrix) {
+  ModelConfig config = tiny_config();
+  config.architecture = "qwen2";
+  config.qkv_bias = true;
+  const std::string module = "model.layers.0.self_attn.q_proj";
+  auto source = std::make_shared<TinyModel>(config), merged = std::make_shared<TinyModel>(config);
+  const auto model = Model::load(source).value();
+  LoraAdapter adapter;
+  adapter.rank = 2, adapter.alpha = 4;
+  Rng rng(3);
+  const auto random = [&](Shape shape, float mean) {
+    Tensor t = Tensor::empty(DType::kF32, std::move(shape));
+    for (int64_t i = 0; i < t.size(); ++i) t.data<float>()[i] = mean + 0.2f * rng.normal();
+    return t;
+  };
+  LoraAdapter::Pair& pair =
+      adapter.modules[module] = {random({2, 64}, 0), random({64, 2}, 0), random({64}, 2)};
+  Tensor w = source->tensor(module + ".weight").value().clone();
+  for (int64_t n = 0; n < 64; ++n) {
+    double norm = 0;
+    for (int64_t k = 0; k < 64; ++k) {
+      float& x = w.data<float>()[64 * n + k];
+      for (int64_t r = 0; r < 2; ++r)
+        x += 2 * pair.B.data<float>()[2 * n + r] * pair.A.data<float>()[64 * r + k];
+      norm += double{x} * x;
+    }
+    for (int64_t k = 0; k < 64; ++k)
+      w.data<float>()[64 * n + k] *= pair.magnitude.data<float>()[n] / std::sqrt(norm);
+  }
+  merged->replace(module + ".weight", w);
+  const BoundAdapter bound = model->bind(adapter).value();
+  StatePool pool(config, DType::kF32, 4096);
+  const auto ids = random_ids(10, 12);
+  const auto run_with = [&](const Model& m, std::vector<const BoundAdapter*> adapters) {
+    Batch batch;
+    std::vector<SequenceState> states;
+    states.reserve(adapters.size());
+    for (const BoundAdapter* a : adapters) {
+      states.emplace_back(pool);
+      states.back().reserve(10).value();
+      batch.segments.push_back(
+          {static_cast<int64_t>(batch.tokens.size()), 10, 0, &states.back(), a});
+      batch.tokens.insert(batch.tokens.end(), ids.begin(), ids.end());
+    }
+    return m.forward(ctx, batch);
+  };
+  const Tensor plain = run_with(*model, {nullptr}), dora = run_with(*model, {&bound}),
+               wanted = run_with(*Model::load(merged).value(), {nullptr});
+  // Both are sums of 64 products in f32, the same but for where the gain is multiplied in.
+  for (int64_t i = 0; i < wanted.size(); ++i)
+    ASSERT_NEAR(dora.data<float>()[i], wanted.data<float>()[i], 2e-5);
+  EXPECT_NE(std::memcmp(plain.raw(), dora.raw(), static_cast<size_t>(plain.bytes())), 0);
+  const Tensor mixed = run_with(*model, {nullptr, &bound, nullptr});
+  expect_same_bits(mixed.slice_rows(0, 10), plain);
+  expect_same_bits(mixed.slice_rows(10, 20), dora);
+  expect_same_bits(mixed.slice_rows(20, 30), plain);
+}
+
 TEST_F(ModelTest, RefusesWhatDoesNotFit) {
   const Architecture foreign{"gpt9", "", "", nullptr, nullptr};
   ModelConfig config = tiny_config();

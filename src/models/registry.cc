@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/architectures.h"
+#include "models/dora.h"
 
 namespace sllm {
 namespace {
@@ -83,7 +84,8 @@ Result<BoundAdapter> Model::bind(const LoraAdapter& adapter) const {
       return bad_input("adapter: {} has A {} and B {}, which do not fit the weight [{}, {}]", name,
                        A.to_string(), B.to_string(), w.N(), w.K());
     const auto as_f32 = [](const Tensor& t) { return t.dtype() == DType::kF32 ? t : t.to_f32(); };
-    bound.modules[name] = {Weight(as_f32(A)), Weight(as_f32(B)), adapter.scale()};
+    Lora& lora = bound.modules[name] = {Weight(as_f32(A)), Weight(as_f32(B)), adapter.scale(pair)};
+    if (pair.magnitude.defined()) lora.gain = dora_gain(w.tensor(), lora, pair.magnitude);
   }
   return bound;
 }

@@ -145,7 +145,21 @@ std::vector<LowRank> join(std::span<const LoraRows> lora) {
   return joined;
 }
 
-void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, LowRank& part) {
+// Rows whose adapter has a gain get their bias after it (add_low_rank), all others here.
+void add_bias(Context& ctx, float* y, const Tensor& bias, int64_t M,
+              std::span<const LowRank> parts) {
+  const int64_t N = bias.size();
+  int64_t done = 0;
+  for (const auto& [where, h] : parts) {
+    if (!where.lora->gain.defined()) continue;
+    ctx.backend.add_bias(y + done * N, bias.data<float>(), where.first_row - done, N);
+    done = where.first_row + where.rows;
+  }
+  ctx.backend.add_bias(y + done * N, bias.data<float>(), M - done, N);
+}
+
+void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, const Tensor* bias,
+                  LowRank& part) {
   const auto& [first, rows, lora] = part.where;
   Operand some = x.slice_rows(first, first + rows);
   Tensor h = Tensor::empty(DType::kF32, {rows, lora->A.N()});
@@ -153,6 +167,11 @@ void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, LowRank& part) 
   ctx.backend.scale(h.data<float>(), lora->scale, h.size());
   part.h = std::make_shared<Operand>(std::move(h));
   ctx.backend.linear(y + first * N, *part.h, lora->B, ctx.numerics, /*accumulate=*/true);
+  if (!lora->gain.defined()) return;
+  const float* gain = lora->gain.data<float>();
+  for (int64_t row = first; row < first + rows; ++row)
+    for (int64_t n = 0; n < N; ++n) y[row * N + n] *= gain[n];
+  if (bias) ctx.backend.add_bias(y + first * N, bias->data<float>(), rows, N);
 }
 
 void low_rank_backward(Context& ctx, Tape& tape, Operand& dy, Operand& x, const Var* dx,
@@ -190,10 +209,12 @@ Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, 
   const int64_t M = x->M(), N = w.N();
   Tensor y = Tensor::empty(DType::kF32, {M, N});
   ctx.backend.linear(y.data<float>(), *x, w, ctx.numerics);
-  if (bias) ctx.backend.add_bias(y.data<float>(), bias->data<float>(), M, N);
   std::vector<LowRank> parts = join(lora);
-  for (LowRank& part : parts) add_low_rank(ctx, y.data<float>(), *x, N, part);
+  if (bias) add_bias(ctx, y.data<float>(), *bias, M, parts);
+  for (LowRank& part : parts) add_low_rank(ctx, y.data<float>(), *x, N, bias, part);
   if (!ctx.tape) return y;
+  for (const LowRank& part : parts)
+    SLLM_CHECK(!part.where.lora->gain.defined(), "linear: a gain is not differentiated");
 
   std::vector<uint64_t> inputs = {x->id(), w.tensor().id(), bias ? bias->id() : 0};
   for (const LowRank& part : parts)

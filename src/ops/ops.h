@@ -89,9 +89,11 @@ class Saved {
 };
 
 // Low-rank update of one linear: y += scale * (x Aᵀ) Bᵀ. A [R, K], B [N, R]; F32. Hu et al. 2021.
+// With DoRA (Liu et al. 2024) each output is then multiplied, the bias left out; inference only.
 struct Lora {
   Weight A, B;
   float scale = 1;
+  Tensor gain = {};  // F32 [N], or undefined
 };
 // Rows of a batch that use one adapter's LoRA for this linear; null: none.
 struct LoraRows {

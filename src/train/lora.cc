@@ -54,8 +54,8 @@ Result<TrainableLora> TrainableLora::create(const Model& model, const TuneOption
     missing.erase(name);
     ++stream;  // counts every linear, so that a module's A does not depend on the other targets
     if (!all && !wanted.contains(name)) continue;
-    lora.attach(module, kaiming_uniform(options.rank, weight->K(), options.seed, stream),
-                Tensor::zeros(DType::kF32, {weight->N(), options.rank}));
+    lora.attach(module, {kaiming_uniform(options.rank, weight->K(), options.seed, stream),
+                         Tensor::zeros(DType::kF32, {weight->N(), options.rank})});
   }
   if (!missing.empty())
     return with_hint(usage_error("targets: the model has no linear named '{}'", *missing.begin()),
@@ -64,19 +64,29 @@ Result<TrainableLora> TrainableLora::create(const Model& model, const TuneOption
 }
 
 Result<TrainableLora> TrainableLora::from(const Model& model, const LoraAdapter& adapter) {
+  for (const auto& [module, pair] : adapter.modules)
+    if (pair.magnitude.defined())
+      return with_hint(
+          bad_input("adapter: {} has DoRA's magnitude, which is not trained here", module),
+          "Merge it into the model (sllm merge) and tune that, or start anew");
   SLLM_TRY(const BoundAdapter checked, model.bind(adapter));
   TrainableLora lora;
   lora.description_ = adapter;
   lora.description_.modules.clear();
   for (const auto& [module, weight] : model.linears())
     if (const auto at = adapter.modules.find(module); at != adapter.modules.end())
-      lora.attach(module, at->second.A.clone(), at->second.B.clone());
+      lora.attach(module, at->second);
   return lora;
 }
 
-void TrainableLora::attach(const std::string& module, Tensor A, Tensor B) {
+// Copies the factors: those of a file must not be trained in place.
+void TrainableLora::attach(const std::string& module, const LoraAdapter::Pair& pair) {
+  const auto copy = [](const Tensor& t) {
+    return Weight(t.dtype() == DType::kF32 ? t.clone() : t.to_f32());
+  };
   const Lora& lora = bound_->modules[module] =
-      Lora{Weight(std::move(A)), Weight(std::move(B)), description_.scale()};
+      Lora{copy(pair.A), copy(pair.B), description_.scale(pair)};
+  if (pair.alpha) alphas_[module] = *pair.alpha;
   for (const auto& [name, weight] : {std::pair(".lora_A", lora.A), std::pair(".lora_B", lora.B)}) {
     const Shape& shape = weight.tensor().shape();
     parameters_.push_back({module + name, weight, Tensor::zeros(DType::kF32, shape),
@@ -94,6 +104,7 @@ LoraAdapter TrainableLora::adapter() const {
   LoraAdapter adapter = description_;
   for (const auto& [module, lora] : bound_->modules)
     adapter.modules[module] = {lora.A.tensor(), lora.B.tensor()};
+  for (const auto& [module, alpha] : alphas_) adapter.modules[module].alpha = alpha;
   return adapter;
 }
 
@@ -110,8 +121,9 @@ Status TrainableLora::restore(const LoraAdapter& adapter) {
   }
   for (const auto& [module, pair] : mine.modules) {
     Tensor A = pair.A, B = pair.B;
-    std::memcpy(A.raw(), adapter.modules.at(module).A.raw(), static_cast<size_t>(A.bytes()));
-    std::memcpy(B.raw(), adapter.modules.at(module).B.raw(), static_cast<size_t>(B.bytes()));
+    const LoraAdapter::Pair& other = adapter.modules.at(module);
+    std::memcpy(A.raw(), other.A.to(DType::kF32).raw(), static_cast<size_t>(A.bytes()));
+    std::memcpy(B.raw(), other.B.to(DType::kF32).raw(), static_cast<size_t>(B.bytes()));
   }
   return ok();
 }

@@ -1,6 +1,7 @@
 // LoRA adapters as they are trained: F32 factors on some of a model's linears.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,9 @@ class TrainableLora {
 
  private:
   TrainableLora() = default;
-  void attach(const std::string& module, Tensor A, Tensor B);
-  LoraAdapter description_;  // rank, alpha, base; no modules
+  void attach(const std::string& module, const LoraAdapter::Pair& pair);
+  LoraAdapter description_;              // rank, alpha, base; no modules
+  std::map<std::string, float> alphas_;  // of modules with their own
   std::shared_ptr<BoundAdapter> bound_ = std::make_shared<BoundAdapter>();
   std::vector<Parameter> parameters_;  // A then B of each module, in the model's order
 };

@@ -12,6 +12,7 @@
 #include "cpu/cpu_backend.h"
 #include "infer/memory.h"
 #include "models/registry.h"
+#include "io/adapter.h"
 #include "train/batches.h"
 #include "train/lora.h"
 #include "train/optimizer.h"
@@ -302,7 +303,7 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
   }
   const auto make = [&]() -> Result<TrainableLora> {
     if (options.init_adapter.empty()) return TrainableLora::create(input.model, options);
-    SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(options.init_adapter));
+    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, input.model.config()));
     return TrainableLora::from(input.model, adapter);
   };
   SLLM_TRY(TrainableLora lora, make());

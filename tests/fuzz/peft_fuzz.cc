@@ -5,11 +5,11 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const size_t cut = text.find('\0');
-  auto adapter = sllm::parse_peft_config(text.substr(0, cut), "fuzz");
-  if (!adapter.ok() || cut == text.npos) return 0;
+  auto config = sllm::parse_peft_config(text.substr(0, cut), "fuzz");
+  if (!config.ok() || cut == text.npos) return 0;
   const auto rest = text.substr(cut + 1);
   const auto file =
       sllm::parse_safetensors(std::as_bytes(std::span(rest.data(), rest.size())), nullptr, "fuzz");
-  if (file.ok()) (void)sllm::bind_peft_tensors(file->tensors, "fuzz", *adapter);
+  if (file.ok()) (void)sllm::bind_peft_tensors(file->tensors, "fuzz", std::move(*config));
   return 0;
 }
