@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
+#include "eval/logit_rows.h"
 #include "eval/perplexity.h"
 #include "infer/runner.h"
 
@@ -34,27 +35,6 @@ struct Side {
   }
 };
 
-struct Row {
-  double log_sum = 0;
-  int64_t best = 0;
-  explicit Row(std::span<const float> logits) {
-    best = std::ranges::max_element(logits) - logits.begin();
-    double sum = 0;
-    for (const float x : logits) sum += std::exp(double{x} - logits[best]);
-    log_sum = logits[best] + std::log(sum);
-  }
-};
-
-double kl_divergence(std::span<const float> p, const Row& p_row, std::span<const float> q,
-                     const Row& q_row) {
-  double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    const double log_p = p[i] - p_row.log_sum, log_q = q[i] - q_row.log_sum;
-    if (log_p > -50) sum += std::exp(log_p) * (log_p - log_q);
-  }
-  return sum;
-}
-
 }  // namespace
 
 Result<Divergence> divergence(const fs::path& model, const fs::path& base, const std::string& text,
@@ -83,8 +63,8 @@ Result<Divergence> divergence(const fs::path& model, const fs::path& base, const
       for (int64_t r = 0; r < rows; ++r) {
         const std::span<const float> p_row(p_logits.data<float>() + r * p_logits.cols(), V),
             q_row(q_logits.data<float>() + r * q_logits.cols(), V);
-        const Row p_sum(p_row), q_sum(q_row);
-        const double kl = std::max(0.0, kl_divergence(p_row, p_sum, q_row, q_sum));
+        const LogitRow p_sum(p_row), q_sum(q_row);
+        const double kl = kl_divergence(p_sum, q_sum);
         const TokenId next = windows[w][first + r + 1];
         nll += q_sum.log_sum - q_row[next];
         base_nll += p_sum.log_sum - p_row[next];
