@@ -25,6 +25,7 @@ const std::vector<Command> kCommands = {
     {"quantize", "Build", "Store a model in fewer bits", kJson | kDryRun, declare_quantize},
     {"eval", "Evaluate", "Measure a model: perplexity, tasks, answers", kJson, declare_eval},
     {"compare", "Evaluate", "Measure several models side by side", kJson, declare_compare},
+    {"check", "Evaluate", "Say whether two artefacts are the same model", kJson, declare_check},
     {"bench", "Evaluate", "Measure how fast a model reads and writes", kJson, declare_bench},
     {"chat", "Deploy", "Talk to a model in the terminal", kNoFlags, declare_chat},
     {"serve", "Deploy", "Serve the OpenAI API and a chat page", kJson, declare_serve},

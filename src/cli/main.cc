@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/printed_json.h"
 
 namespace sllm::cli {
 namespace {
@@ -57,7 +58,7 @@ void set_up_logging(const Globals& globals) {
 }
 
 int report(const Error& error, const Globals& globals) {
-  if (globals.json)
+  if (globals.json && !printed_json())  // one document; it says itself what was missed
     print_json("error", {{"error",
                           {{"code", static_cast<int>(error.code)},
                            {"message", error.message},

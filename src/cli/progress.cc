@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/printed_json.h"
 
 namespace sllm::cli {
 namespace {
@@ -61,7 +62,14 @@ ProgressSink progress_sink(const Globals& globals) {
   };
 }
 
+namespace {
+bool printed = false;
+}
+
+bool printed_json() { return printed; }
+
 void print_json(const std::string& command, nlohmann::ordered_json document) {
+  printed = true;
   nlohmann::ordered_json out = {{"schema_version", 1}, {"command", command}};
   out.update(document);
   std::cout << out.dump() << std::endl;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
+#include "eval/logit_rows.h"
 #include "eval/perplexity.h"
 #include "eval/recorded.h"
 #include "infer/runner.h"
@@ -35,27 +36,6 @@ struct Side {
     return runner->forward(std::span(&feed, 1));
   }
 };
-
-struct Row {
-  double log_sum = 0;
-  int64_t best = 0;
-  explicit Row(std::span<const float> logits) {
-    best = std::ranges::max_element(logits) - logits.begin();
-    double sum = 0;
-    for (const float x : logits) sum += std::exp(double{x} - logits[best]);
-    log_sum = logits[best] + std::log(sum);
-  }
-};
-
-double kl_divergence(std::span<const float> p, const Row& p_row, std::span<const float> q,
-                     const Row& q_row) {
-  double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    const double log_p = p[i] - p_row.log_sum, log_q = q[i] - q_row.log_sum;
-    if (log_p > -50) sum += std::exp(log_p) * (log_p - log_q);
-  }
-  return sum;
-}
 
 struct KlPart {
   double kl = 0;
@@ -146,9 +126,9 @@ Result<Divergence> divergence(const fs::path& model, const fs::path& base, const
       for (int64_t r = 0; r < rows; ++r) {
         const std::span<const float> p_row(p_logits.data<float>() + r * p_logits.cols(), V),
             q_row(q_logits.data<float>() + r * q_logits.cols(), V);
-        const Row p_sum(p_row), q_sum(q_row);
+        const LogitRow p_sum(p_row), q_sum(q_row);
         const TokenId next = windows[w][first + r + 1];
-        totals.add(kl_divergence(p_row, p_sum, q_row, q_sum), p_sum.best == q_sum.best,
+        totals.add(kl_divergence(p_sum, q_sum), p_sum.best == q_sum.best,
                    q_sum.log_sum - q_row[next], p_sum.log_sum - p_row[next]);
       }
     }
@@ -187,7 +167,7 @@ Result<Divergence> divergence_from_recorded(const fs::path& model, const fs::pat
         const RecordedPredictions::Row p = base.row(c, first + r);
         const auto next = static_cast<size_t>(window[begin + first + r + 1]);
         const KlPart part = kl_divergence(p, q);
-        totals.add(part.kl, part.same_best, Row(q).log_sum - q[next], -p.log_prob(next));
+        totals.add(part.kl, part.same_best, LogitRow(q).log_sum - q[next], -p.log_prob(next));
       }
     }
     if (options.progress)

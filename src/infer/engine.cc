@@ -10,27 +10,14 @@
 #include "cpu/cpu_backend.h"
 #include "infer/batch_engine.h"
 #include "infer/memory.h"
-#include "models/registry.h"
+#include "infer/state_type.h"
 #include "io/adapter.h"
+#include "models/registry.h"
 
 namespace sllm {
 namespace {
 
 constexpr int64_t kLeastContext = 512;
-
-// Halves keep the error of rounding below that of int8 activations at half the traffic of f32;
-// exact rounds nothing.
-DType kv_type(Numerics numerics) {
-  switch (numerics) {
-    case Numerics::kExact:
-      return DType::kF32;
-    case Numerics::kBf16:
-      return DType::kBF16;
-    case Numerics::kFast:
-      return DType::kF16;
-  }
-  return DType::kF32;
-}
 
 int64_t weight_bytes(const ModelSource& source) {
   int64_t bytes = 0;
@@ -70,6 +57,20 @@ Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& 
 
 }  // namespace
 
+// Halves keep the error of rounding below that of int8 activations at half the traffic of f32;
+// exact rounds nothing.
+DType state_type(Numerics numerics) {
+  switch (numerics) {
+    case Numerics::kExact:
+      return DType::kF32;
+    case Numerics::kBf16:
+      return DType::kBF16;
+    case Numerics::kFast:
+      return DType::kF16;
+  }
+  return DType::kF32;
+}
+
 Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions options) {
   SLLM_TRY(auto source, open_model(path));
   SLLM_TRY(auto tokenizer, Tokenizer::load(source->tokenizer()));
@@ -90,7 +91,7 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }
-  setup.kv = kv_type(options.numerics);
+  setup.kv = state_type(options.numerics);
   SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, setup.kv, options));
   setup.pool_tokens =
       std::min(setup.scoring_tokens,

@@ -10,6 +10,7 @@
 #include "hub/catalogue.h"
 #include "hub/resolve.h"
 #include "project/evaluate.h"
+#include "project/gate.h"
 #include "project/workload.h"
 #include "train/options.h"
 
@@ -135,6 +136,8 @@ class Planner {
       line.note = fmt::format("{:.0f} MB", static_cast<double>(bytes) / 1e6);
     } else if (name.starts_with("evaluate-")) {
       return evaluate(line, name.substr(9));
+    } else if (name.starts_with("gate-")) {
+      return gate(line, name.substr(5));
     } else if (name == "deploy-check") {
       SLLM_TRY(const AnswerSpeed speed, speed_of(project_.deploy.type));
       AnswerWork one = work_of(true, {}, *base_);
@@ -142,6 +145,20 @@ class Planner {
       line.seconds = 0.5 + speed.seconds(one);
       line.note = "one answer of the file that is deployed";
     }
+    return ok();
+  }
+
+  // Both sides read the prompts and write the answers; the weights are read once more.
+  Status gate(PlanLine& line, const std::string& border) {
+    const std::string label = border == "merge"   ? "tuned"
+                              : border == "serve" ? project_.deploy.type
+                                                  : border;
+    SLLM_TRY(const AnswerSpeed speed, speed_of(label));
+    const AnswerWork prompts{kGatePrompts, kGatePromptTokens, 0},
+        answers{kGateAnswers, kGatePromptTokens, kGateAnswerTokens};
+    line.seconds = 1 + 2 * (speed.seconds(prompts) + speed.seconds(answers));
+    line.note =
+        border == "serve" ? "the server beside its file" : "what came out beside what went in";
     return ok();
   }
 

@@ -62,8 +62,9 @@ TEST_F(PlanTest, EveryStageIsPlannedBeforeAnythingIsHere) {
   EXPECT_EQ(by_name["index"].note, "1 documents, 0.0 MB");
   EXPECT_EQ(by_name["data"].note, "3 conversations to learn from, 3 held out");  // 18 rows
   EXPECT_GT(by_name["tune"].memory, 0);
-  for (const char* name : {"tune", "merge", "quantize-q4_k", "evaluate-base", "evaluate-tuned",
-                           "evaluate-q8_0", "report", "deploy-check"})
+  for (const char* name :
+       {"tune", "merge", "quantize-q4_k", "evaluate-base", "evaluate-tuned", "evaluate-q8_0",
+        "gate-merge", "gate-q8_0", "gate-serve", "report", "deploy-check"})
     EXPECT_GT(by_name[name].seconds, 0) << name;
   // Each model by its own size: bf16, 8 and 4 bits.
   EXPECT_GT(by_name["evaluate-tuned"].memory, by_name["evaluate-q8_0"].memory);

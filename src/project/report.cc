@@ -78,6 +78,7 @@ class Page {
     side_by_side();
     charts();
     learning();
+    gates();
     answers();
     data();
     origins();
@@ -258,6 +259,56 @@ class Page {
          "trained parameters");
     html_ += "</div>\n" + chart;
     end_section();
+  }
+
+  void gates() {
+    if (in_.gates.empty()) return;
+    begin_section("The same model at every border");
+    html_ += "<div class=\"wide\"><table class=\"cards\"><thead><tr>";
+    for (const char* key : {"Border", "Compared"}) html_ += fmt::format("<th>{}</th>", w(key));
+    for (const char* key : {"Same tokens", "Divergence (KLD)", "Same answers", "Bound"})
+      html_ += fmt::format("<th class=\"n\">{}</th>", w(key));
+    html_ += fmt::format("<th>{}</th></tr></thead><tbody>\n", w("Verdict"));
+    for (const GateResult& gate : in_.gates) gate_row(gate);
+    html_ += fmt::format(
+        "</tbody></table></div>\n<p class=\"note\">{}</p>\n",
+        w("Conversations that give the same tokens, divergence of the next token's distribution, "
+          "and greedy answers that are the same. A near tie is where rounding alone may decide "
+          "between two tokens."));
+    end_section();
+  }
+
+  void gate_row(const GateResult& gate) {
+    const eval::Sameness& s = gate.sameness;
+    const bool merge = gate.border == "merge", serve = gate.border == "serve";
+    const bool tuned = in_.project.tune.method == "lora";
+    const std::string type = html_escape(serve ? in_.project.deploy.type : gate.border);
+    const std::string before(merge   ? w("base with adapter")
+                             : serve ? w("file")
+                             : tuned ? w("merged model")
+                                     : w("base model")),
+        after(merge   ? std::string(w("merged model"))
+              : serve ? std::string(w("server"))
+                      : type);
+    std::string answers = fmt::format("{}/{}", s.answers_equal, s.answers);
+    if (s.answers_tied > 0)
+      answers += words_.korean() ? fmt::format(" ({}{})", s.answers_tied, w("near ties"))
+                                 : fmt::format(" ({} {})", s.answers_tied, w("near ties"));
+    html_ += "<tr>" +
+             cell(w("Border"),
+                  std::string(w(merge   ? "merging"
+                                : serve ? "serving over HTTP"
+                                        : "quantising")) +
+                      (merge ? "" : " <span class=\"role\">" + type + "</span>"),
+                  false) +
+             cell(w("Compared"), before + " ↔ " + after, false) +
+             cell(w("Same tokens"), fmt::format("{}/{}", s.conversations_equal, s.conversations)) +
+             cell(w("Divergence (KLD)"), s.kld_mean ? fmt::format("{:.2g}", *s.kld_mean) : "–") +
+             cell(w("Same answers"), answers) +
+             cell(w("Bound"), fmt::format("{} ≤ {:g}", html_escape(s.bound.kind), s.bound.kld)) +
+             fmt::format("<td data-label=\"{}\"><span class=\"mark {}\">{} {}</span></td></tr>\n",
+                         w("Verdict"), s.same() ? "good" : "bad", s.same() ? "✓" : "✗",
+                         w(s.same() ? "the same model" : "another model"));
   }
 
   // The model that ships, else the last that was evaluated before the references.

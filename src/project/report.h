@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "project/gate.h"
 #include "project/results.h"
 
 namespace sllm::project {
@@ -14,6 +15,7 @@ struct ReportInput {
   Project project;
   Verdict verdict;
   std::vector<Candidate> candidates;  // base, tuned, quantised, references
+  std::vector<GateResult> gates;      // in the order of the borders
 
   std::vector<double> loss;                           // one per step
   std::vector<std::pair<int64_t, double>> eval_loss;  // (step, loss)

@@ -103,8 +103,8 @@ Json verdict_json(const ReportInput& input) {
 }  // namespace
 
 Status write_report(const Project& project, const std::vector<std::string>& evaluations,
-                    const std::string& version, const std::string& command,
-                    const StageContext& context) {
+                    const std::vector<std::string>& gates, const std::string& version,
+                    const std::string& command, const StageContext& context) {
   ReportInput input;
   input.project = project;
   input.version = version;
@@ -114,6 +114,10 @@ Status write_report(const Project& project, const std::vector<std::string>& eval
     SLLM_TRY(const Json json, read_json(context.inputs.at(stage) / "result.json"));
     SLLM_TRY(Candidate candidate, Candidate::from_json(json));
     input.candidates.push_back(std::move(candidate));
+  }
+  for (const std::string& gate : gates) {
+    SLLM_TRY(GateResult result, read_gate(context.inputs.at(gate)));
+    input.gates.push_back(std::move(result));
   }
   input.verdict = judge(project, input.candidates);
   if (context.inputs.contains("tune")) gather_tuning(input, context.inputs.at("tune"));

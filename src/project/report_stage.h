@@ -8,7 +8,7 @@
 namespace sllm::project {
 
 Status write_report(const Project& project, const std::vector<std::string>& evaluations,
-                    const std::string& version, const std::string& command,
-                    const StageContext& context);
+                    const std::vector<std::string>& gates, const std::string& version,
+                    const std::string& command, const StageContext& context);
 
 }  // namespace sllm::project

@@ -108,6 +108,33 @@ TEST(Report, EscapesEverythingThatCameFromOutside) {
   EXPECT_EQ(html.find("<link"), std::string::npos);
 }
 
+TEST(Report, ShowsOneRowForEachBorderInTheProjectsLanguage) {
+  const auto page = [](const std::string& language) {
+    ReportInput input = demo(language, 0.85);
+    GateResult merge;
+    merge.border = "merge";
+    merge.sameness.bound = {"bf16", "rounded", 0.0005, 0.02, 0.002};
+    merge.sameness.conversations = merge.sameness.conversations_equal = 200;
+    merge.sameness.kld_mean = 0.00012;
+    merge.sameness.answers = 4, merge.sameness.answers_equal = 3, merge.sameness.answers_tied = 1;
+    GateResult served = merge;
+    served.border = "serve";
+    served.sameness.conversations = 4, served.sameness.conversations_equal = 3;
+    served.sameness.checks = {{"tokens", eval::SamenessCheck::Verdict::kDiffers, "3 of 4"}};
+    input.gates = {merge, served};
+    return render_report(input);
+  };
+  const std::string english = page("en"), korean = page("ko");
+  for (const char* text : {"The same model at every border", "base with adapter ↔ merged model",
+                           ">200/200<", "0.00012", "3/4 (1 near ties)", "bf16 ≤ 0.0005",
+                           "✓ the same model", "file ↔ server", ">3/4<", "✗ another model"})
+    EXPECT_NE(english.find(text), std::string::npos) << text;
+  for (const char* text : {"단계마다 같은 모델인지 확인", "어댑터를 얹은 기반 모델 ↔ 병합한 모델",
+                           "3/4 (1개 동률)", "✓ 같은 모델", "HTTP 서비스", "✗ 다른 모델"})
+    EXPECT_NE(korean.find(text), std::string::npos) << text;
+  EXPECT_EQ(render_report(demo("en", 0.85)).find("every border"), std::string::npos);
+}
+
 TEST(Report, ShowsTheWorstAnswersBeforeTheBest) {
   const std::string html = render_report(demo("en", 0.85));
   const size_t worst = html.find("The ten worst"), best = html.find("The ten best");

@@ -6,6 +6,7 @@
 #include "hub/resolve.h"
 #include "io/model_source.h"
 #include "models/registry.h"
+#include "project/gate.h"
 #include "project/report_stage.h"
 #include "project/stage_bodies.h"
 #include "train/options.h"
@@ -15,7 +16,8 @@ namespace {
 
 // Raised when a stage's code changes what it makes from the same inputs.
 constexpr int kDataVersion = 1, kTuneVersion = 1, kMergeVersion = 1, kQuantizeVersion = 1,
-              kIndexVersion = 1, kEvaluateVersion = 1, kReportVersion = 1, kDeployVersion = 1;
+              kIndexVersion = 1, kEvaluateVersion = 1, kReportVersion = 2, kDeployVersion = 1,
+              kGateVersion = 1;
 
 Result<fs::path> examples_file(const Project& project, const Reference& reference) {
   if (!reference.examples_file.empty()) return project.path(reference.examples_file);
@@ -40,6 +42,7 @@ class Builder {
       add_merge();
     }
     for (const std::string& type : project_.quantize) add_quantize(type, tuned);
+    add_gate_serve();
     if (project_.evaluate.compare_base || !tuned)
       add_evaluate("base", Role::kBase, "base", "pull", {});
     if (tuned) add_evaluate("tuned", Role::kTuned, "tuned", "merge", {});
@@ -125,6 +128,45 @@ class Builder {
                 [lineage = lineage().dump()](const StageContext& context) {
                   return merge_model(lineage, context);
                 }});
+    add_gate_merge();
+  }
+
+  void add_gate(const std::string& border, std::vector<std::string> after,
+                std::function<Status(const StageContext&)> body) {
+    after.push_back("data");  // its held-out rows are asked
+    graph_.add({"gate-" + border, std::move(after), {{"version", kGateVersion}}, std::move(body)});
+    gates_.push_back("gate-" + border);
+  }
+
+  void add_gate_merge() {
+    add_gate("merge", {"pull", "tune", "merge"},
+             [project = project_](const StageContext& context) -> Status {
+               SLLM_TRY(const fs::path base, model_in(context.inputs.at("pull")));
+               SLLM_TRY(const fs::path merged, model_in(context.inputs.at("merge")));
+               const fs::path tuned = context.inputs.at("tune");
+               SLLM_TRY(const Json tune, read_json(tuned / "tune.json"));
+               const fs::path adapter = tuned / tune.value("adapter", std::string());
+               return gate_files(project, "merge", {base.string(), adapter.string(), {}},
+                                 {merged.string(), {}, {}}, context);
+             });
+  }
+
+  void add_gate_quantize(const std::string& type, const std::string& from) {
+    const std::string made = "quantize-" + type;
+    add_gate(type, {from, made}, [=, project = project_](const StageContext& context) -> Status {
+      SLLM_TRY(const fs::path before, model_in(context.inputs.at(from)));
+      SLLM_TRY(const fs::path after, model_in(context.inputs.at(made)));
+      return gate_files(project, type, {before.string(), {}, {}}, {after.string(), {}, {}},
+                        context);
+    });
+  }
+
+  void add_gate_serve() {
+    const std::string shipped = "quantize-" + project_.deploy.type;
+    add_gate("serve", {shipped}, [=, project = project_](const StageContext& context) -> Status {
+      SLLM_TRY(const fs::path model, model_in(context.inputs.at(shipped)));
+      return gate_server(project, model, context);
+    });
   }
 
   void add_quantize(const std::string& type, bool tuned) {
@@ -135,6 +177,7 @@ class Builder {
                 [from, type, lineage = lineage().dump()](const StageContext& context) {
                   return quantize_model(from, type, lineage, context);
                 }});
+    add_gate_quantize(type, from);
   }
 
   Status add_index() {
@@ -258,9 +301,9 @@ class Builder {
                          {"disk_mb", project_.disk_mb},
                          {"deploy", project_.deploy.type}};
     graph_.add({"report", after, recipe,
-                [project = project_, options = options_,
-                 evaluations = evaluations_](const StageContext& context) {
-                  return write_report(project, evaluations, options.version, options.command,
+                [project = project_, options = options_, evaluations = evaluations_,
+                 gates = gates_](const StageContext& context) {
+                  return write_report(project, evaluations, gates, options.version, options.command,
                                       context);
                 }});
   }
@@ -290,7 +333,7 @@ class Builder {
   const Project& project_;
   const StageOptions& options_;
   StageGraph graph_;
-  std::vector<std::string> evaluations_;
+  std::vector<std::string> evaluations_, gates_;
   Json evaluation_files_;
 };
 

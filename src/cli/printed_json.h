@@ -1,0 +1,8 @@
+// Whether print_json() has been called: with --json, stdout holds one document.
+#pragma once
+
+namespace sllm::cli {
+
+bool printed_json();
+
+}  // namespace sllm::cli

@@ -1,0 +1,94 @@
+// The bounds, and what asks for which.
+#include <algorithm>
+
+#include "eval/sameness_parts.h"
+
+namespace sllm::eval {
+namespace {
+
+struct Row {
+  const char* kind;
+  double kld, delta, weights;
+};
+// exact: the same numbers go through the same arithmetic.
+// f32: the project's tolerance of f32 logits, 1e-5 of their range; rounding of f32 sums.
+// bf16: no number moves by more than 2^-9 of it (weights: its rms is at most that).
+// Block formats: PLACEHOLDER
+constexpr Row kRows[] = {
+    {"exact", 0, 0, 0},         {"f32", 1e-8, 1e-5, 1e-6},  {"bf16", 5e-4, 0.02, 0x1p-9},
+    {"q8_0", 5e-3, 0.05, 0.01}, {"q6_k", 2e-2, 0.10, 0.03}, {"q5_k", 0.06, 0.15, 0.06},
+    {"q5_1", 0.06, 0.15, 0.06}, {"q5_0", 0.06, 0.15, 0.06}, {"q4_k", 0.20, 0.25, 0.12},
+    {"q4_1", 0.20, 0.25, 0.12}, {"q4_0", 0.30, 0.25, 0.14},
+};
+
+SamenessBound bound_of(const std::string& kind, std::string reason) {
+  SamenessBound out = sameness_bound(kind).value();
+  out.reason = std::move(reason);
+  return out;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+SamenessBound bound_of_type(DType type, const std::string& where) {
+  if (type == DType::kF32) return bound_of("f32", where + " is stored as F32");
+  const std::string name = lower(info(type).name);
+  if (!is_block_format(type)) return bound_of("bf16", where + " is rounded to " + name);
+  const bool known = std::ranges::any_of(kRows, [&](const Row& row) { return name == row.kind; });
+  return bound_of(known ? name : "q4_0", where + " is stored as " + std::string(info(type).name));
+}
+
+// What a merged model's changed weights are stored as.
+DType coarsest_changed(const ModelSource& merged, const LoraAdapter& adapter) {
+  DType coarsest = DType::kF32;
+  for (const TensorInfo& t : merged.tensors())
+    if (t.name.ends_with(".weight") &&
+        adapter.modules.contains(t.name.substr(0, t.name.size() - 7)))
+      if (bytes_of(t.dtype, 256) < bytes_of(coarsest, 256)) coarsest = t.dtype;
+  return coarsest;
+}
+
+}  // namespace
+
+Result<SamenessBound> sameness_bound(const std::string& kind) {
+  const std::string wanted = kind == "quantised" || kind == "quantized" ? "q4_0" : lower(kind);
+  std::string names;
+  for (const Row& row : kRows) {
+    if (wanted == row.kind)
+      return SamenessBound{row.kind, "asked for", row.kld, row.delta, row.weights};
+    names += (names.empty() ? "" : ", ") + std::string(row.kind);
+  }
+  return with_hint(usage_error("bound \"{}\" is not known", kind),
+                   "Bounds: " + names + ", quantised");
+}
+
+SamenessBound choose_bound(Artefact& a, Artefact& b,
+                           const std::optional<WeightsDistance>& weights) {
+  LocalArtefact *left = a.local(), *right = b.local();
+  if (!left || !right) {
+    for (Artefact* side : {&a, &b})
+      if (!side->local() && side->kind() == "server")
+        return bound_of("bf16", "a server does not say in which numerics it computes");
+    return bound_of("f32", "the server computes as this program does");
+  }
+  if (!left->adapter() != !right->adapter()) {
+    const LocalArtefact& merged = left->adapter() ? *right : *left;
+    const LoraAdapter& adapter = left->adapter() ? *left->adapter() : *right->adapter();
+    const DType type = coarsest_changed(merged.source(), adapter);
+    return bound_of_type(type, "what the adapter changes");
+  }
+  if (!weights) return bound_of("bf16", "the weights were not compared");
+  if (weights->equal == weights->tensors && weights->mismatch.empty() && !left->adapter())
+    return bound_of("exact", "both hold the same numbers");
+  if (left->adapter() && weights->equal == weights->tensors)
+    return bound_of("f32", "both add an adapter to the same numbers");
+  if (weights->rounding)
+    return bound_of("bf16", "no number differs by more than rounding to 16 bits");
+  if (weights->coarsest) return bound_of_type(*weights->coarsest, "one of them");
+  return bound_of("bf16", "both are stored as floats");
+}
+
+}  // namespace sllm::eval

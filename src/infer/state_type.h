@@ -1,0 +1,11 @@
+// How the keys and values of a sequence's state are stored in each numerics.
+#pragma once
+
+#include "ops/numerics.h"
+#include "quant/format.h"
+
+namespace sllm {
+
+DType state_type(Numerics numerics);
+
+}  // namespace sllm
