@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,5 +39,8 @@ class CurlHandle {
 
 // True when no byte could be exchanged: unknown host, refused, unreachable.
 bool never_connected(CURLcode code);
+
+// Sleeps, but returns early when the process is asked to stop.
+void wait_unless_stopped(std::chrono::milliseconds delay);
 
 }  // namespace sllm

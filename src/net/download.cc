@@ -8,7 +8,6 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
-#include <thread>
 
 #include "net/curl.h"
 #include "net/http.h"
@@ -23,6 +22,15 @@ std::optional<uint64_t> number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+// Whether a redirect led to another host, port or protocol.
+bool is_elsewhere(const std::string& first, const std::string& last) {
+  const auto origin = [](const std::string& url) {
+    const size_t start = url.find("://");
+    return start == std::string::npos ? url : url.substr(0, url.find('/', start + 3));
+  };
+  return origin(first) != origin(last);
 }
 
 // "bytes 100-199/200" or "bytes */200" (then first is absent).
@@ -69,10 +77,11 @@ class Download {
       if (size() > before) attempt = 1, delay = options_.first_delay;
       const int limit = connected_ ? options_.attempts : options_.connect_attempts;
       if (attempt++ >= limit)
-        return with_hint(
-            make_error(ErrorCode::kNetwork, "{} ({} attempts)", failure_, limit),
-            size() ? "What has arrived is kept; run the same command again to go on" : "");
-      wait(std::max<std::chrono::milliseconds>(delay, retry_after_));
+        return with_hint(make_error(ErrorCode::kNetwork, "{} ({} attempts)", failure_, limit),
+                         !hint_.empty() ? hint_
+                         : size() ? "What has arrived is kept; run the same command again to go on"
+                                  : "");
+      wait_unless_stopped(std::max<std::chrono::milliseconds>(delay, retry_after_));
       delay = std::min<std::chrono::milliseconds>(delay * 2, kLongestDelay);
     }
   }
@@ -97,8 +106,8 @@ class Download {
   }
 
   Result<Outcome> attempt_once() {
-    retry_after_ = {}, checked_ = false, accepted_ = false;
-    const std::string validator = saved_validator();
+    retry_after_ = {}, checked_ = false, accepted_ = false, hint_.clear();
+    const std::string validator = options_.immutable ? std::string() : saved_validator();
     if (size() && validator.empty() && !options_.immutable) start_anew();
     offset_ = size();
     if (options_.expected_bytes && offset_ == options_.expected_bytes) return Outcome::kDone;
@@ -148,14 +157,13 @@ class Download {
 
   Result<Outcome> refused(long status) {
     if (is_transient_status(status)) {
-      if (const auto seconds = number(curl_->header("retry-after")))
-        retry_after_ = std::chrono::seconds(std::min<uint64_t>(*seconds, 60));
+      retry_after_ = retry_after(curl_->header("retry-after"));
       return retry("{}: HTTP {}", url_, status);
     }
-    Error error = make_error(ErrorCode::kNetwork, "{}: HTTP {}", url_, status);
-    if (status == 401 || status == 403)
-      error.hint = "It needs a permission: set HF_TOKEN, or accept the model's terms on its page";
-    return error;
+    // Storage gives signed links that expire: the first host hands out a new one.
+    if (is_elsewhere(url_, curl_->final_url()))
+      return retry("{}: the storage that it leads to answers HTTP {}", url_, status);
+    return refusal(url_, status, curl_->headers());
   }
 
   template <class... Args>
@@ -177,6 +185,12 @@ class Download {
     failure_.clear();
     const long status = curl_->status();
     if (status != 200 && status != 206) return false;
+    // A login page of a network, or of a proxy, comes with status 200.
+    if (curl_->header("content-type").starts_with("text/html") && !options_.may_be_html) {
+      hint_ = "Does this network ask to log in, or does a proxy stand in between? See HTTPS_PROXY";
+      failure_ = fmt::format("{}: a web page came instead of the file", url_);
+      return false;
+    }
     if (status == 206) {
       const ContentRange range = parse_content_range(curl_->header("content-range"));
       if (range.first != offset_) {
@@ -198,6 +212,7 @@ class Download {
       disk_error_ = ENOSPC;
       return false;
     }
+    if (options_.immutable) return accepted_ = true;
     // A weak validator must not be used with If-Range (RFC 9110 13.1.5).
     std::string validator = curl_->header("etag");
     if (validator.empty() || validator.starts_with("W/"))
@@ -248,14 +263,6 @@ class Download {
     return ok();
   }
 
-  static void wait(std::chrono::milliseconds delay) {
-    for (auto left = delay; left.count() > 0 && !stop_requested();) {
-      const auto step = std::min(left, std::chrono::milliseconds(100));
-      std::this_thread::sleep_for(step);
-      left -= step;
-    }
-  }
-
   const std::string& url_;
   const fs::path& file_;
   const fs::path etag_file_;
@@ -267,7 +274,7 @@ class Download {
   bool checked_ = false, accepted_ = false, connected_ = false;
   int disk_error_ = 0;
   std::chrono::milliseconds retry_after_{};
-  std::string failure_;
+  std::string failure_, hint_;
 };
 
 }  // namespace

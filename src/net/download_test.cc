@@ -169,6 +169,95 @@ TEST_F(DownloadTest, FollowsFiveRedirectsAndNoFileUrl) {
   EXPECT_EQ(contents(), "");
 }
 
+TEST_F(DownloadTest, AsksForAFreshLinkWhenTheStorageHasForgottenIt) {
+  int links = 0;
+  LoopbackServer storage([&](const LoopbackRequest& r) -> LoopbackResponse {
+    if (r.path == "/signed-1") return {403, {}, "expired"};
+    return serve_range(r, content_, "\"a\"");
+  });
+  LoopbackServer server([&](const LoopbackRequest&) {
+    return LoopbackResponse{
+        302, {{"Location", storage.url("/signed-" + std::to_string(++links))}}, ""};
+  });
+  ASSERT_TRUE(download(server.url("/f"), file_, options_).ok());
+  EXPECT_EQ(contents(), content_);
+  EXPECT_EQ(links, 2);
+}
+
+TEST_F(DownloadTest, TakesNoWebPageForAFile) {
+  LoopbackServer server([&](const LoopbackRequest&) {
+    return LoopbackResponse{200, {{"Content-Type", "text/html"}}, "<html>Please log in</html>"};
+  });
+  options_.attempts = 2;
+  const Status status = download(server.url("/f"), file_, options_);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::kNetwork);
+  EXPECT_THAT(status.error().to_string(), HasSubstr("a web page came instead of the file"));
+  EXPECT_THAT(status.error().hint, HasSubstr("proxy"));
+  EXPECT_EQ(contents(), "");
+}
+
+TEST_F(DownloadTest, ChecksTheLengthThatWasPromisedElsewhere) {
+  LoopbackServer server([&](const LoopbackRequest&) {
+    LoopbackResponse r{200, {}, content_, 50'000};
+    r.no_length = true;  // the cut looks like the end
+    return r;
+  });
+  options_.expected_bytes = content_.size();
+  options_.attempts = 2;
+  const Status status = download(server.url("/f"), file_, options_);
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(status.error().message, HasSubstr("50000 bytes arrived, 100000 were announced"));
+}
+
+TEST_F(DownloadTest, DoesNotBeginWhatTheDiskCannotHold) {
+  LoopbackServer server([&](const LoopbackRequest&) {
+    return LoopbackResponse{200, {{"Content-Length", "1000000000000000000"}}, "x"};
+  });
+  const Status status = download(server.url("/f"), file_, options_);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::kResource);
+  EXPECT_THAT(status.error().message, HasSubstr("1000000000000000000 bytes are needed"));
+  EXPECT_EQ(contents(), "");
+  EXPECT_EQ(server.requests().size(), 1u);
+}
+
+TEST_F(DownloadTest, DoesNotAskWhetherAnImmutableFileIsStillTheSame) {
+  LoopbackServer server([&](const LoopbackRequest& r) {
+    LoopbackResponse answer = serve_range(r, content_, "\"of-this-node\"");
+    if (r.range_start() == 0) answer.send_only = 40'000;
+    return answer;
+  });
+  options_.immutable = true;
+  ASSERT_TRUE(download(server.url("/f"), file_, options_).ok());
+  EXPECT_EQ(contents(), content_);
+  EXPECT_FALSE(server.requests()[1].headers.contains("if-range"));
+  EXPECT_EQ(server.requests()[1].headers.at("range"), "bytes=40000-");
+}
+
+TEST(RetryAfter, IsSecondsOrADate) {
+  using std::chrono::seconds;
+  EXPECT_EQ(retry_after(""), seconds(0));
+  EXPECT_EQ(retry_after("7"), seconds(7));
+  EXPECT_EQ(retry_after("99999999999999999999"), seconds(60));
+  EXPECT_EQ(retry_after("soon"), seconds(0));
+  EXPECT_EQ(retry_after("-5"), seconds(0));
+  EXPECT_EQ(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), seconds(0));   // past
+  EXPECT_EQ(retry_after("Wed, 21 Oct 2099 07:28:00 GMT"), seconds(60));  // at most a minute
+}
+
+TEST(Refusal, GivesTheHubsReason) {
+  const auto sentence = [](long status, const char* code) {
+    return refusal("org/repo", status, {{"x-error-code", code}}).to_string();
+  };
+  EXPECT_THAT(sentence(401, "GatedRepo"), HasSubstr("Accept the model's terms"));
+  EXPECT_THAT(sentence(401, "RepoNotFound"), HasSubstr("Check the name"));
+  EXPECT_THAT(sentence(404, "RevisionNotFound"), HasSubstr("no such revision"));
+  EXPECT_THAT(sentence(404, "EntryNotFound"), HasSubstr("no such file"));
+  EXPECT_THAT(refusal("org/repo", 429, {}).to_string(), HasSubstr("too many requests"));
+  EXPECT_THAT(refusal("org/repo", 503, {}).to_string(), HasSubstr("try again later"));
+}
+
 TEST_F(DownloadTest, SaysWhichHostCannotBeReached) {
   options_.connect_attempts = 1;
   const Status status = download("http://127.0.0.1:1/f", file_, options_);

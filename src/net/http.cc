@@ -2,6 +2,8 @@
 #include "net/http.h"
 
 #include <algorithm>
+#include <cctype>
+#include <ctime>
 #include <mutex>
 #include <thread>
 
@@ -114,6 +116,54 @@ bool is_transient_status(long status) {
          status == 503 || status == 504;
 }
 
+Error refusal(const std::string& what, long status,
+              const std::map<std::string, std::string>& headers) {
+  const auto it = headers.find("x-error-code");
+  const std::string reason = it == headers.end() ? "" : it->second;
+  Error error = make_error(ErrorCode::kNetwork, "{}: HTTP {}", what, status);
+  if (reason == "GatedRepo") {
+    error.message += ", its owner gives access on request";
+    error.hint = "Accept the model's terms on its page, then set HF_TOKEN to a token of yours";
+  } else if (reason == "RevisionNotFound") {
+    error.message += ", there is no such revision";
+    error.hint = "Name a branch, a tag or a commit of the repository, or leave it out";
+  } else if (reason == "EntryNotFound") {
+    error.message += ", there is no such file at this revision";
+    error.hint = "Check the file's name; upper and lower case differ";
+  } else if (reason == "RepoNotFound" || status == 404) {
+    error.hint = "Check the name; a private model needs HF_TOKEN";
+  } else if (status == 401 || status == 403) {
+    error.hint = "It needs a permission: set HF_TOKEN, or accept the model's terms on its page";
+  } else if (status == 429) {
+    error.message += ", too many requests";
+    error.hint = "Wait a while; with HF_TOKEN set the hub allows more";
+  } else if (status >= 500) {
+    error.hint = "The server is in trouble; try again later";
+  }
+  return error;
+}
+
+std::chrono::milliseconds retry_after(const std::string& value) {
+  constexpr int64_t kLongest = 60;
+  if (value.empty()) return {};
+  int64_t seconds = 0;
+  if (std::ranges::all_of(value, [](unsigned char c) { return std::isdigit(c); })) {
+    seconds = value.size() > 9 ? kLongest : std::stoll(value);
+  } else {
+    const time_t date = curl_getdate(value.c_str(), nullptr);
+    if (date > 0) seconds = static_cast<int64_t>(date) - static_cast<int64_t>(time(nullptr));
+  }
+  return std::chrono::seconds(std::clamp<int64_t>(seconds, 0, kLongest));
+}
+
+void wait_unless_stopped(std::chrono::milliseconds delay) {
+  while (delay.count() > 0 && !stop_requested()) {
+    const auto step = std::min(delay, std::chrono::milliseconds(100));
+    std::this_thread::sleep_for(step);
+    delay -= step;
+  }
+}
+
 Result<HttpResponse> http_request(HttpMethod method, const std::string& url,
                                   const HttpOptions& options, bool follow, size_t max_body) {
   auto delay = options.first_delay;
@@ -140,7 +190,11 @@ Result<HttpResponse> http_request(HttpMethod method, const std::string& url,
         return HttpResponse{curl.status(), curl.headers(), std::move(body.first), curl.final_url()};
       return make_error(ErrorCode::kNetwork, "{}", curl.failure(code));
     }
-    std::this_thread::sleep_for(delay);
+    const auto asked =
+        code == CURLE_OK ? retry_after(curl.header("retry-after")) : std::chrono::milliseconds(0);
+    wait_unless_stopped(std::max<std::chrono::milliseconds>(delay, asked));
+    if (const int signal = stop_requested())
+      return make_error(static_cast<ErrorCode>(128 + signal), "{}: stopped", url);
     delay = std::min<std::chrono::milliseconds>(delay * 2, std::chrono::seconds(30));
   }
 }

@@ -46,12 +46,22 @@ Result<HttpResponse> http_request(HttpMethod method, const std::string& url,
 // What to try again: 408, 425, 429, 500, 502, 503, 504.
 bool is_transient_status(long status);
 
+// The sentence for a status of 4xx or 5xx, with the hub's own reason when the headers give one
+// (X-Error-Code: GatedRepo, RepoNotFound, RevisionNotFound, EntryNotFound). kNetwork.
+Error refusal(const std::string& what, long status,
+              const std::map<std::string, std::string>& headers);
+
+// How long a Retry-After (seconds or an HTTP date; RFC 9110 10.2.3) asks to wait: 0 when it says
+// nothing that can be read, at most a minute.
+std::chrono::milliseconds retry_after(const std::string& value);
+
 struct DownloadOptions : HttpOptions {
   uint64_t expected_bytes = 0;  // 0: unknown
   // The content cannot change under this URL (its hash is checked afterwards), so a partial file is
   // continued without asking the server whether it is still the same.
   bool immutable = false;
-  std::string label;  // for progress
+  bool may_be_html = false;  // else an answer of text/html is not the file
+  std::string label;         // for progress
 };
 
 // Downloads into `file`, continuing what lies there (Range, If-Range with the validator that is

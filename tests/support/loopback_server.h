@@ -31,6 +31,7 @@ struct LoopbackResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   size_t send_only = SIZE_MAX;  // bytes of the body after which the connection is cut
+  bool no_length = false;       // without Content-Length: the end of the connection ends the body
 };
 
 class LoopbackServer {
@@ -104,7 +105,8 @@ class LoopbackServer {
       head += name + ": " + value + "\r\n";
       length |= name == "Content-Length";
     }
-    if (!length) head += "Content-Length: " + std::to_string(r.body.size()) + "\r\n";
+    if (!length && !r.no_length)
+      head += "Content-Length: " + std::to_string(r.body.size()) + "\r\n";
     head += "\r\n";
     if (request.method != "HEAD") head += r.body.substr(0, r.send_only);
     for (size_t sent = 0; sent < head.size();) {
