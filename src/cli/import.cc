@@ -3,8 +3,8 @@
 #include "cli/model_summary.h"
 #include "compress/merge.h"
 #include "hub/resolve.h"
-#include "models/registry.h"
 #include "io/adapter.h"
+#include "models/registry.h"
 
 namespace sllm::cli {
 namespace {

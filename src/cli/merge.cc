@@ -4,8 +4,8 @@
 #include "cli/commands.h"
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
-#include "models/registry.h"
 #include "io/adapter.h"
+#include "models/registry.h"
 
 namespace sllm::cli {
 namespace {

@@ -267,8 +267,7 @@ TEST_F(AdapterTest, FindsAdaptersInRunsAndNothingElse) {
   EXPECT_THAT(as_adapter.error().message, HasSubstr("is not a LoRA adapter"));
   write_adapter(folder / "a.gguf", tiny_adapter(), config).value();
   for (const fs::path& path : {folder / "a.gguf", folder / "run"})
-    EXPECT_THAT(open_model(path).error().message,
-                HasSubstr("is a LoRA adapter, not a model"));
+    EXPECT_THAT(open_model(path).error().message, HasSubstr("is a LoRA adapter, not a model"));
 }
 
 TEST_F(AdapterTest, DoraCannotBeGguf) {

@@ -41,8 +41,7 @@ class ModelExtrasTest : public ::testing::Test {
   // The folder written as GGUF and that as a folder.
   std::shared_ptr<ModelSource> there_and_back() {
     write_gguf(folder / "m.gguf", as_written(open_model(folder / "hf").value())).value();
-    write_hf_folder(folder / "back", as_written(open_model(folder / "m.gguf").value()))
-        .value();
+    write_hf_folder(folder / "back", as_written(open_model(folder / "m.gguf").value())).value();
     return open_model(folder / "back").value();
   }
   testing::TemporaryFolder folder;

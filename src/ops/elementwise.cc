@@ -106,10 +106,10 @@ Tensor shift(Context& ctx, const Tensor& x, float a) {
   Tensor y = Tensor::empty(DType::kF32, x.shape());
   for (int64_t i = 0; i < x.size(); ++i) y.data<float>()[i] = x.data<float>()[i] + a;
   if (ctx.recording({x.id()}))
-    ctx.tape->record(
-        y, {x.id()}, [&backend = ctx.backend, x = Var(x)](Tape& tape, const Tensor& dy) {
-          tape.add_grad(backend, x, dy);
-        });
+    ctx.tape->record(y, {x.id()},
+                     [&backend = ctx.backend, x = Var(x)](Tape& tape, const Tensor& dy) {
+                       tape.add_grad(backend, x, dy);
+                     });
   return y;
 }
 

@@ -1,5 +1,6 @@
-// What llama.cpp says: logits of every position of a prompt, with an F32 cache and no flash attention.
-// Usage: llama_logits MODEL OUT.f32 ID,ID,... [LORA]     OUT: float32 [prompt, vocabulary], in order
+// What llama.cpp says: logits of every position of a prompt, with an F32 cache and no flash
+// attention. Usage: llama_logits MODEL OUT.f32 ID,ID,... [LORA]     OUT: float32 [prompt,
+// vocabulary], in order
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -16,9 +17,11 @@ static void require(bool good, const char* what) {
 
 int main(int argc, char** argv) {
   require(argc == 4 || argc == 5, "reading the command line");
-  llama_log_set([](ggml_log_level level, const char* text, void*) {
-    if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
-  }, nullptr);
+  llama_log_set(
+      [](ggml_log_level level, const char* text, void*) {
+        if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
+      },
+      nullptr);
   std::vector<llama_token> ids;
   std::istringstream list(argv[3]);
   for (std::string id; std::getline(list, id, ',');) ids.push_back(std::atoi(id.c_str()));
@@ -53,6 +56,8 @@ int main(int argc, char** argv) {
   std::FILE* out = std::fopen(argv[2], "wb");
   require(out, "opening the output");
   for (int32_t i = 0; i < batch.n_tokens; ++i)
-    require(std::fwrite(llama_get_logits_ith(context, i), sizeof(float), vocabulary, out) == vocabulary, "writing");
+    require(
+        std::fwrite(llama_get_logits_ith(context, i), sizeof(float), vocabulary, out) == vocabulary,
+        "writing");
   std::fclose(out);
 }
