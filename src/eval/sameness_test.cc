@@ -50,9 +50,8 @@ class SamenessTest : public ::testing::Test {
       };
     }
     const fs::path path = folder_ / name;
-    const Status written =
-        path.extension() == ".gguf" ? write_gguf(path, model) : write_hf_folder(path, model);
-    EXPECT_TRUE(written.ok()) << written.error().to_string();
+    if (path.extension() == ".gguf") write_gguf(path, model).value();
+    else write_hf_folder(path, model).value();
     return path.string();
   }
   static Sameness compare(const ArtefactName& a, const ArtefactName& b,

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <vector>
 
+#include "base/events.h"
+
 namespace sllm::eval {
 namespace {
 

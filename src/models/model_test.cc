@@ -197,7 +197,7 @@ TEST_F(ModelTest, AdapterRowsAreTheirOwn) {
 // all, and its rows do not care what lies beside them.
 TEST_F(ModelTest, DoraIsItsMergedMatrix) {
   ModelConfig config = tiny_config();
-  config.architecture = "qwen2";
+  config.architecture = find_architecture("qwen2");
   config.qkv_bias = true;
   const std::string module = "model.layers.0.self_attn.q_proj";
   auto source = std::make_shared<TinyModel>(config), merged = std::make_shared<TinyModel>(config);

@@ -43,9 +43,7 @@ class GateTest : public ::testing::Test {
         as_written(std::make_shared<testing::TinyModel>(config, DType::kF32, seed));
     model.tokenizer.gguf = testing::tiny_tokenizer();
     model.chat_template = chat_template;
-    const Status written = write_gguf(folder_ / name, model);
-    EXPECT_TRUE(written.ok()) << written.error().to_string();
-    return folder_ / name;
+    return write_gguf(folder_ / name, model).value();
   }
   StageContext context(const std::string& name) {
     fs::create_directories(folder_ / name);

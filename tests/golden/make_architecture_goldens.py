@@ -158,7 +158,7 @@ def make(name, out):
         losses.append(float(loss))
     golden["losses"] = torch.tensor(losses, dtype=torch.float64).float()
     save_file({k: v.contiguous() for k, v in golden.items()}, folder / "golden.safetensors")
-    print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, tied {tied}, losses {losses[0]:.4f} to {losses[-1]:.4f}")
+    print(f"made {name}: {sum(p.numel() for p in model.parameters())} parameters, tied {tied}, losses {losses[0]:.4f} to {losses[-1]:.4f}")
 
 
 if __name__ == "__main__":
