@@ -18,6 +18,7 @@ using nlohmann::ordered_json;
 
 // Origins: 0 the template, 1 tools and other values, then two for each message: what it says of
 // itself (its role, its name) and what it says.
+constexpr size_t kMaxSource = size_t{1} << 18;  // bytes; the longest in use have some 20 KB
 constexpr Origin kOtherValue = 1;
 constexpr Origin label_of(size_t message) { return static_cast<Origin>(2 + 2 * message); }
 constexpr Origin speech_of(size_t message) { return label_of(message) + 1; }
@@ -117,7 +118,7 @@ class ParsedTemplate final : public ChatTemplate {
         }
       // Room for what grows with the conversation, on top of what any template may take.
       jinja::Limits limits;
-      limits.steps += 20'000 * messages.size() + 1'000 * options.tools.size() + 4 * bytes;
+      limits.steps = 250'000 + 20'000 * messages.size() + 1'000 * options.tools.size() + 4 * bytes;
       limits.output += 4 * bytes;
       jinja::Interpreter interpreter(limits, std::move(variables), options.now);
       return interpreter.run(parsed.body);
@@ -229,7 +230,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string sour
                                                                 std::string bos_token,
                                                                 std::string eos_token) {
   auto parsed = std::make_shared<ParsedTemplate>();
-  if (source.size() > (size_t{1} << 20))
+  if (source.size() > kMaxSource)
     return bad_input("chat template: {} bytes are too many", source.size());
   try {
     parsed->parsed = jinja::parse_template(unicode::sanitize_utf8(source));

@@ -406,6 +406,13 @@ Value Interpreter::repeat(const Value& value, int64_t times) {
     charge_text(n * text->size());
     Text result;
     result.set_markup(text->markup());
+    if (text->runs().size() == 1) {  // of one origin: without asking for it each time
+      std::string bytes;
+      bytes.reserve(n * text->size());
+      for (uint64_t i = 0; i < n; ++i) bytes += text->bytes();
+      result.append(bytes, text->origin_at(0));
+      return Value(std::move(result));
+    }
     for (uint64_t i = 0; i < n && !text->empty(); ++i) result.append(*text);
     return Value(std::move(result));
   }

@@ -166,7 +166,7 @@ Value fromkeys(Interpreter& i, Arguments& a) {
   check_arguments(a, "fromkeys", 2);
   auto dict = std::make_shared<Dict>();
   for (const Value& key : iterate(argument(a, 0, "", Value()))) {
-    i.charge(1 + dict->items.size() / 8);
+    i.charge(1 + dict->items.size() / 4);
     dict->set(key, argument(a, 1, "", Value()));
   }
   return Value(std::move(dict));

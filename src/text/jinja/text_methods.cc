@@ -107,7 +107,7 @@ Value split_method(Interpreter& interpreter, const Text& self, Arguments& a, boo
     }
     parts.push_back(self.slice(from, to));
   }
-  interpreter.charge(parts.size());
+  interpreter.charge(4 * parts.size());
   return as_list(std::move(parts));
 }
 
@@ -132,6 +132,7 @@ struct Range {
 
 // The bytes that the arguments `start` and `end` of find, startswith, ... choose.
 Range range_of(const Text& self, const Arguments& a) {
+  if (a.positional.size() <= 1) return {0, self.size(), true};
   const auto n = static_cast<int64_t>(count_chars(self.view()));
   const auto place = [&](size_t position, int64_t otherwise) {
     const Value v = argument(a, position, "", Value());
