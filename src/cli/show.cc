@@ -114,8 +114,11 @@ Json describe(const ModelSource& source) {
   for (auto& [type, entry] : types_out.items())
     entry["share"] = static_cast<double>(entry["bytes"].get<int64_t>()) /
                      static_cast<double>(std::max<int64_t>(1, types.bytes));
+  // What an engine ends an answer at.
+  std::set<int32_t> end_ids(c.eos_ids.begin(), c.eos_ids.end());
+  if (tokenizer) end_ids.insert(tokenizer->eos_ids().begin(), tokenizer->eos_ids().end());
   Json ends = Json::array();
-  for (const int32_t id : c.eos_ids) ends.push_back(token_json(tokenizer, id));
+  for (const int32_t id : end_ids) ends.push_back(token_json(tokenizer, id));
   const Json chat_template = template_json(source, tokenizer);
   return {{"path", source.path().string()},
           {"format", source.format()},

@@ -28,6 +28,7 @@ std::string token_name(std::string_view bytes);
 struct Answer {
   std::string text;
   std::vector<Chances> tokens;  // with the one that ended it
+  std::vector<TokenId> ids;     // of them; empty from a server
   bool ended = false;           // by itself
 };
 
@@ -71,6 +72,10 @@ class LocalArtefact final : public Artefact {
   Result<std::vector<Answer>> answers(const std::vector<Conversation>& questions,
                                       int64_t tokens) override;
   Result<std::vector<Chances>> chances(const ApiPrompt& prompt) override;
+  // The answers that answers() would give, up to and with the first token that differs from
+  // `lead`'s. Every token is read once instead of written: much cheaper.
+  Result<std::vector<Answer>> follow(const std::vector<Conversation>& questions,
+                                     const std::vector<Answer>& lead);
 
   const ModelSource& source() const { return *source_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }

@@ -103,6 +103,39 @@ Result<std::vector<Chances>> LocalArtefact::chances(const ApiPrompt& prompt) {
   return out;
 }
 
+Result<std::vector<Answer>> LocalArtefact::follow(const std::vector<Conversation>& questions,
+                                                  const std::vector<Answer>& lead) {
+  std::vector<Answer> out;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    SLLM_TRY(std::vector<TokenId> ids, encode(questions[i], {.add_generation_prompt = true}));
+    const auto before = static_cast<int64_t>(ids.size());
+    const std::vector<TokenId>& led = lead[i].ids;
+    Answer answer;
+    if (!led.empty()) {
+      for (const TokenId id : led)
+        if (id >= source_->config().V) return bad_input("{}: has no token {}", name_, id);
+      ids.insert(ids.end(), led.begin(), led.end() - 1);
+      const Tensor all = hidden(ids);
+      bool parted = false;
+      runner_->logits(all.slice_rows(before - 1, all.rows()),
+                      [&](int64_t row, std::span<float> logits) {
+                        if (parted) return;
+                        const TokenId next = std::max(argmax(logits), 0);
+                        answer.ids.push_back(next);
+                        answer.tokens.push_back(chances_of(logits, next));
+                        parted = next != led[static_cast<size_t>(row)];
+                      });
+      answer.ended = std::ranges::binary_search(end_tokens(), answer.ids.back());
+      StreamDecoder decoder(tokenizer_);
+      for (const TokenId id : std::span(answer.ids).first(answer.ids.size() - answer.ended))
+        answer.text += decoder.push(id);
+      answer.text += decoder.finish();
+    }
+    out.push_back(std::move(answer));
+  }
+  return out;
+}
+
 Result<std::vector<Answer>> LocalArtefact::answers(const std::vector<Conversation>& questions,
                                                    int64_t tokens) {
   std::vector<std::vector<TokenId>> prompts;
@@ -144,6 +177,7 @@ Result<std::vector<Answer>> LocalArtefact::answers(const std::vector<Conversatio
       Answer& answer = out[w.answer];
       answer.ended = std::ranges::binary_search(ends, w.next);
       answer.tokens.push_back(chances_of(logits, w.next));
+      answer.ids.push_back(w.next);
       answer.text += answer.ended ? w.decoder.finish() : w.decoder.push(w.next);
     });
     std::erase_if(writers, [&](const Writer& w) { return out[w.answer].ended; });

@@ -37,7 +37,8 @@ Status compare_answers(Artefact& a, Artefact& b, const SamenessOptions& options,
   if (options.answers < 1) return ok();
   const auto questions = questions_of(options, options.answers);
   SLLM_TRY(const auto left, a.answers(questions, options.answer_tokens));
-  SLLM_TRY(const auto right, b.answers(questions, options.answer_tokens));
+  SLLM_TRY(const auto right, a.local() && b.local() ? b.local()->follow(questions, left)
+                                                    : b.answers(questions, options.answer_tokens));
   double largest = 0;
   std::string first;
   for (size_t i = 0; i < questions.size(); ++i) {

@@ -120,17 +120,17 @@ TEST_F(SamenessTest, FindsAChangedTemplate) {
 
 TEST_F(SamenessTest, FindsAChangedMerge) {
   Changes changes;
-  std::erase(changes.tokenizer.merges, "a n");
+  std::erase(changes.tokenizer.merges, "i n");
   const Sameness s = compare({write("a.gguf", {}), {}, {}}, {write("b.gguf", changes), {}, {}});
   EXPECT_EQ(check(s, "tokens").verdict, Verdict::kDiffers);
   EXPECT_GT(s.conversations_equal, 0);
   EXPECT_LT(s.conversations_equal, 200);
-  EXPECT_THAT(check(s, "tokens").found, HasSubstr("(\"an\")"));
+  EXPECT_THAT(check(s, "tokens").found, HasSubstr("(\"in\")"));
 }
 
 TEST_F(SamenessTest, FindsOtherEndTokens) {
   Changes changes;
-  changes.eos_ids = {2, 0};
+  changes.eos_ids = {2, 5};
   const Sameness s = compare({write("a.gguf", {}), {}, {}}, {write("b.gguf", changes), {}, {}});
   EXPECT_EQ(check(s, "ends").verdict, Verdict::kDiffers);
 }

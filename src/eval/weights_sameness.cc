@@ -11,9 +11,9 @@
 namespace sllm::eval {
 namespace {
 
-// BF16 keeps 8 significant bits: rounding moves a number by at most 2^-9 of it; F16 keeps 11, but
+// BF16 keeps 8 significant bits: rounding moves a number by at most 2^-8 of it; F16 keeps 11, but
 // below 2^-14 its steps are 2^-24.
-constexpr float kRounding = 0x1p-9f * 1.01f, kSmallest = 0x1p-25f * 1.01f;
+constexpr float kRounding = 0x1p-8f * 1.01f, kSmallest = 0x1p-25f * 1.01f;
 
 struct Sums {
   double difference = 0, size = 0;  // of squares

@@ -14,7 +14,7 @@ namespace {
 // A few seconds for a small model: all conversations are tokenized, few are computed. The first
 // questions are held-out rows, for those are what the model is for.
 Result<eval::SamenessOptions> gate_options(const Project& project, const StageContext& context) {
-  constexpr size_t kOwnQuestions = 3;
+  constexpr size_t kOwnQuestions = 1;
   eval::SamenessOptions options;
   options.prompts = kGatePrompts, options.prompt_tokens = kGatePromptTokens;
   options.answers = kGateAnswers, options.answer_tokens = kGateAnswerTokens;

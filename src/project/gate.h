@@ -9,8 +9,8 @@
 namespace sllm::project {
 
 // Tokens of prompts that one side reads and answers that it writes, for estimates.
-inline constexpr int64_t kGatePrompts = 6, kGatePromptTokens = 64, kGateAnswers = 4,
-                         kGateAnswerTokens = 16;
+inline constexpr int64_t kGatePrompts = 4, kGatePromptTokens = 48, kGateAnswers = 2,
+                         kGateAnswerTokens = 12;
 
 struct GateResult {
   std::string border;  // "merge", "q8_0", "serve"

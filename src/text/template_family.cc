@@ -97,7 +97,7 @@ const Family* family_of(std::string_view source) {
 }
 
 std::string quoted(std::string_view text, size_t at) {
-  size_t begin = at < 8 ? 0 : at - 8, end = std::min(text.size(), at + 40);
+  size_t begin = at < 14 ? 0 : at - 14, end = std::min(text.size(), at + 40);
   const auto inside = [&](size_t i) { return i < text.size() && (text[i] & 0xc0) == 0x80; };
   while (inside(begin)) ++begin;
   while (inside(end)) ++end;
@@ -135,7 +135,7 @@ std::string difference(const std::string& source, const Family& family, const st
                     system =
                         difference(**own, **canonical, with_system, "one with a system prompt");
   if (system.empty() && !plain.empty()) return "adds a system prompt where none is given";
-  return plain.empty() ? system : plain;
+  return system;  // there a default prompt does not hide the rest
 }
 
 }  // namespace
