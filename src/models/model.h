@@ -44,6 +44,9 @@ struct Interrupted : std::exception {
   const char* what() const noexcept override { return "forward was interrupted"; }
 };
 
+// The model_types that Model::load takes; the one list of what can run.
+std::vector<std::string> supported_architectures();
+
 class Model {
  public:
   // Maps the weights; nothing is copied but what a backend prepares on first use. The model keeps

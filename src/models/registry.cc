@@ -18,6 +18,12 @@ constexpr Architecture kArchitectures[] = {
 
 }  // namespace
 
+std::vector<std::string> supported_architectures() {
+  std::vector<std::string> names;
+  for (const Architecture& a : kArchitectures) names.push_back(a.model_type);
+  return names;
+}
+
 Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<ModelSource> source) {
   const std::string& wanted = source->config().architecture;
   std::string known;
