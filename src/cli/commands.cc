@@ -14,6 +14,7 @@ const std::vector<Command> kCommands = {
     {"run", "Purpose", "Build, evaluate and deploy a project", kJson | kDryRun, declare_run},
     {"pull", "Build", "Fetch a model and check it", kJson | kDryRun, declare_pull},
     {"list", "Build", "Models known by name, and models on this machine", kJson, declare_list},
+    {"rm", "Build", "Remove models from this machine", kJson | kDryRun | kYes, declare_rm},
     {"import", "Build", "Convert between Hugging Face folders and GGUF files", kJson | kDryRun,
      declare_import},
     {"data", "Build", "Clean, de-duplicate and split examples", kJson | kDryRun, declare_data},

@@ -11,6 +11,7 @@ std::span<const Command> commands();
 
 Action declare_pull(CLI::App& app, const Globals& globals);
 Action declare_list(CLI::App& app, const Globals& globals);
+Action declare_rm(CLI::App& app, const Globals& globals);
 Action declare_data(CLI::App& app, const Globals& globals);
 Action declare_index(CLI::App& app, const Globals& globals);
 Action declare_search(CLI::App& app, const Globals& globals);

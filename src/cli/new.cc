@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "project/base_check.h"
 #include "project/new_project.h"
 #include "project/plan.h"
 #include "project/project_file.h"
@@ -85,7 +86,7 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
   std::string reason;
   if (p.base.empty()) {
     SLLM_TRY(const project::BaseChoice choice,
-             project::choose_base(p.languages, p.memory_mb, p.disk_mb));
+             project::choose_base(p.languages, p.memory_mb, p.disk_mb, p.use));
     p.base = choice.entry->name;
     reason = choice.reason;
   } else {
@@ -93,6 +94,7 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
   }
   std::string text = project::project_toml(p, reason);
   SLLM_TRY(const project::Project checked, project::parse_project(text, file));
+  SLLM_OK(project::check_use(checked));
   const auto plan = project::plan_new(checked);  // may be unknown: a base that is not here yet
   const std::string takes = plan.ok() ? plan->to_string() : plan.error().message;
   text = project::project_toml(p, reason, takes);
@@ -105,6 +107,7 @@ Status write_project(NewProject p, std::vector<std::string> thresholds, const fs
                        {"base", p.base},
                        {"reason", reason},
                        {"languages", p.languages},
+                       {"use", p.use},
                        {"method", checked.tune.method},
                        {"tune_seconds", plan.ok() ? plan->seconds : 0},
                        {"tune_memory_mb", plan.ok() ? static_cast<double>(plan->memory) / 1e6 : 0},
@@ -140,6 +143,9 @@ Action declare_new(CLI::App& app, const Globals& globals) {
   app.add_option("--disk", p->disk_mb, "Room on its disk in MB; 0: no limit")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--base", p->base, "Base model (default: chosen by language and limits)");
+  app.add_option("--use", p->use, "private, or commercial: only bases whose licence allows it")
+      ->check(CLI::IsMember({"private", "commercial"}))
+      ->capture_default_str();
   app.add_option("--metric", p->metric, "exact_match, json_match, token_f1 or key_facts")
       ->check(CLI::IsMember({"exact_match", "json_match", "token_f1", "key_facts"}))
       ->capture_default_str();

@@ -4,9 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <set>
+#include <thread>
 
+#include "base/events.h"
 #include "hub/name.h"
 
 namespace sllm {
@@ -17,12 +20,24 @@ std::string environment(const char* name) {
   return value ? value : "";
 }
 
+// "~/x" is what a shell writes that did not expand it.
+fs::path expanded(const std::string& path) {
+  if (path != "~" && !path.starts_with("~/")) return path;
+  return environment("HOME") + path.substr(1);
+}
+
 fs::path hf_home() {
-  if (const std::string home = environment("HF_HOME"); !home.empty()) return home;
+  if (const std::string home = environment("HF_HOME"); !home.empty()) return expanded(home);
   if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
-    return fs::path(cache) / "huggingface";
+    return expanded(cache) / "huggingface";
   const std::string home = environment("HOME");
   return fs::path(home.empty() ? "/tmp" : home) / ".cache" / "huggingface";
+}
+
+bool is_true(const char* name) {
+  std::string value = environment(name);
+  for (char& c : value) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 
 std::string trimmed(std::string text) {
@@ -35,21 +50,27 @@ std::string trimmed(std::string text) {
 }  // namespace
 
 fs::path hub_cache_dir() {
-  if (const std::string dir = environment("HF_HUB_CACHE"); !dir.empty()) return dir;
-  if (const std::string dir = environment("HUGGINGFACE_HUB_CACHE"); !dir.empty()) return dir;
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
+    if (const std::string dir = environment(name); !dir.empty()) return expanded(dir);
   return hf_home() / "hub";
 }
 
 std::string hub_token() {
-  if (const std::string token = environment("HF_TOKEN"); !token.empty()) return trimmed(token);
-  auto text = read_file(hf_home() / "token", 4096);
-  return text.ok() ? trimmed(*text) : std::string();
+  if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return "";
+  std::string token;
+  for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+    if (token.empty()) token = environment(name);
+  if (token.empty()) {
+    const std::string file = environment("HF_TOKEN_PATH");
+    auto text = read_file(file.empty() ? hf_home() / "token" : expanded(file), 4096);
+    if (text.ok()) token = std::move(*text);
+  }
+  // A line break inside would end the header.
+  std::erase_if(token, [](char c) { return c == '\r' || c == '\n'; });
+  return trimmed(std::move(token));
 }
 
-bool hub_offline() {
-  const std::string value = environment("HF_HUB_OFFLINE");
-  return !value.empty() && value != "0" && value != "false" && value != "FALSE";
-}
+bool hub_offline() { return is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"); }
 
 RepoCache::RepoCache(std::string_view repo) : folder_("models--" + std::string(repo)) {
   if (const size_t slash = folder_.find('/'); slash != std::string::npos)
@@ -76,11 +97,23 @@ Status RepoCache::prepare() const {
   return ok();
 }
 
-Result<FileLock> RepoCache::lock(std::string_view hash) const {
-  const fs::path folder = hub_cache_dir() / ".locks" / folder_;
+fs::path RepoCache::locks() const { return hub_cache_dir() / ".locks" / folder_; }
+
+Result<FileLock> RepoCache::lock(std::string_view hash, bool wait) const {
   std::error_code error;
-  fs::create_directories(folder, error);
-  return FileLock::acquire(folder / (std::string(hash) + ".lock"));
+  fs::create_directories(locks(), error);
+  const fs::path path = locks() / (std::string(hash) + ".lock");
+  for (bool told = false;;) {
+    auto lock = FileLock::acquire(path);
+    if (lock.ok() || !wait || lock.error().code != ErrorCode::kLocked) return lock;
+    if (const int signal = stop_requested())
+      return make_error(static_cast<ErrorCode>(128 + signal), "{}: stopped while waiting",
+                        path.string());
+    if (!told)
+      log(LogLevel::kInfo, fmt::format("{}: another process is fetching it; waiting", folder_));
+    told = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
 }
 
 Status RepoCache::link(std::string_view revision, std::string_view file,
@@ -101,6 +134,8 @@ Status RepoCache::link(std::string_view revision, std::string_view file,
 }
 
 Status RepoCache::set_ref(std::string_view name, std::string_view revision) const {
+  std::error_code error;  // "refs/pr/4" lies in folders
+  fs::create_directories((root_ / "refs" / name).parent_path(), error);
   return write_file_atomically(root_ / "refs" / name, revision);
 }
 
@@ -122,50 +157,6 @@ bool is_complete_model_folder(const fs::path& folder) {
   return !shards.empty() && std::ranges::all_of(shards, [&](const std::string& shard) {
     return is_safe_relative_path(shard) && fs::exists(folder / shard, error);
   });
-}
-
-namespace {
-
-uint64_t bytes_below(const fs::path& folder) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
-       it.increment(error))
-    if (it->is_regular_file(error)) bytes += it->file_size(error);
-  return bytes;
-}
-
-// "models--org--repo" -> "hf:org/repo"; files of other origin keep their kind.
-std::string repo_name(std::string folder) {
-  folder.erase(0, std::string_view("models--").size());
-  if (const size_t dashes = folder.find("--"); dashes != std::string::npos)
-    folder.replace(dashes, 2, "/");
-  return (folder.starts_with("pypi/") || folder.starts_with("url/") ? "" : "hf:") + folder;
-}
-
-}  // namespace
-
-std::vector<CachedModel> cached_models() {
-  std::vector<CachedModel> models;
-  std::error_code error;
-  for (fs::directory_iterator repo(hub_cache_dir(), error), end; !error && repo != end;
-       repo.increment(error)) {
-    const std::string folder = repo->path().filename().string();
-    if (!folder.starts_with("models--")) continue;
-    std::error_code inner;
-    for (const auto& snapshot : fs::directory_iterator(repo->path() / "snapshots", inner)) {
-      if (is_complete_model_folder(snapshot.path()))
-        models.push_back({repo_name(folder), snapshot.path(), bytes_below(snapshot.path())});
-      for (const auto& file : fs::directory_iterator(snapshot.path(), inner)) {
-        std::error_code none;
-        if (file.path().extension() == ".gguf" && file.is_regular_file(none))
-          models.push_back({repo_name(folder) + "/" + file.path().filename().string(), file.path(),
-                            fs::file_size(file.path(), none)});
-      }
-    }
-  }
-  std::ranges::sort(models, {}, &CachedModel::name);
-  return models;
 }
 
 }  // namespace sllm

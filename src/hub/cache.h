@@ -4,7 +4,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/file.h"
 #include "base/result.h"
@@ -13,9 +12,10 @@ namespace sllm {
 
 // HF_HUB_CACHE | HF_HOME/hub | XDG_CACHE_HOME/huggingface/hub | ~/.cache/huggingface/hub
 fs::path hub_cache_dir();
-// HF_TOKEN | HF_HOME/token; "" when there is none.
+// HF_TOKEN | HUGGING_FACE_HUB_TOKEN | the file HF_TOKEN_PATH | HF_HOME/token; "" when there is
+// none, or HF_HUB_DISABLE_IMPLICIT_TOKEN is set.
 std::string hub_token();
-// HF_HUB_OFFLINE is set to something other than 0.
+// HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is 1, ON, YES or TRUE.
 bool hub_offline();
 
 // One repository's folder in the cache.
@@ -29,8 +29,10 @@ class RepoCache {
   std::string revision_of(std::string_view name) const;
 
   Status prepare() const;  // makes the folders
-  // Held while a blob is written, as huggingface_hub does. kLocked when somebody else holds it.
-  Result<FileLock> lock(std::string_view hash) const;
+  // Held while a blob is written, as huggingface_hub does. Waits, with a word to the log, while
+  // somebody else holds it; `wait` false: kLocked. 130/143 when stopped.
+  Result<FileLock> lock(std::string_view hash, bool wait = true) const;
+  fs::path locks() const;
   // snapshots/REVISION/FILE -> ../../blobs/HASH, atomically.
   Status link(std::string_view revision, std::string_view file, std::string_view hash) const;
   Status set_ref(std::string_view name, std::string_view revision) const;
@@ -39,14 +41,6 @@ class RepoCache {
   std::string folder_;
   fs::path root_;
 };
-
-// A GGUF file, or a folder that holds a whole Hugging Face model.
-struct CachedModel {
-  std::string name;  // "hf:org/repo/file.gguf", as resolve_model takes it
-  fs::path path;
-  uint64_t bytes = 0;
-};
-std::vector<CachedModel> cached_models();
 
 // True when `folder` holds config.json, a tokenizer and all of its weights.
 bool is_complete_model_folder(const fs::path& folder);

@@ -21,15 +21,19 @@ struct CatalogueEntry {
   const char* name;
   const char* description;
   std::vector<ModelOrigin> origins;  // tried in this order
-  const char* licence;               // SPDX
+  const char* licence;               // an id of hub/licence.h, which says what it allows
   std::vector<const char*> languages;
-  double parameters;   // in millions
-  double megabytes;    // to download
-  bool chat_template;  // its own, known to work
+  double parameters;         // in millions
+  double megabytes;          // to download
+  bool chat_template;        // its own: the model was tuned for conversations
+  const char* architecture;  // model_type; whether it runs here, the models' registry says
+  bool gated = false;        // its owner wants the terms accepted: needs a token
 };
 
 std::span<const CatalogueEntry> catalogue();
 const CatalogueEntry* find_in_catalogue(std::string_view name);
+// The first entry that is fetched from this repository of the hub ("org/name"), else nullptr.
+const CatalogueEntry* find_repo_in_catalogue(std::string_view repo);
 // The entry whose name starts so, or is the least edits away when it is near; nullptr otherwise.
 const CatalogueEntry* nearest_in_catalogue(std::string_view name);
 

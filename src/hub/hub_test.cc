@@ -1,182 +1,23 @@
-// Pulling from a hub of ours on the loopback, the cache's layout, names, and zip members.
+// Names, the catalogue, licences, and zip members.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
-#include <cstdlib>
+#include <map>
+#include <set>
 
-#include "base/sha256.h"
 #include "hub/archive.h"
-#include "hub/cache.h"
 #include "hub/catalogue.h"
+#include "hub/gguf_choice.h"
+#include "hub/hub_api.h"
+#include "hub/licence.h"
 #include "hub/name.h"
 #include "hub/origin.h"
-#include "hub/resolve.h"
-#include "support/loopback_server.h"
 
 namespace sllm {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-const std::string kCommit(40, 'c');
-
-// One repository in the hub's dialect: a list of files, HEAD with the linked headers, GET by way of
-// a redirect to another host.
-class FakeHub {
- public:
-  std::map<std::string, std::string> files;
-  std::string wrong_body;  // sent instead of the file when set
-  int status = 0;          // of every answer when set
-
-  FakeHub()
-      : storage_([this](const LoopbackRequest& r) { return send(r); }),
-        hub_([this](const LoopbackRequest& r) { return answer(r); }) {}
-  std::string url() const { return hub_.url(); }
-  std::vector<LoopbackRequest> downloads() { return storage_.requests(); }
-  std::vector<LoopbackRequest> requests() { return hub_.requests(); }
-
- private:
-  LoopbackResponse answer(const LoopbackRequest& r) {
-    if (status) return {status, {}, ""};
-    if (r.path == "/api/models/org/repo/revision/main") {
-      nlohmann::json list = nlohmann::json::array();
-      for (const auto& [name, content] : files) list.push_back({{"rfilename", name}});
-      list.push_back({{"rfilename", "../../evil"}});
-      return {200, {}, nlohmann::json{{"sha", kCommit}, {"siblings", list}}.dump()};
-    }
-    const std::string name = r.path.substr(r.path.rfind('/') + 1);
-    if (!r.path.starts_with("/org/repo/resolve/") || !files.contains(name)) return {404, {}, ""};
-    return {302,
-            {{"X-Linked-Etag", "\"" + sha256_hex(files[name]) + "\""},
-             {"X-Linked-Size", std::to_string(files[name].size())},
-             {"X-Repo-Commit", kCommit},
-             {"Location", storage_.url("/" + name)}},
-            ""};
-  }
-  LoopbackResponse send(const LoopbackRequest& r) {
-    const std::string& content = wrong_body.empty() ? files[r.path.substr(1)] : wrong_body;
-    const size_t start = r.range_start();
-    if (start == 0) return {200, {}, content};
-    return {206,
-            {{"Content-Range", "bytes " + std::to_string(start) + "-" +
-                                   std::to_string(content.size() - 1) + "/" +
-                                   std::to_string(content.size())}},
-            content.substr(start)};
-  }
-  LoopbackServer storage_, hub_;
-};
-
-class HubTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    home_ = fs::path(::testing::TempDir()) /
-            ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(home_);
-    ::setenv("HF_HOME", home_.c_str(), 1);
-    ::setenv("HF_ENDPOINT", hub_.url().c_str(), 1);
-    ::setenv("HF_TOKEN", "hf_secret", 1);
-    ::unsetenv("HF_HUB_OFFLINE");
-    ::unsetenv("HF_HUB_CACHE");
-    hub_.files = {{"config.json", "{}"},
-                  {"tokenizer.json", "{}"},
-                  {"model.safetensors", std::string(5000, 'w')},
-                  {"pytorch_model.bin", "pickle"},
-                  {"README.md", "# x"}};
-  }
-  void TearDown() override { fs::remove_all(home_); }
-  fs::path home_;
-  FakeHub hub_;
-};
-
-TEST_F(HubTest, PullsAWholeModelIntoTheStandardCache) {
-  EXPECT_THAT(resolve_model("hf:org/repo").error().hint, HasSubstr("sllm pull hf:org/repo"));
-  const fs::path path = pull_model("hf:org/repo").value();
-  EXPECT_EQ(path, home_ / "hub/models--org--repo/snapshots" / kCommit);
-  EXPECT_EQ(read_file(path / "model.safetensors").value(), hub_.files["model.safetensors"]);
-  EXPECT_TRUE(fs::is_symlink(path / "model.safetensors"));
-  EXPECT_TRUE(fs::exists(home_ / "hub/models--org--repo/blobs" /
-                         sha256_hex(hub_.files["model.safetensors"])));
-  EXPECT_FALSE(fs::exists(path / "pytorch_model.bin"));
-  EXPECT_FALSE(fs::exists(home_ / "evil"));
-  EXPECT_EQ(read_file(home_ / "hub/models--org--repo/refs/main").value(), kCommit);
-  EXPECT_EQ(resolve_model("hf:org/repo").value(), path);
-  EXPECT_EQ(resolve_model("hf:org/repo/config.json").value(), path / "config.json");
-  ASSERT_EQ(cached_models().size(), 1u);
-  EXPECT_EQ(cached_models()[0].name, "hf:org/repo");
-  for (const auto& r : hub_.requests())
-    EXPECT_EQ(r.headers.at("authorization"), "Bearer hf_secret");
-  for (const auto& r : hub_.downloads()) EXPECT_FALSE(r.headers.contains("authorization"));
-}
-
-TEST_F(HubTest, GoesOnWithAPartOfABlob) {
-  const std::string& content = hub_.files["model.safetensors"];
-  const fs::path blobs = home_ / "hub/models--org--repo/blobs";
-  fs::create_directories(blobs);
-  ASSERT_TRUE(
-      write_file_atomically(blobs / (sha256_hex(content) + ".incomplete"), content.substr(0, 3000))
-          .ok());
-  const fs::path file = pull_model("hf:org/repo/model.safetensors").value();
-  EXPECT_EQ(read_file(file).value(), content);
-  ASSERT_EQ(hub_.downloads().size(), 1u);
-  EXPECT_EQ(hub_.downloads()[0].headers.at("range"), "bytes=3000-");
-  // Again: nothing is transferred.
-  EXPECT_TRUE(pull_model("hf:org/repo/model.safetensors").ok());
-  EXPECT_EQ(hub_.downloads().size(), 1u);
-}
-
-TEST_F(HubTest, MendsADamagedBlob) {
-  const fs::path file = pull_model("hf:org/repo/model.safetensors").value();
-  ASSERT_TRUE(write_file_atomically(fs::canonical(file), std::string(5000, 'x')).ok());
-  EXPECT_EQ(read_file(pull_model("hf:org/repo/model.safetensors").value()).value(),
-            hub_.files["model.safetensors"]);
-}
-
-TEST_F(HubTest, RefusesContentWithAnotherHash) {
-  hub_.wrong_body = std::string(5000, 'z');
-  const auto result = pull_model("hf:org/repo/model.safetensors");
-  ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.error().code, ErrorCode::kBadInput);
-  EXPECT_THAT(result.error().message, HasSubstr("SHA-256"));
-  EXPECT_FALSE(resolve_model("hf:org/repo/model.safetensors").ok());
-}
-
-TEST_F(HubTest, SaysWhatIsMissingOrForbidden) {
-  const auto missing = pull_model("hf:org/repo/nothing.gguf");
-  EXPECT_THAT(missing.error().message, HasSubstr("HTTP 404"));
-  hub_.status = 401;
-  EXPECT_THAT(pull_model("hf:org/repo").error().hint, HasSubstr("HF_TOKEN"));
-  hub_.status = 0;
-  ::setenv("HF_HUB_OFFLINE", "1", 1);
-  const size_t before = hub_.requests().size();
-  EXPECT_THAT(pull_model("hf:org/repo").error().message, HasSubstr("HF_HUB_OFFLINE"));
-  EXPECT_EQ(hub_.requests().size(), before);
-  ::unsetenv("HF_HUB_OFFLINE");
-}
-
-TEST_F(HubTest, TakesTheOnlyOrTheMediumGguf) {
-  hub_.files = {{"m.Q8_0.gguf", "8"}, {"m.Q4_K_M.gguf", "4"}};
-  EXPECT_EQ(pull_model("hf:org/repo").value().filename(), "m.Q4_K_M.gguf");
-  EXPECT_EQ(resolve_model("hf:org/repo").value().filename(), "m.Q4_K_M.gguf");
-  EXPECT_THAT(choose_gguf({"a.gguf", "b.gguf"}, "org/repo").error().message,
-              HasSubstr("a.gguf, b.gguf"));
-}
-
-TEST_F(HubTest, TellsAPathFromANameAndHelpsWithTypingErrors) {
-  EXPECT_EQ(resolve_model(home_.parent_path().string()).value(), home_.parent_path());
-  const auto wrong = resolve_model("smolm2-135m-instruct");
-  EXPECT_EQ(wrong.error().code, ErrorCode::kBadInput);
-  EXPECT_THAT(wrong.error().hint, HasSubstr("smollm2-135m-instruct"));
-  EXPECT_THAT(resolve_model("smollm2-135m-instruct").error().hint, HasSubstr("sllm pull"));
-}
-
-TEST_F(HubTest, PullsAUrl) {
-  LoopbackServer server([](const LoopbackRequest&) { return LoopbackResponse{200, {}, "GGUF"}; });
-  const std::string url = server.url("/models/tiny.gguf?download=true");
-  EXPECT_EQ(read_file(pull_model(url).value()).value(), "GGUF");
-  EXPECT_EQ(resolve_model(url).value().filename(), "tiny.gguf");
-  EXPECT_FALSE(pull_model(server.url("/page.html")).ok());
-}
 
 TEST(ModelNames, AreCheckedBeforeTheyAreUsed) {
   EXPECT_EQ(parse_hf_name("hf:a/b")->value().revision, "main");
@@ -184,13 +25,136 @@ TEST(ModelNames, AreCheckedBeforeTheyAreUsed) {
   EXPECT_EQ(full.revision, "v1");
   EXPECT_EQ(full.file, "dir/c.gguf");
   EXPECT_EQ(full.to_string(), "hf:a/b@v1/dir/c.gguf");
-  for (const char* bad : {"hf:", "hf:a", "hf:a/", "hf:/b", "hf:a/b/../c", "hf:../b", "hf:a/..",
-                          "hf:a/b@/c", "hf:a/b@../c", "hf:a b/c", "hf:a/b//c"})
+  for (const char* bad :
+       {"hf:", "hf:a", "hf:a/", "hf:/b", "hf:a/b/../c", "hf:../b", "hf:a/..", "hf:a/b@/c",
+        "hf:a/b@../c", "hf:a b/c", "hf:a/b//c", "hf:a/b:", "hf:a/b:../x.gguf", "hf:a/b:Q4 K",
+        "hf:a/b:Q4:Q5", "hf:a/b@x@y", "hf:a--b/c", "hf:a/b:Q4_K_M@../x"})
     EXPECT_FALSE(parse_hf_name(bad).ok()) << bad;
   for (const char* bad : {"pypi:x", "pypi:-r==1#a", "pypi:x==1", "pypi:x==1#../a", "pypi:x==#a",
                           "pypi:x y==1#a", "pypi:==1#a"})
     EXPECT_FALSE(parse_pypi_name(bad).ok()) << bad;
   EXPECT_EQ((*parse_pypi_name("pypi:a-b==1.0#c/d.bin"))->member, "c/d.bin");
+}
+
+TEST(ModelNames, ChooseAFileATypeAndARevision) {
+  const HfName quant = **parse_hf_name("hf:a/b:Q4_K_M@feature/x");
+  EXPECT_EQ(quant.repo, "a/b");
+  EXPECT_EQ(quant.quant, "Q4_K_M");
+  EXPECT_EQ(quant.revision, "feature/x");
+  EXPECT_EQ(quant.to_string(), "hf:a/b:Q4_K_M@feature/x");
+  const HfName file = **parse_hf_name("hf:a/b:dir/c.gguf@v1");
+  EXPECT_EQ(file.file, "dir/c.gguf");
+  EXPECT_EQ(file.quant, "");
+  EXPECT_EQ(file.revision, "v1");
+  const HfName pull_request = **parse_hf_name("hf:a/b@refs/pr/4/c.gguf");
+  EXPECT_EQ(pull_request.revision, "refs/pr/4");
+  EXPECT_EQ(pull_request.file, "c.gguf");
+  for (const char* same : {"hf:a/b:dir/c.gguf@feature/x", "hf:a/b@v1/LICENSE", "hf:a/b:Q8_0"})
+    EXPECT_EQ((*parse_hf_name(same))->to_string(), same);
+  const HfName first = **parse_hf_name("hf:a/b@v1:q8_0");
+  EXPECT_EQ(first.revision, "v1");
+  EXPECT_EQ(first.quant, "q8_0");
+  EXPECT_FALSE(first.is_pinned());
+  EXPECT_TRUE((*parse_hf_name("hf:a/b@" + std::string(40, 'a')))->is_pinned());
+  EXPECT_FALSE((*parse_hf_name("hf:a/b"))->names_revision);
+  EXPECT_TRUE((*parse_hf_name("hf:a/b@main"))->names_revision);
+}
+
+TEST(GgufChoice, ReadsTheTypeInAName) {
+  for (const auto& [name, label] :
+       std::map<std::string, std::string>{{"qwen2.5-0.5b-instruct-q4_k_m.gguf", "Q4_K_M"},
+                                          {"SmolLM2-135M-Instruct.Q4_1.gguf", "Q4_1"},
+                                          {"gemma-3-1b-it-UD-Q4_K_XL.gguf", "UD-Q4_K_XL"},
+                                          {"model_IQ4_XS.gguf", "IQ4_XS"},
+                                          {"m-BF16.gguf", "BF16"},
+                                          {"m-f16-00001-of-00002.gguf", "F16"},
+                                          {"Q6_K/model.gguf", "Q6_K"},
+                                          {"ggml-model-i2_s.gguf", ""},
+                                          {"Q.gguf", ""},
+                                          {".gguf", ""}})
+    EXPECT_EQ(quant_label(name), label) << name;
+}
+
+TEST(GgufChoice, TakesTheOnlyTheMediumOrTheNamedOne) {
+  const std::vector<std::string> files = {"m.Q8_0.gguf", "m.Q4_K_M.gguf", "mmproj-F16.gguf",
+                                          "README.md"};
+  EXPECT_THAT(*choose_gguf(files, "o/r"), ElementsAre("m.Q4_K_M.gguf"));
+  EXPECT_THAT(*choose_gguf(files, "o/r", "q8_0"), ElementsAre("m.Q8_0.gguf"));
+  EXPECT_THAT(*choose_gguf({"x.gguf"}, "o/r"), ElementsAre("x.gguf"));
+  const Error none = choose_gguf(files, "o/r", "Q5_1").error();
+  EXPECT_EQ(none.code, ErrorCode::kUsage);
+  EXPECT_EQ(none.message, "o/r: holds no Q5_1; it has Q4_K_M, Q8_0");
+  const Error many = choose_gguf({"a.Q8_0.gguf", "b.F16.gguf"}, "o/r").error();
+  EXPECT_EQ(many.to_string(),
+            "o/r: 2 GGUF models to choose from: Q8_0, F16. Name one: hf:o/r:Q8_0");
+  EXPECT_THAT(choose_gguf({"a.Q8_0.gguf", "b.Q8_0.gguf"}, "o/r", "Q8_0").error().to_string(),
+              HasSubstr("a.Q8_0.gguf, b.Q8_0.gguf. Name one: hf:o/r:a.Q8_0.gguf"));
+}
+
+TEST(GgufChoice, TakesAllPartsOfASplitModel) {
+  const std::string one = "Q8_0/m-00001-of-00003.gguf", two = "Q8_0/m-00002-of-00003.gguf",
+                    three = "Q8_0/m-00003-of-00003.gguf";
+  EXPECT_THAT(*choose_gguf({three, "m.F16.gguf", one, two}, "o/r", "Q8_0"),
+              ElementsAre(one, two, three));
+  EXPECT_THAT(choose_gguf({three, one}, "o/r").error().message, HasSubstr("2 of the 3 parts"));
+  EXPECT_THAT(parts_of_split(two), ElementsAre(one, two, three));
+  EXPECT_THAT(parts_of_split("m-00004-of-00003.gguf"), ElementsAre("m-00004-of-00003.gguf"));
+  EXPECT_EQ(parts_of_split("m-00001-of-99999.gguf").size(), 1u);  // no such split is real
+}
+
+TEST(HubListing, LeavesOutWhatIsUnsafeAndSaysWhatCannotBeRead) {
+  const std::string commit(40, 'a'), sha(64, 'b');
+  const auto listing = parse_hub_listing(
+      R"({"sha":")" + commit + R"(","siblings":[{"rfilename":"../x"},{"rfilename":"/etc/x"},3,
+         {"rfilename":"m.gguf","size":7,"lfs":{"sha256":")" +
+          sha + R"(","size":7}},
+         {"rfilename":"n","blobId":"../../x","size":-1}]})",
+      "here");
+  ASSERT_TRUE(listing.ok());
+  ASSERT_EQ(listing->files.size(), 2u);
+  EXPECT_EQ(listing->files[0].hash, sha);
+  EXPECT_EQ(listing->files[0].bytes, 7u);
+  EXPECT_EQ(listing->files[1].hash, "");
+  for (const std::string bad : {"", "[]", "<html>", R"({"sha":"x","siblings":[]})",
+                                R"({"sha":"../../../../../../../../../../../etc"})"})
+    EXPECT_EQ(parse_hub_listing(bad, "here").error().code, ErrorCode::kNetwork) << bad;
+}
+
+TEST(Licence, SaysWhetherTheResultMayBeSold) {
+  EXPECT_EQ(licence_terms("apache-2.0").commercial, Commercial::kYes);
+  EXPECT_EQ(licence_terms("MIT").id, "MIT");
+  EXPECT_EQ(licence_terms("llama3.2").commercial, Commercial::kConditions);
+  EXPECT_EQ(licence_terms("cc-by-nc-4.0").commercial, Commercial::kNo);
+  EXPECT_EQ(licence_terms("my-own-1.0").commercial, Commercial::kUnknown);
+  EXPECT_THAT(licence_terms("my-own-1.0").to_string(), HasSubstr("check the licence"));
+}
+
+TEST(Licence, IsReadFromTheModelCard) {
+  EXPECT_EQ(licence_of_card("---\nlanguage: en\nlicense: apache-2.0\n---\n# x\nlicense: mit\n"),
+            "apache-2.0");
+  EXPECT_EQ(licence_of_card("---\r\nlicense: \"mit\"  # or so\r\n---\r\n"), "mit");
+  EXPECT_EQ(licence_of_card("---\nlicense: other\nlicense_name: exaone\n---\n"), "exaone");
+  EXPECT_EQ(licence_of_card("---\nlicense:\n- cc-by-nc-4.0\n---\n"), "cc-by-nc-4.0");
+  EXPECT_EQ(licence_of_card("# A model\nlicense: mit\n"), "");
+  EXPECT_EQ(licence_of_card("---\nlanguage: ko\n---\nlicense: mit\n"), "");
+  EXPECT_EQ(licence_of_card("---\nlicense:"), "");
+}
+
+TEST(Catalogue, PromisesNothingThatNobodyHasChecked) {
+  std::set<std::string> names;
+  for (const CatalogueEntry& e : catalogue()) {
+    EXPECT_TRUE(names.insert(e.name).second) << e.name;
+    EXPECT_NE(licence_terms(e.licence).commercial, Commercial::kUnknown) << e.name;
+    EXPECT_EQ(licence_terms(e.licence).id, e.licence) << e.name;
+    EXPECT_FALSE(e.languages.empty()) << e.name;
+    EXPECT_STRNE(e.architecture, "") << e.name;
+    EXPECT_GT(e.parameters, 100) << e.name;
+    // In at most 16 bits, with a tied head stored twice at the most.
+    EXPECT_LT(e.megabytes, e.parameters * 2 * 1.3) << e.name;
+    EXPECT_GT(e.megabytes, e.parameters * 0.5) << e.name;
+  }
+  EXPECT_STREQ(find_repo_in_catalogue("LGAI-EXAONE/EXAONE-4.0-1.2B")->name, "exaone-4.0-1.2b");
+  EXPECT_EQ(find_repo_in_catalogue("org/unknown"), nullptr);
 }
 
 TEST(Catalogue, HoldsWellFormedOrigins) {

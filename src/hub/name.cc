@@ -33,41 +33,87 @@ bool is_url(std::string_view name) {
   return name.starts_with("https://") || name.starts_with("http://");
 }
 
+bool is_hex(std::string_view text, size_t digits) {
+  return text.size() == digits &&
+         std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c); });
+}
+
+bool HfName::is_pinned() const { return is_hex(revision, 40); }
+
 std::string HfName::to_string() const {
-  return fmt::format("hf:{}{}{}{}{}", repo, revision == "main" ? "" : "@",
-                     revision == "main" ? "" : revision, file.empty() ? "" : "/", file);
+  const std::string at = revision == "main" ? "" : "@" + revision;
+  if (!quant.empty()) return fmt::format("hf:{}:{}{}", repo, quant, at);
+  // Before "/file" a revision ends at its first slash.
+  if (revision.find('/') != revision.npos && file.find_first_of("./") != file.npos &&
+      file.find('@') == file.npos)
+    return fmt::format("hf:{}:{}{}", repo, file, at);
+  return fmt::format("hf:{}{}{}{}", repo, at, file.empty() ? "" : "/", file);
 }
 std::string PypiName::to_string() const {
   return fmt::format("pypi:{}=={}#{}", package, version, member);
 }
+
+namespace {
+
+// What stands behind hf:org/repo. "@refs/pr/4" is one revision; behind ":…" a revision may hold
+// slashes, before "/file" it cannot.
+bool parse_rest(std::string_view rest, HfName& out) {
+  while (!rest.empty()) {
+    const char mark = rest[0];
+    rest.remove_prefix(1);
+    size_t end = rest.size();
+    if (mark == '@') {
+      if (out.names_revision) return false;
+      if (out.file.empty() && out.quant.empty()) {
+        const size_t from = rest.starts_with("refs/") ? rest.find('/', 5) : 0;
+        end = std::min(rest.find_first_of("/:", from == rest.npos ? from : from + (from > 0)), end);
+      }
+      out.revision = rest.substr(0, end);
+      out.names_revision = true;
+      if (!is_word(out.revision, "._-/") || !is_safe_relative_path(out.revision)) return false;
+    } else if (mark == ':') {
+      if (!out.file.empty() || !out.quant.empty()) return false;
+      end = std::min(rest.find('@'), end);
+      const std::string_view chosen = rest.substr(0, end);
+      // No type of weights has a dot in its name, and every file has one.
+      const bool is_file = chosen.find_first_of("./") != chosen.npos;
+      (is_file ? out.file : out.quant) = chosen;
+      if (is_file ? !is_safe_relative_path(chosen) : !is_word(chosen, "_-")) return false;
+    } else {
+      if (!out.file.empty() || !out.quant.empty()) return false;
+      out.file = rest;
+      if (!is_safe_relative_path(out.file)) return false;
+    }
+    rest.remove_prefix(end);
+  }
+  return true;
+}
+
+}  // namespace
 
 Result<std::optional<HfName>> parse_hf_name(std::string_view name) {
   if (!name.starts_with("hf:")) return std::optional<HfName>();
   const std::string_view whole = name;
   name.remove_prefix(3);
   const auto wrong = [&] {
-    return usage_error("{}: expected hf:ORGANISATION/REPOSITORY[@REVISION][/FILE]", whole);
+    return usage_error(
+        "{}: expected hf:ORGANISATION/REPOSITORY[:FILE or QUANT][@REVISION], for one "
+        "hf:org/repo:Q4_K_M",
+        whole);
   };
   const size_t slash = name.find('/');
   if (slash == std::string_view::npos) return wrong();
-  const size_t end = std::min(name.find_first_of("/@", slash + 1), name.size());
+  const size_t end = std::min(name.find_first_of("/@:", slash + 1), name.size());
   HfName out;
   out.repo = name.substr(0, end);
-  std::string_view rest = name.substr(end);
-  if (rest.starts_with('@')) {
-    const size_t revision_end = std::min(rest.find('/'), rest.size());
-    out.revision = rest.substr(1, revision_end - 1);
-    rest = rest.substr(revision_end);
-  }
-  if (rest.starts_with('/')) {
-    out.file = rest.substr(1);
-    if (!is_safe_relative_path(out.file)) return wrong();
-  }
   const std::string_view organisation = name.substr(0, slash);
   const std::string_view repository = std::string_view(out.repo).substr(slash + 1);
+  // The hub forbids "--" and ".." too; the first stands for "/" in the cache.
   if (!is_word(organisation, "._-") || !is_word(repository, "._-") ||
-      !is_word(out.revision, "._-") || out.repo.find("..") != std::string::npos)
+      out.repo.find("..") != std::string::npos || out.repo.find("--") != std::string::npos)
     return wrong();
+  const std::string_view rest = name.substr(end);
+  if (rest == "/" || rest == "@" || rest == ":" || !parse_rest(rest, out)) return wrong();
   return std::optional(std::move(out));
 }
 

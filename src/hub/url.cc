@@ -1,4 +1,6 @@
 // A model by its URL.
+#include <cstring>
+
 #include "base/sha256.h"
 #include "hub/cache.h"
 #include "hub/origin.h"
@@ -21,6 +23,17 @@ Result<Place> place_of(const std::string& url) {
   return Place{RepoCache("url/" + sha256_hex(path).substr(0, 16)), file};
 }
 
+// No hash vouches for what comes from just anywhere; at least it must begin as a model does.
+Status check_is_gguf(const fs::path& part, const std::string& url) {
+  SLLM_TRY(const MappedFile file, MappedFile::open(part));
+  if (file.size() >= 4 && std::memcmp(file.data(), "GGUF", 4) == 0) return ok();
+  std::error_code error;
+  fs::remove(part, error);
+  return with_hint(
+      bad_input("{}: what arrived is no GGUF file ({} bytes); it was removed", url, file.size()),
+      "Does the address lead to a page about the file?");
+}
+
 }  // namespace
 
 Result<fs::path> find_url(const std::string& url) {
@@ -38,9 +51,11 @@ Result<fs::path> fetch_url(const std::string& url, const FetchOptions& fetch,
   SLLM_TRY(const FileLock lock, place.cache.lock("download"));
   DownloadOptions options;
   options.label = place.file;
+  options.first_delay = fetch.first_delay;
   if (fetch.quick) options.connect_attempts = 1, options.attempts = 2;
   const fs::path part = place.cache.blob("download.incomplete");
   SLLM_OK(download(url, part, options, progress));
+  SLLM_OK(check_is_gguf(part, url));
   SLLM_TRY(const std::string sha256, sha256_file(part));
   SLLM_OK(adopt_blob(part, place.cache.blob(sha256), fetch.sha256));
   SLLM_OK(place.cache.link("main", place.file, sha256));

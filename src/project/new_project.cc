@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "hub/licence.h"
 #include "hub/name.h"
+#include "project/base_check.h"
 #include "project/workload.h"
 
 namespace sllm::project {
@@ -11,11 +13,6 @@ namespace {
 
 // MB of the 8-bit file (34 bytes per block of 32 weights), and to run it.
 double q8_megabytes(const CatalogueEntry& e) { return e.parameters * 34 / 32; }
-double memory_needed(const CatalogueEntry& e) {
-  return static_cast<double>(memory_while_answering(static_cast<int64_t>(q8_megabytes(e) * 1e6))) /
-         1e6;
-}
-
 std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -30,26 +27,38 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
+double memory_needed(const CatalogueEntry& e) {
+  return static_cast<double>(memory_while_answering(static_cast<int64_t>(q8_megabytes(e) * 1e6))) /
+         1e6;
+}
+
 Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_t memory_mb,
-                               int64_t disk_mb) {
-  const CatalogueEntry *best = nullptr, *too_large = nullptr;
+                               int64_t disk_mb, const std::string& use) {
+  const CatalogueEntry *best = nullptr, *second = nullptr, *too_large = nullptr;
   for (const CatalogueEntry& entry : catalogue()) {
     const bool speaks = std::ranges::all_of(languages, [&](const std::string& language) {
       return std::ranges::any_of(entry.languages, [&](const char* l) { return language == l; });
     });
+    const Commercial allowed = licence_terms(entry.licence).commercial;
+    const bool permitted =
+        use != "commercial" || allowed == Commercial::kYes || allowed == Commercial::kConditions;
     // Coder models are there as references and for code; they are not chosen unasked.
-    if (!speaks || std::string_view(entry.name).find("coder") != std::string_view::npos) continue;
+    if (!speaks || !permitted || !can_run(entry) || !entry.chat_template ||
+        std::string_view(entry.name).find("coder") != std::string_view::npos)
+      continue;
     const bool fits = (memory_mb == 0 || memory_needed(entry) <= static_cast<double>(memory_mb)) &&
                       (disk_mb == 0 || q8_megabytes(entry) <= static_cast<double>(disk_mb));
-    const CatalogueEntry*& slot = fits ? best : too_large;
+    const bool free = allowed == Commercial::kYes && !entry.gated;
+    const CatalogueEntry*& slot = !fits ? too_large : free ? best : second;
     if (!slot || entry.parameters < slot->parameters) slot = &entry;
   }
+  if (!best) best = second;
   if (best)
     return BaseChoice{
-        best,
-        fmt::format("the smallest catalogued model that speaks {} within the limits; "
-                    "{:.0f} MB on disk and about {:.0f} MB in memory at 8 bits",
-                    fmt::join(languages, " and "), q8_megabytes(*best), memory_needed(*best))};
+        best, fmt::format("the smallest catalogued model that speaks {} within the limits; "
+                          "{:.0f} MB on disk and about {:.0f} MB in memory at 8 bits; {}",
+                          fmt::join(languages, " and "), q8_megabytes(*best), memory_needed(*best),
+                          licence_terms(best->licence).to_string())};
   if (too_large)
     return with_hint(
         usage_error(
@@ -67,6 +76,10 @@ Status check_base(const std::string& base, const fs::path& folder) {
   if (is_url(base) || fs::exists(folder / base, error)) return ok();
   SLLM_TRY(const auto hf, parse_hf_name(base));
   SLLM_TRY(const auto pypi, parse_pypi_name(base));
+  if (const CatalogueEntry* entry = catalogue_entry_of(base); entry && !can_run(*entry))
+    return with_hint(usage_error("{}: its architecture, {}, cannot be run by this version yet",
+                                 base, entry->architecture),
+                     "`sllm list` shows which bases can");
   if (hf || pypi || find_in_catalogue(base)) return ok();
   const CatalogueEntry* near = nearest_in_catalogue(base);
   return with_hint(
@@ -83,8 +96,9 @@ std::string project_toml(const NewProject& p, const std::string& base_reason,
     languages += (languages.empty() ? "" : ", ") + quoted(language);
   std::string out = fmt::format(
       "# The purpose of a model, and how it is built. `sllm run` follows it; `sllm run --dry-run` "
-      "shows the plan.\n\n[purpose]\nname = {}\ngoal = {}\nlanguages = [{}]\n\n",
-      quoted(p.name), quoted(p.goal), languages);
+      "shows the plan.\n\n[purpose]\nname = {}\ngoal = {}\nlanguages = [{}]\nuse = {}   # "
+      "\"commercial\": the base's licence must allow it\n\n",
+      quoted(p.name), quoted(p.goal), languages, quoted(p.use));
   out += fmt::format(
       "[device]          # the machine that will run the result; 0: no limit\nmemory_mb = {}\n"
       "disk_mb = {}\n\n",

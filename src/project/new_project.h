@@ -15,7 +15,8 @@ struct NewProject {
   std::string name, goal;
   std::vector<std::string> languages = {"en"};
   int64_t memory_mb = 0, disk_mb = 0;
-  std::string base;  // "": chosen by language and limits
+  std::string base;             // "": chosen by language, limits and use
+  std::string use = "private";  // or "commercial"
   std::string train = "train.jsonl", test = "test.jsonl", documents, metric = "exact_match";
   std::map<std::string, double> thresholds;  // language -> least value of `metric`
 };
@@ -24,11 +25,15 @@ struct BaseChoice {
   const CatalogueEntry* entry = nullptr;
   std::string reason;  // one sentence
 };
-// The smallest catalogued model that speaks all the languages and whose 8-bit form fits the limits.
+// The smallest catalogued model that runs here, speaks all the languages and whose 8-bit form fits
+// the limits; one that is open to everybody and free of conditions before any other, and for
+// commercial use none whose licence forbids it.
 // A model without Korean in it spends several tokens on a syllable and learns little of it from a
 // few hundred rows. Errors: kUsage when none fits, with the nearest one's needs.
 Result<BaseChoice> choose_base(const std::vector<std::string>& languages, int64_t memory_mb,
-                               int64_t disk_mb);
+                               int64_t disk_mb, const std::string& use = "private");
+// About what the entry's 8-bit form needs in memory while it answers, in MB.
+double memory_needed(const CatalogueEntry& entry);
 
 // Whether `base` can be meant: a file or folder (seen from the project's folder), a name of the
 // catalogue, or a well-formed hf:, pypi: or web address. Error: kUsage with the nearest name.

@@ -88,6 +88,7 @@ class ProjectReader {
         break;
       }
     SLLM_OK(s.read_choice("report_language", project_.report_language, {"en", "ko"}));
+    SLLM_OK(s.read_choice("use", project_.use, {"private", "commercial"}));
     return s.finish();
   }
 
@@ -103,6 +104,7 @@ class ProjectReader {
     TomlSection s = section("base");
     SLLM_OK(s.read("model", project_.base));
     SLLM_OK(s.require("model", !project_.base.empty()));
+    SLLM_OK(s.read("licence_checked", project_.licence_checked));
     return s.finish();
   }
 

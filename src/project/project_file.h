@@ -33,11 +33,13 @@ struct Project {
 
   // [purpose]
   std::string name, goal, report_language = "en";
+  std::string use = "private";  // "commercial": the base's licence must allow it
   std::vector<std::string> languages = {"en"};
   // [device]: 0 is no limit
   int64_t memory_mb = 0, disk_mb = 0, threads = 0;
   std::vector<Threshold> thresholds;
-  std::string base;  // [base] model
+  std::string base;              // [base] model
+  bool licence_checked = false;  // somebody has read the base's licence: it allows the use
 
   struct Data {
     std::vector<std::string> train;

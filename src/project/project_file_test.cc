@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "hub/licence.h"
+#include "project/base_check.h"
 #include "project/new_project.h"
 
 namespace sllm::project {
@@ -101,6 +103,8 @@ TEST(ProjectFile, EachBrokenFileGetsItsSentence) {
        "[deploy] type is \"q6_k\"; expected one of q8_0, q4_k"},
       {"goal = 1\n", "bad.toml:1: goal stands outside a section"},
       {with("[purpose]", "[purpose]\ngoal = \"twice\""), "not TOML"},
+      {with("[purpose]", "[purpose]\nuse = \"sell\""),
+       "[purpose] use is \"sell\"; expected one of private, commercial"},
       {with("rank = 8", "rank = " + std::string(3000, '[')), "not TOML"},
   };
   for (const Broken& b : broken) {
@@ -115,6 +119,56 @@ TEST(ProjectFile, EachBrokenFileGetsItsSentence) {
 TEST(NewProject, ChoosesAKoreanCapableBaseForKorean) {
   EXPECT_STREQ(choose_base({"en"}, 0, 0)->entry->name, "smollm2-135m-instruct");
   EXPECT_STREQ(choose_base({"en", "ko"}, 0, 0)->entry->name, "qwen2.5-0.5b-instruct");
+}
+
+TEST(NewProject, ChoosesNoBaseWithConditionsOrOneThatCannotRunUnasked) {
+  for (const char* use : {"private", "commercial"})
+    for (const CatalogueEntry& entry : catalogue())
+      for (const char* language : entry.languages) {
+        const auto choice = choose_base({language}, 0, 0, use);
+        ASSERT_TRUE(choice.ok() || !can_run(entry)) << language;
+        if (!choice.ok()) continue;
+        EXPECT_TRUE(can_run(*choice->entry)) << choice->entry->name;
+        if (std::string(use) == "commercial") {
+          EXPECT_NE(licence_terms(choice->entry->licence).commercial, Commercial::kNo) << language;
+        }
+      }
+}
+
+// The purpose says what the result is for; the licence has the last word.
+TEST(Use, CommercialRefusesABaseThatForbidsIt) {
+  const auto project = [](const std::string& base, const std::string& more = "") {
+    return parse_project(with("\"smollm2-135m-instruct\"", "\"" + base + "\"" + more)
+                             .insert(10, "use = \"commercial\"\n"),
+                         "p.toml")
+        .value();
+  };
+  for (const char* open : {"smollm2-135m-instruct", "hf:Qwen/Qwen2.5-0.5B-Instruct"})
+    EXPECT_TRUE(check_use(project(open)).ok()) << open;
+  EXPECT_TRUE(check_use(project("llama-3.2-1b-instruct")).ok());  // on conditions; a warning
+  for (const char* closed : {"exaone-4.0-1.2b", "hf:LGAI-EXAONE/EXAONE-4.0-1.2B"}) {
+    const Status status = check_use(project(closed));
+    ASSERT_FALSE(status.ok()) << closed;
+    EXPECT_EQ(status.error().code, ErrorCode::kUsage);
+    EXPECT_EQ(status.error().message,
+              fmt::format("p.toml: [purpose] use is \"commercial\", but {} is under exaone: no "
+                          "commercial use (research only; LG AI Research sells another licence)",
+                          closed));
+    EXPECT_TRUE(check_use(project(closed, "\nlicence_checked = true")).ok());
+  }
+  Project mine = project("exaone-4.0-1.2b");
+  mine.use = "private";
+  EXPECT_TRUE(check_use(mine).ok());
+  // What the model's own card says once it is here.
+  const Project own = project("hf:org/unknown");
+  EXPECT_TRUE(check_use(own).ok());  // not known yet
+  EXPECT_TRUE(check_licence(own, "apache-2.0").ok());
+  EXPECT_NE(check_licence(own, "").error().to_string().find("states no licence"),
+            std::string::npos);
+  EXPECT_NE(check_licence(own, "cc-by-nc-4.0").error().message.find("no commercial use"),
+            std::string::npos);
+  EXPECT_NE(check_licence(own, "own-1.0").error().to_string().find("licence_checked = true"),
+            std::string::npos);
 }
 
 TEST(NewProject, SaysWhatWouldBeNeededWhenNothingFits) {
@@ -132,6 +186,8 @@ TEST(NewProject, RefusesABaseThatNobodyKnows) {
   EXPECT_NE(unknown.error().to_string().find("Did you mean smollm2-135m-instruct?"),
             std::string::npos);
   EXPECT_EQ(check_base("hf:only-one-part", ".").error().code, ErrorCode::kUsage);
+  for (const CatalogueEntry& entry : catalogue())
+    EXPECT_EQ(check_base(entry.name, ".").ok(), can_run(entry)) << entry.name;
   for (const char* known : {"qwen2.5-0.5b-instruct", "hf:org/repo", "https://example.org/m.gguf"})
     EXPECT_TRUE(check_base(known, ".").ok()) << known;
   const fs::path folder = fs::temp_directory_path() / fmt::format("sllm-base-{}", getpid());

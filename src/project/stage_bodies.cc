@@ -12,9 +12,11 @@
 #include "ground/index.h"
 #include "ground/training.h"
 #include "hub/catalogue.h"
+#include "hub/licence.h"
 #include "hub/resolve.h"
 #include "infer/engine.h"
 #include "models/registry.h"
+#include "project/base_check.h"
 #include "train/tune.h"
 
 namespace sllm::project {
@@ -41,11 +43,12 @@ Result<std::string> hash_path(const fs::path& path) {
   return hash.hex();
 }
 
-// What the file says of its licence, else what the catalogue knows.
+// What the file says of its licence, else its card, else what the catalogue knows.
 std::string licence_of(const ModelSource& source, const std::string& name) {
   const auto description = source.description();
   if (const auto it = description.find("license"); it != description.end()) return it->second;
-  const CatalogueEntry* entry = find_in_catalogue(name);
+  if (std::string licence = licence_of_cached(source.path()); !licence.empty()) return licence;
+  const CatalogueEntry* entry = catalogue_entry_of(name);
   return entry ? entry->licence : "";
 }
 
@@ -70,13 +73,14 @@ Result<fs::path> model_in(const fs::path& folder) {
   return path;
 }
 
-Status pull_base(const std::string& name, const StageContext& context) {
+Status pull_base(const Project& project, const std::string& name, const StageContext& context) {
   std::error_code error;
   fs::path path = name;
   if (!fs::exists(path, error)) {
     SLLM_TRY(path, pull_model(name, context.progress));
   }
   SLLM_TRY(const auto source, open_model(path));
+  SLLM_OK(check_licence(project, licence_of(*source, name)));
   SLLM_TRY(const std::string hash, hash_path(path));
   return write_json(context.folder / "model.json", {{"path", fs::absolute(path).string()},
                                                     {"name", source->config().name},

@@ -8,7 +8,7 @@
 namespace sllm::project {
 
 // pull: the base is found or fetched; model.json says where it lies, its licence and hash.
-Status pull_base(const std::string& name, const StageContext& context);
+Status pull_base(const Project& project, const std::string& name, const StageContext& context);
 // data: rows/ as `sllm data` writes it, grounded where the project answers from documents.
 Status make_data(const Project& project, const StageContext& context);
 // tune: run/ (resumed when it is there) and tune.json.

@@ -6,6 +6,7 @@
 #include "hub/resolve.h"
 #include "io/model_source.h"
 #include "models/registry.h"
+#include "project/base_check.h"
 #include "project/gate.h"
 #include "project/report_stage.h"
 #include "project/stage_bodies.h"
@@ -64,14 +65,16 @@ class Builder {
   }
 
   Status add_pull() {
+    SLLM_OK(check_use(project_));
     const std::string name = model_name(project_.base);
     Json recipe = {{"model", project_.base}};
     std::error_code error;
     if (fs::exists(name, error)) {
       SLLM_TRY(recipe["sha256"], hash_path(name));
     }
-    graph_.add({"pull", {}, recipe, [name](const StageContext& context) {
-                  return pull_base(name, context);
+    if (project_.use == "commercial") recipe["use"] = project_.use;
+    graph_.add({"pull", {}, recipe, [project = project_, name](const StageContext& context) {
+                  return pull_base(project, name, context);
                 }});
     // A cache that was emptied since: fetch again.
     for (const PlannedStage& stage : graph_.plan())
