@@ -50,8 +50,10 @@ class SamenessTest : public ::testing::Test {
       };
     }
     const fs::path path = folder_ / name;
-    if (path.extension() == ".gguf") write_gguf(path, model).value();
-    else write_hf_folder(path, model).value();
+    if (path.extension() == ".gguf")
+      write_gguf(path, model).value();
+    else
+      write_hf_folder(path, model).value();
     return path.string();
   }
   static Sameness compare(const ArtefactName& a, const ArtefactName& b,

@@ -1,4 +1,3 @@
-#include "project/base_check.h"
 #include "models/registry.h"
 
 #include <algorithm>
@@ -7,7 +6,7 @@
 #include "hub/licence.h"
 #include "hub/name.h"
 #include "hub/resolve.h"
-#include "models/model.h"
+#include "models/registry.h"
 #include "project/stage_bodies.h"
 
 namespace sllm::project {
