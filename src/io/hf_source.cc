@@ -2,6 +2,9 @@
 // shards.
 #include "io/hf_source.h"
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <set>
 
 #include "io/hf_config.h"
@@ -186,7 +189,31 @@ class HfSource : public ModelSource {
     return ok();
   }
 
+  // In the folder of a model that also sees or hears, the text model's tensors have a prefix, and
+  // those of the other parts are left alone.
+  void keep_text_model() {
+    const auto named = [](const std::string& name, const char* prefix) {
+      return name.starts_with(prefix);
+    };
+    std::map<std::string, Tensor> kept;
+    for (auto& [name, tensor] : weights_.tensors) {
+      std::string text = name;
+      for (const auto& [from, to] : {std::pair("language_model.model.", "model."),
+                                     std::pair("model.language_model.", "model."),
+                                     std::pair("language_model.lm_head.", "lm_head.")})
+        if (named(name, from)) text = to + name.substr(std::strlen(from));
+      const bool other = std::ranges::any_of(
+          std::array{"vision_tower.", "multi_modal_projector.", "audio_tower.", "visual.", "mtp."},
+          [&](const char* part) {
+            return named(name, part) || named(name, (std::string("model.") + part).c_str());
+          });
+      if (!other) kept.emplace(std::move(text), std::move(tensor));
+    }
+    weights_.tensors = std::move(kept);
+  }
+
   Status list_tensors() {
+    keep_text_model();
     // A tied head that was stored all the same, and a table older versions saved, are not weights.
     if (config_.tied_embeddings) weights_.tensors.erase("lm_head.weight");
     std::erase_if(weights_.tensors,

@@ -161,6 +161,21 @@ TEST_F(ModelSourceTest, ReadsShards) {
   expect_same(model, *open_model(hf).value());
 }
 
+TEST_F(ModelSourceTest, ReadsTheTextPartOfAModelThatSees) {
+  const ModelToWrite model = tiny();
+  const fs::path hf = folder / "hf";
+  write_hf_folder(hf, model).value();
+  const auto text = nlohmann::json::parse(read_file(hf / "config.json").value());
+  std::ofstream(hf / "config.json")
+      << nlohmann::json{{"model_type", "seeing"}, {"text_config", text}, {"vision_config", {}}};
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [name, tensor] : read_safetensors(hf / "model.safetensors").value().tensors)
+    tensors["model.language_model." + name.substr(std::strlen("model."))] = tensor.clone();
+  tensors["model.vision_tower.patch.weight"] = Tensor::zeros(DType::kF32, {4, 4});
+  write_safetensors(hf / "model.safetensors", tensors).value();
+  expect_same(model, *open_model(hf).value());
+}
+
 TEST_F(ModelSourceTest, Llama3ScalingSurvivesGgufAndFolder) {
   ModelConfig config = tiny_config();
   config.Dh = 64;
