@@ -24,7 +24,8 @@ class RecordedPredictions {
       return scale * static_cast<float>(values[token]) + lowest;
     }
     // Whether the token's probability is known: it was not cut off at the bottom.
-    bool known(size_t token) const { return values[token] > 0 || scale == 0; }
+    // Where the whole row spans less than 16, its lowest is 0 for being the lowest.
+    bool known(size_t token) const { return values[token] > 0 || scale * 65535 < 15.99f; }
   };
 
   // Whether a file starts as one does.

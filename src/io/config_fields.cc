@@ -202,6 +202,16 @@ void ConfigFields::numbers(FieldKey key, std::vector<float>& values) {
   if (gguf_out_ && !values.empty()) gguf_out_->add(full(key.gguf), std::span<const float>(values));
 }
 
+void ConfigFields::flags(const char* key, std::vector<bool>& values) {
+  if (!status_.ok() || hf()) return;
+  if (gguf_out_) return values.empty() ? void() : gguf_out_->add(full(key), values);
+  auto found = gguf_in_->booleans(full(key));
+  if (!found.ok())
+    status_ = std::move(found).error();
+  else
+    values = std::move(*found).value_or(std::vector<bool>());
+}
+
 void ConfigFields::gguf_numbers(const char* name, std::vector<float>& values) {
   if (!status_.ok() || hf()) return;
   if (gguf_out_) {

@@ -49,6 +49,8 @@ class ConfigFields {
   // Lists. config.json: numbers; GGUF: an i32 or f32 array. Empty when absent.
   void integers(FieldKey key, std::vector<int64_t>& values);
   void numbers(FieldKey key, std::vector<float>& values);
+  // GGUF alone: a list of bool.
+  void flags(const char* gguf_key, std::vector<bool>& values);
   // A tensor of GGUF that belongs to the configuration (rope_freqs.weight).
   void gguf_numbers(const char* tensor, std::vector<float>& values);
 

@@ -71,6 +71,7 @@ class GgufFile {
   Result<std::optional<std::vector<std::string>>> strings(std::string_view key) const;
   Result<std::optional<std::vector<float>>> floats(std::string_view key) const;      // float arrays
   Result<std::optional<std::vector<int32_t>>> integers(std::string_view key) const;  // (u)int32
+  Result<std::optional<std::vector<bool>>> booleans(std::string_view key) const;     // bool arrays
   Result<std::optional<std::string>> bytes(std::string_view key) const;  // arrays of (u)int8
 
  private:

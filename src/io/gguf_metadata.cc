@@ -83,6 +83,17 @@ Result<std::optional<bool>> GgufFile::boolean(std::string_view key) const {
   return std::optional(found->second.bytes[0] != std::byte{0});
 }
 
+Result<std::optional<std::vector<bool>>> GgufFile::booleans(std::string_view key) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) return std::optional<std::vector<bool>>();
+  const GgufValue& value = found->second;
+  if (value.type != GgufType::kArray || value.element != GgufType::kBool)
+    return wrong_type(key, value, "an array of bool");
+  std::vector<bool> out;
+  for (const std::byte b : value.bytes) out.push_back(b != std::byte{0});
+  return std::optional(std::move(out));
+}
+
 Result<std::optional<std::vector<std::string>>> GgufFile::strings(std::string_view key) const {
   const auto found = metadata_.find(key);
   if (found == metadata_.end()) return std::optional<std::vector<std::string>>();

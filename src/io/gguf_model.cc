@@ -143,7 +143,7 @@ std::map<std::string, std::string> gguf_description(const GgufFile& file) {
   };
   for (const auto& [key, as] : kKeys) add(key, as);
   for (const auto& [key, value] : file.metadata())
-    if (key.starts_with("sllm.")) add(key, key);
+    if (key.starts_with("sllm.") && key != kModelTypeKey) add(key, key);
   return out;
 }
 

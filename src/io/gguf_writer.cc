@@ -73,6 +73,13 @@ void GgufWriter::add(std::string_view key, std::span<const int32_t> values) {
   for (int32_t value : values) put(value);
 }
 
+void GgufWriter::add(std::string_view key, const std::vector<bool>& values) {
+  begin(key, 9);
+  put(uint32_t{7});
+  put(uint64_t{values.size()});
+  for (const bool value : values) put(uint8_t{value});
+}
+
 void GgufWriter::add_tensor(std::string_view name, DType dtype, const Shape& shape) {
   SLLM_CHECK(name.size() < kMaxNameBytes, "GGUF tensor names have at most 63 bytes: {}", name);
   int64_t elements = 1;

@@ -39,6 +39,19 @@ void write_layer_types(ConfigFields& f, const ModelConfig& c) {
   (*f.out())["layer_types"] = std::move(types);
 }
 
+// GGUF: which layers slide, as llama.cpp reads it, unless the kinds are those that it takes anyway.
+void gguf_pattern(ConfigFields& f, ModelConfig& c, const std::vector<LayerKind>& implied) {
+  constexpr const char* kKey = "attention.sliding_window_pattern";
+  std::vector<bool> slides;
+  if (!f.reading() && c.kinds != implied)
+    for (int64_t i = 0; c.sliding_window > 0 && i < c.L; ++i)
+      slides.push_back(c.kind(i) == LayerKind::kSliding);
+  f.flags(kKey, slides);
+  if (!f.reading() || slides.empty()) return;
+  c.kinds.clear();
+  for (const bool slide : slides) c.kinds.push_back(slide ? LayerKind::kSliding : LayerKind::kFull);
+}
+
 }  // namespace
 
 void window_field(ConfigFields& f, ModelConfig& c) {
@@ -55,7 +68,8 @@ void upper_window_fields(ConfigFields& f, ModelConfig& c) {
     for (full = 0; full < c.L && c.kind(full) == LayerKind::kFull;) ++full;
   f.integer({"max_window_layers", nullptr}, full, full);
   if (f.out() && use) write_layer_types(f, c);
-  if (!f.in()) return;
+  if (f.gguf()) return gguf_pattern(f, c, {});
+  if (f.out()) return;
   if (!use) c.sliding_window = 0;
   if (c.sliding_window == 0) return;
   for (int64_t i = 0; i < c.L; ++i)
@@ -67,7 +81,7 @@ void alternating_layer_fields(ConfigFields& f, ModelConfig& c, const char* patte
                               int64_t period) {
   if (!f.status().ok()) return;
   if (f.out()) return write_layer_types(f, c);
-  if (!f.reading()) return;
+  if (!f.reading()) return c.L <= 512 ? gguf_pattern(f, c, every(period, c.L)) : void();
   if (const json* pattern = f.in() ? f.in()->find(pattern_key) : nullptr) {
     if (pattern->is_string()) {  // "LLLG"
       const auto letters = pattern->get<std::string>();
@@ -84,6 +98,7 @@ void alternating_layer_fields(ConfigFields& f, ModelConfig& c, const char* patte
   if (period < 1) return f.fail(bad_input("{} is {}, expected at least 1", pattern_key, period));
   if (c.L <= 512) c.kinds = every(period, c.L);  // validate() says when there are more
   if (f.in()) read_layer_types(f, c);
+  if (f.gguf()) gguf_pattern(f, c, c.kinds);
 }
 
 void attention_bias_fields(ConfigFields& f, ModelConfig& c) {

@@ -72,6 +72,15 @@ void write_hf(ConfigFields& f, ModelConfig& c, const RopeDefaults& defaults) {
   (*f.out())["rope_scaling"] = std::move(object);
 }
 
+// What the divisors were made of: our keys, so that a folder comes back as it was. From a file
+// without them the numbers are found by fitting.
+void llama3_fields(ConfigFields& f, Rope& rope) {
+  f.number({nullptr, "rope.llama3.factor"}, rope.factor);
+  f.number({nullptr, "rope.llama3.low_freq_factor"}, rope.low_freq_factor);
+  f.number({nullptr, "rope.llama3.high_freq_factor"}, rope.high_freq_factor);
+  f.integer({nullptr, "rope.llama3.original_context_length"}, rope.original_context);
+}
+
 void read_gguf(ConfigFields& f, ModelConfig& c) {
   Rope& rope = c.rope;
   const FieldKey dims{nullptr, "rope.dimension_count"};
@@ -94,6 +103,7 @@ void read_gguf(ConfigFields& f, ModelConfig& c) {
   float log_multiplier = 0;
   f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, log_multiplier, 0);
   if (log_multiplier > 0) rope.mscale_all_dim = log_multiplier * 10;
+  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, 0);  // ours
   f.gguf_numbers("rope_factors_short.weight", rope.short_factor);
   f.gguf_numbers("rope_factors_long.weight", rope.long_factor);
   if (!rope.short_factor.empty()) {
@@ -108,6 +118,10 @@ void read_gguf(ConfigFields& f, ModelConfig& c) {
   std::vector<float> divisors;
   f.gguf_numbers("rope_freqs.weight", divisors);
   if (!f.status().ok() || divisors.empty()) return;
+  if (f.has({nullptr, "rope.llama3.factor"})) {
+    rope.type = "llama3";
+    return llama3_fields(f, rope);
+  }
   const auto scaling = llama3_from_divisors(c, divisors);
   if (!scaling) return f.fail(bad_input("rope_freqs.weight is not a llama3 frequency scaling"));
   rope = *scaling;
@@ -121,7 +135,7 @@ void write_gguf(ConfigFields& f, ModelConfig& c) {
   if (rope.type == "llama3") {
     std::vector<float> divisors = llama3_divisors(c);
     f.gguf_numbers("rope_freqs.weight", divisors);
-    return;
+    return llama3_fields(f, rope);
   }
   f.text({nullptr, "rope.scaling.type"}, rope.type, "none");
   if (rope.type == "linear" || rope.type == "yarn")
@@ -132,6 +146,7 @@ void write_gguf(ConfigFields& f, ModelConfig& c) {
   f.number({nullptr, "rope.scaling.yarn_beta_slow"}, rope.beta_slow, 1);
   float log_multiplier = rope.mscale_all_dim / 10;
   f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, log_multiplier, 0);
+  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, 0);
   f.gguf_numbers("rope_factors_short.weight", rope.short_factor);
   f.gguf_numbers("rope_factors_long.weight", rope.long_factor);
 }

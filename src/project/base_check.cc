@@ -1,4 +1,4 @@
-#include "models/registry.h"
+#include "project/base_check.h"
 
 #include <algorithm>
 

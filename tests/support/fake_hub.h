@@ -64,7 +64,7 @@ class FakeHub {
     }
     const std::string rest = path.substr(is_api ? api.size() : resolve.size());
     std::string revision = rest.substr(0, rest.find('/'));
-    if (size_t at; (at = revision.find("%2F")) != std::string::npos) revision.replace(at, 3, "/");
+    for (size_t at; (at = revision.find("%2F")) != std::string::npos;) revision.replace(at, 3, "/");
     const auto branch = branches.find(revision);
     const std::string commit = branch == branches.end() ? revision : branch->second;
     const auto files = commits.find(commit);

@@ -46,7 +46,9 @@ std::vector<Hostile> hostile_templates() {
        kDeep},
       {"{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(50) }}",
        kSteps},
-      {"{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}", kDeep},
+      {"{% macro m() %}{% if caller %}{% endif %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() "
+       "}}",
+       kDeep},
       // Growth
       {"{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% "
        "endfor %}",
@@ -142,7 +144,7 @@ TEST(HostileTemplate, LimitsGrowWithTheConversation) {
       "", "");
   const auto rendered = (*parsed)->render(messages);
   ASSERT_TRUE(rendered.ok()) << rendered.error().message;
-  EXPECT_GT(rendered->text.size(), 2000u * 1300);
+  EXPECT_GT(rendered->text.size(), 2000u * 1200);
 }
 
 }  // namespace
