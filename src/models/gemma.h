@@ -17,11 +17,11 @@ inline void gemma_fields(ConfigFields& f, ModelConfig& c) {
                   .activation_key = "hidden_activation"});
   attention_bias_fields(f, c);
   // GGUF has no key for it: llama.cpp takes the head's width, but for the 27B models' D / H.
-  float scalar = c.attention_scale > 0 ? 1 / (c.attention_scale * c.attention_scale)
-                                       : static_cast<float>(c.Dh);
-  f.number({"query_pre_attn_scalar", nullptr}, scalar, 256);
+  int64_t scalar =
+      c.attention_scale > 0 ? std::lround(1 / (c.attention_scale * c.attention_scale)) : c.Dh;
+  f.integer({"query_pre_attn_scalar", nullptr}, scalar, 256);
   f.number({nullptr, "attention.scale"}, c.attention_scale, 0);
-  if (f.in()) c.attention_scale = 1 / std::sqrt(scalar);
+  if (f.in()) c.attention_scale = 1 / std::sqrt(static_cast<float>(scalar));
   if (f.reading()) c.embedding_scale = std::sqrt(static_cast<float>(c.D));
 }
 
