@@ -103,7 +103,8 @@ void Backend::delta_rule_backward(float* dq, float* dk, float* dv, float* dg, fl
             dk_row[i] += G_ij * t.beta * e[j];
             dv_row[j] += G_ij * t.k[i];  // du until below
           }
-        dbeta[at] = dg[at] = 0;
+        dbeta[at] = 0;
+        double decay_sum = 0;  // Dk Dv terms: a chain of f32 sums would lose a digit
         for (int64_t j = 0; j < Dv; ++j) {
           dbeta[at] += dv_row[j] * e[j];
           dv_row[j] *= t.beta;
@@ -113,9 +114,10 @@ void Backend::delta_rule_backward(float* dq, float* dk, float* dv, float* dg, fl
             float& G_ij = G[i * Dv + j];
             G_ij -= t.k[i] * dv_row[j];
             dk_row[i] -= S[i * Dv + j] * dv_row[j];
-            dg[at] += G_ij * S[i * Dv + j];
+            decay_sum += double{G_ij} * S[i * Dv + j];
             G_ij *= t.decay;
           }
+        dg[at] = static_cast<float>(decay_sum);
       }
     }
   }

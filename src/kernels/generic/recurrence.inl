@@ -94,10 +94,10 @@ void delta_rule_gradient(float* G, float* dq, float* dk, float* dv, float* dg, f
     store_up_to(dv + j, mul(beta, d), Dv - j);
   }
   *dbeta = reduce_add(beta_sum);
-  F g_sum = zero();
+  double decay_sum = 0;  // Dk Dv terms
   for (int64_t i = 0; i < in.Dk; ++i) {
     const F key = set1(-in.k[i]);
-    F k_sum = zero();
+    F k_sum = zero(), g_sum = zero();
     for (int64_t j = 0; j < Dv; j += kLanes) {
       const int64_t left = Dv - j;
       const F d = load_up_to(dv + j, left), s = mul(load_up_to(S + i * Dv + j, left), decay);
@@ -107,6 +107,7 @@ void delta_rule_gradient(float* G, float* dq, float* dk, float* dv, float* dg, f
       store_up_to(G + i * Dv + j, mul(g, decay), left);
     }
     dk[i] -= reduce_add(k_sum);
+    decay_sum += static_cast<double>(reduce_add(g_sum));
   }
-  *dg = reduce_add(g_sum);
+  *dg = static_cast<float>(decay_sum);
 }
