@@ -20,10 +20,10 @@ class CpuOps : public testing::Test {
 
   // f(backend) computes tensors; they must be close to the reference's and the same on one thread.
   template <class F>
-  void compare(F f, double bound = kClose) {
+  void compare(F f) {
     const std::vector<Tensor> expected = f(reference), two = f(*cpu), one = f(*alone);
     for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_LT(relative_error(two[i], expected[i]), bound) << "output " << i;
+      EXPECT_LT(relative_error(two[i], expected[i]), kClose) << "output " << i;
       EXPECT_TRUE(same_bits(one[i].raw(), two[i].raw(), one[i].size())) << "output " << i;
     }
   }

@@ -1,16 +1,12 @@
 """Chat templates: `sllm template` against Python's jinja2 with transformers' settings.
 
-1. Every template of SLLM_SHARED/data/chat_templates on the conversations of template_cases.py, with
+1. Every template of SLLM_SHARED/data/chat_templates on the conversations of cases/templates.py, with
    the clock frozen: the same text, or an error on both sides (raise_exception's own words where the
    template raises).
 2. Every snippet of template_snippets.txt: the same text or an error on both sides; those under
    "## refused" are rendered by jinja2 and refused here.
-3. The assistant's tokens of {% generation %} templates with SLLM_SHARED's tokenizers against
-   apply_chat_template(return_assistant_tokens_mask=True).
-4. Where a template has no {% generation %}: the assistant's share against rendering the conversation
-   up to each of its messages (generation prompt on) and up to its end, wherever those are prefixes
-   of one another. Ours may end earlier: behind the end token, before a line end.
-5. Hostile templates: refused, with the time that took.
+3. Hostile templates: refused, with the time that took.
+The assistant's share is compared in template_masks.py.
 All comparisons are exact.
 """
 import datetime
@@ -103,7 +99,7 @@ class Tally:
 
 def check_templates(sllm, shared, folder):
     paths = sorted(pathlib.Path(shared, "data/chat_templates").glob("*.jinja"))
-    cases = neighbour("template_cases.py")["CASES"]
+    cases = neighbour("cases/templates.py")["CASES"]
     if not paths:
         print("SKIP templates: there are no templates in SLLM_SHARED/data/chat_templates")
         return 0
@@ -143,96 +139,6 @@ def check_snippets(sllm, folder):
     return tally.report(f"{refusals} refused on purpose")
 
 
-GENERATION = {
-    "chatml": "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' "
-              "%}{% generation %}{{ m.content }}{{ '<|im_end|>\n' }}{% endgeneration %}{% else %}"
-              "{{ m.content + '<|im_end|>\n' }}{% endif %}{% endfor %}",
-    "trimmed": "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}"
-               "{%- generation -%}{{ m.content | trim }}{%- endgeneration -%}{% else %}"
-               "{{ m.content }}{% endif %}|{% endfor %}",
-    "last only": "{% for m in messages %}{{ m.role }}: {% if loop.last %}{% generation %}"
-                 "{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}"
-                 "{% endif %}\n{% endfor %}",
-}
-
-
-def check_masks(sllm, shared, folder):
-    import transformers
-    cases = neighbour("template_cases.py")["CASES"]
-    named = ["multi-turn", "korean", "reasoning", "unicode", "named, many turns", "very long"]
-    same = tokens = spoken = failed = 0
-    for model in ("tok_llama3_hf", "tok_qwen3_hf"):
-        source = pathlib.Path(shared, "data", model)
-        if not (source / "tokenizer.json").exists():
-            print(f"SKIP template masks: no tokenizer in {source}")
-            continue
-        for kind, template in GENERATION.items():
-            home = folder / f"{model} {kind}"
-            home.mkdir()
-            for file in source.iterdir():
-                if file.name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-                    (home / file.name).write_bytes(file.read_bytes())
-            (home / "chat_template.jinja").write_text(template)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(home)
-            for name in named:
-                wanted = tokenizer.apply_chat_template(
-                    cases[name]["messages"], chat_template=template, return_dict=True,
-                    return_assistant_tokens_mask=True)
-                messages = {"messages": cases[name]["messages"]}
-                got, complaint = ours(sllm, home, messages, folder, ["--json"])
-                answer = json.loads(got) if got else {}
-                if (answer.get("token_ids"), answer.get("assistant")) == (
-                        wanted["input_ids"], wanted["assistant_masks"]):
-                    same += 1
-                    tokens += len(wanted["input_ids"])
-                    spoken += sum(wanted["assistant_masks"])
-                else:
-                    failed += 1
-                    print(f"FAIL template masks: {model}, {kind}, {name}: {complaint} "
-                          f"{wanted['input_ids'][:20]} {answer.get('token_ids', [])[:20]}")
-    if same and not failed:
-        print(f"PASS template masks: {same} conversations, {tokens} tokens, {spoken} of them the "
-              "assistant's, as transformers says")
-    return failed
-
-
-def check_prefixes(sllm, shared, folder):
-    cases = neighbour("template_cases.py")["CASES"]
-    agree = no_prefix = failed = 0
-    for path in sorted(pathlib.Path(shared, "data/chat_templates").glob("*.jinja")):
-        template = path.read_text()
-        for name, case in cases.items():
-            case = {key: case[key] for key in case if key not in ("gen", "continue")}
-            whole, error, _ = expected(template, case)
-            turns = [i for i, m in enumerate(case["messages"]) if m["role"] == "assistant" and (
-                m.get("content") or m.get("tool_calls"))]
-            if error or not turns:
-                continue
-            got, _ = ours(sllm, path, case, folder, ["--json"])
-            mine = json.loads(got)["assistant_bytes"]
-            for i in turns:
-                head = {**case, "messages": case["messages"][:i], "gen": True}
-                before = expected(template, head)[0]
-                after = expected(template, {**case, "messages": case["messages"][:i + 1]})[0]
-                if not before or not after or not after.startswith(before) or (
-                        not whole.startswith(after)):
-                    no_prefix += 1
-                    continue
-                begin, end = len(before.encode()), len(after.encode())
-                inside = [r for r in mine if begin <= r[0] < end]
-                rest = after.encode()[inside[-1][1]:end] if inside else b"?"
-                if len(inside) == 1 and inside[0][0] == begin and not rest.strip():
-                    agree += 1
-                else:
-                    failed += 1
-                    print(f"FAIL template prefixes: {path.name}, {name}, message {i}: "
-                          f"{after[len(before):]!r}, got {mine}, {begin} to {end}"[:600])
-    if not failed:
-        print(f"PASS template prefixes: {agree} assistant turns begin and end where prefix rendering "
-              f"says; for {no_prefix} the prefixes differ and the message's own bytes decide")
-    return failed
-
-
 def check_hostile(sllm, folder):
     worst, count, failed = 0.0, 0, 0
     path = folder / "hostile.jinja"
@@ -242,7 +148,7 @@ def check_hostile(sllm, folder):
     for _ in range(5):
         ours(sllm, path, case, folder)
     idle = (time.monotonic() - start) / 5  # what starting the program takes
-    for name, text in neighbour("template_hostile.py")["HOSTILE"].items():
+    for name, text in neighbour("cases/hostile_templates.py")["HOSTILE"].items():
         path.write_text(text)
         start = time.monotonic()
         got, complaint = ours(sllm, path, case, folder)
@@ -274,8 +180,6 @@ def main():
         folder = pathlib.Path(temporary)
         failed = check_templates(sllm, shared, folder)
         failed += check_snippets(sllm, folder)
-        failed += check_masks(sllm, shared, folder)
-        failed += check_prefixes(sllm, shared, folder)
         failed += check_hostile(sllm, folder)
     return 1 if failed else 0
 
