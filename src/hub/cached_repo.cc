@@ -41,9 +41,10 @@ std::vector<SnapshotFile> files_of(const fs::path& snapshot) {
   return files;
 }
 
-void add_file(const SnapshotFile& file, CachedModel& model) {
+// Files with the same content are one blob; `counted` has those that were.
+void add_file(const SnapshotFile& file, CachedModel& model, std::set<fs::path>& counted) {
   model.files.push_back(file.path);
-  model.bytes += file.bytes;
+  if (counted.insert(file.target).second) model.bytes += file.bytes;
   model.last_used = std::max(model.last_used, file.used);
 }
 
@@ -122,8 +123,9 @@ void CachedRepo::add_snapshot(const std::string& revision, const std::vector<Sna
     model.format = gguf.files.size() == gguf.parts ? "GGUF" : "incomplete";
     model.type = quant_label(gguf.files.front());
     model.path = snapshot / gguf.files.front();
+    std::set<fs::path> counted;
     for (const SnapshotFile& file : files)
-      if (std::ranges::count(gguf.files, file.path)) add_file(file, model);
+      if (std::ranges::count(gguf.files, file.path)) add_file(file, model, counted);
     taken.insert(gguf.files.begin(), gguf.files.end());
     out.push_back(std::move(model));
   }
@@ -131,15 +133,16 @@ void CachedRepo::add_snapshot(const std::string& revision, const std::vector<Sna
   rest.name = name_ + where;
   rest.format = is_complete_model_folder(snapshot) ? "safetensors" : "incomplete";
   rest.path = snapshot;
+  std::set<fs::path> counted;
   for (const SnapshotFile& file : files)
-    if (!taken.contains(file.path)) add_file(file, rest);
+    if (!taken.contains(file.path)) add_file(file, rest, counted);
   // A card beside a GGUF file is no model.
   if (rest.format == "safetensors" || taken.empty()) out.push_back(std::move(rest));
 }
 
 // Parts of downloads, and blobs that no snapshot leads to.
 void CachedRepo::add_leftovers(std::vector<CachedModel>& out) const {
-  std::set<fs::path> used;
+  std::set<fs::path> used, counted;
   for (const auto& [revision, files] : files_)
     for (const SnapshotFile& file : files) used.insert(file.target.filename());
   CachedModel model = model_of("");
@@ -150,7 +153,7 @@ void CachedRepo::add_leftovers(std::vector<CachedModel>& out) const {
     if (used.contains(blob.filename())) continue;
     SnapshotFile file{blob.filename().string(), blob};
     measure(file);
-    add_file(file, model);
+    add_file(file, model, counted);
   }
   if (!model.files.empty()) out.push_back(std::move(model));
 }

@@ -57,6 +57,7 @@ TEST_F(CachedTest, ListsFoldersFilesPartsAndLeftovers) {
   put("org/repo", kOne, "config.json", "c1", 2);
   put("org/repo", kOne, "tokenizer.json", "t1", 3);
   put("org/repo", kOne, "model.safetensors", "w1", 1000);
+  put("org/repo", kOne, "generation_config.json", "c1", 2);  // the same blob: counted once
   put("org/gguf", kOne, "m.Q8_0.gguf", "g1", 100);
   put("org/gguf", kOne, "F16/m-F16-00001-of-00002.gguf", "g2", 70);
   put("org/gguf", kOne, "F16/m-F16-00002-of-00002.gguf", "g3", 30);

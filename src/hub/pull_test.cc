@@ -309,6 +309,8 @@ TEST_F(PullTest, NeverConnectsOffline) {
     EXPECT_THAT(error.message, HasSubstr("HF_HUB_OFFLINE"));
     ::unsetenv(name);
   }
+  ::setenv("HF_HUB_OFFLINE", "1", 1);
+  EXPECT_EQ(pull_model("hf:org/repo:Q4:Q5").error().code, ErrorCode::kUsage);
   EXPECT_EQ(hub_.requests().size(), before);
   ::setenv("HF_HUB_OFFLINE", "0", 1);
   EXPECT_FALSE(hub_offline());

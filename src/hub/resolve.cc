@@ -71,6 +71,9 @@ Result<fs::path> pull_model(std::string_view name, const ProgressSink& progress)
   const std::string owned(name);
   std::vector<ModelOrigin> origins;
   if (has_prefix(name)) {
+    // A name that cannot be meant is said to be so, with or without a network.
+    SLLM_TRY([[maybe_unused]] const auto hf, parse_hf_name(name));
+    SLLM_TRY([[maybe_unused]] const auto pypi, parse_pypi_name(name));
     origins = {{owned.c_str()}};
   } else if (const CatalogueEntry* entry = find_in_catalogue(name)) {
     origins = entry->origins;

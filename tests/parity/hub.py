@@ -296,7 +296,7 @@ def exit_codes(p):
 
     def expect(what, code, sentence, *arguments, **more):
         done = p.sllm(cache, *arguments, **more)
-        left = [n for n in layout(cache) if "snapshots" in n or n.endswith("/refs/main")]
+        left = [n for n in layout(cache) if ("/snapshots/" in n and n.endswith(".gguf")) or n.endswith("/refs/main")]
         check(f"{what}: exit {code}", done.returncode == code and sentence in done.stderr and not left,
               (done.returncode, done.stderr[-300:], left))
         check(f"{what}: the token is not shown", TOKEN not in done.stderr + done.stdout)

@@ -64,7 +64,8 @@ class FakeHub {
     }
     const std::string rest = path.substr(is_api ? api.size() : resolve.size());
     std::string revision = rest.substr(0, rest.find('/'));
-    for (size_t at; (at = revision.find("%2F")) != std::string::npos;) revision.replace(at, 3, "/");
+    for (size_t at; (at = revision.find("%2F")) != std::string::npos;)
+      revision[at] = '/', revision.erase(at + 1, 2);
     const auto branch = branches.find(revision);
     const std::string commit = branch == branches.end() ? revision : branch->second;
     const auto files = commits.find(commit);
@@ -111,7 +112,7 @@ class FakeHub {
     if (LoopbackResponse wrong = storage_fault(r); wrong.status) return wrong;
     for (const auto& [commit, files] : commits)
       for (const auto& [name, content] : files)
-        if ("/" + sha256_hex(content) == r.path) {
+        if (r.path.substr(1) == sha256_hex(content)) {
           LoopbackResponse out = range(r, content);
           out.headers.emplace_back("ETag", "\"of-the-storage\"");
           spoil(out);
