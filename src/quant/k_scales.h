@@ -52,8 +52,8 @@ inline void encode_k_groups(const float* x, int top, float first, int tries, f16
   }
   d = to_f16(largest_scale / 63);
   dmin = to_f16(largest_minimum / 63);
-  const float scale_grid = 63 * inverse_or_zero(largest_scale),
-              minimum_grid = 63 * inverse_or_zero(largest_minimum);
+  const float scale_grid = levels_over(63, largest_scale),
+              minimum_grid = levels_over(63, largest_minimum);
   for (int g = 0; g < 8; ++g) {
     const KScale s{clamp_level(scale_grid * fits[g].scale, 0, 63),
                    clamp_level(minimum_grid * -fits[g].minimum, 0, 63)};

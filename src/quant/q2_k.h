@@ -45,8 +45,8 @@ struct BlockQ2_K {
     }
     d = to_f16(largest_scale / 15);
     dmin = to_f16(largest_minimum / 15);
-    const float scale_grid = 15 * inverse_or_zero(largest_scale),
-                minimum_grid = 15 * inverse_or_zero(largest_minimum);
+    const float scale_grid = levels_over(15, largest_scale),
+                minimum_grid = levels_over(15, largest_minimum);
     std::memset(qs, 0, sizeof qs);
     for (int g = 0; g < 16; ++g) {
       const int s = clamp_level(scale_grid * fits[g].scale, 0, 15),

@@ -21,6 +21,12 @@ inline float largest_magnitude(const float* x, int n) {
 
 // 1/x, or 0 where x is zero or so small that 1/x overflows (such a scale is 0 in half precision).
 inline float inverse_or_zero(float x) { return std::fabs(x) >= FLT_MIN ? 1 / x : 0; }
+// The same for levels / x. Not levels * (1 / x), and the sums below in this order: weights that
+// were quantised before lie on a grid, where many roundings are ties that the last bit decides; so
+// they fall as in llama.cpp.
+inline float levels_over(float levels, float x) {
+  return std::fabs(x) >= levels * FLT_MIN ? levels / x : 0;
+}
 
 // Nearest integer, ties to even, for |x| <= 2^22: adding 1.5 * 2^23 pushes the fraction out of the
 // mantissa. std::nearbyint would do, but is a call per element on the baseline ISA.
@@ -41,8 +47,9 @@ struct AffineFit {
 // What the attempts are compared by: sum w (x - scale q - minimum)^2, or sum w |...|.
 enum class FitError { kSquare, kAbsolute };
 // Tries the rounding grids (top + first + step * i) / (max - min), i in [0, tries], and for each
-// the closed-form scale and minimum. Writes the levels into q. Formulas: weighted linear regression
-// of x on q; if the intercept comes out positive it is fixed at 0 and the slope refitted.
+// the closed-form scale and minimum; the grids that follow a better fit start from its minimum.
+// Writes the levels into q. Formulas: weighted linear regression of x on q; if the intercept comes
+// out positive it is fixed at 0 and the slope refitted.
 template <int N, FitError kError = FitError::kSquare>
 AffineFit fit_affine(const float* x, const float* weight, int top, float first, float step,
                      int tries, uint8_t* q) {
@@ -75,11 +82,12 @@ AffineFit fit_affine(const float* x, const float* weight, int top, float first, 
     for (int i = 0; i < N; ++i)
       out[i] = std::clamp(round_small(grid * (x[i] - low)), 0.0f, top_level);
   };
-  AffineFit best{(high - low) / top_level, low};
-  round_to_grid(top_level / (high - low), best_levels);
+  const float plain = top_level / (high - low);
+  AffineFit best{1 / plain, low};
+  round_to_grid(plain, best_levels);
   float best_error = error(best_levels, best);
   for (int attempt = 0; attempt <= tries; ++attempt) {
-    round_to_grid((top_level + first + step * static_cast<float>(attempt)) / (high - low), levels);
+    round_to_grid((first + step * static_cast<float>(attempt) + top_level) / (high - low), levels);
     float sum_q = 0, sum_qq = 0, sum_xq = 0;
     for (int i = 0; i < N; ++i) {
       const float wq = weight[i] * levels[i];
@@ -96,6 +104,7 @@ AffineFit fit_affine(const float* x, const float* weight, int top, float first, 
     if (fit_error < best_error) {
       best_error = fit_error;
       best = fit;
+      low = fit.minimum;
       std::memcpy(best_levels, levels, sizeof levels);
     }
   }
