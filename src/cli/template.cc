@@ -26,7 +26,8 @@ Result<nlohmann::ordered_json> read_json(const std::string& path) {
 Status read_array(const std::string& path, nlohmann::ordered_json& into) {
   if (path.empty()) return ok();
   SLLM_TRY(into, read_json(path));
-  return into.is_array() ? ok() : bad_input("{}: expected an array", path);
+  if (!into.is_array()) return bad_input("{}: expected an array", path);
+  return ok();
 }
 
 // [[begin, end], ...] of the bytes that are marked.

@@ -45,6 +45,7 @@ jinja::Value message_value(const Message& message, size_t index) {
   alias_reasoning(json);
   auto dict = std::make_shared<jinja::Dict>();
   for (const auto& [key, value] : json.items()) {
+    if (value.is_null()) continue;  // as apply_chat_template: templates take absent for none
     const bool label = key == "role" || key == "name";
     dict->set(jinja::Value::text(key, label_of(index)),
               jinja::from_json(value, label ? label_of(index) : speech_of(index)));

@@ -294,6 +294,7 @@ TEST(ChatTemplate, RefusesToReplaceItsOwnVariables) {
   EXPECT_FALSE(render(kChatMl, talk(), options).ok());
 }
 
+// transformers drops what is null before the template sees it; parts stay a list.
 TEST(Conversation, KeepsContentThatIsNoString) {
   const auto messages = conversation_from_json(ordered_json::parse(
       R"([{"role": "assistant", "content": null}, {"role": "assistant", "tool_calls": []}])"));
@@ -301,7 +302,10 @@ TEST(Conversation, KeepsContentThatIsNoString) {
                    "endfor %}",
                    *messages)
                 ->text,
-            "TrueTrue FalseFalse ");
+            "FalseFalse FalseFalse ");
+  const auto parts = conversation_from_json(
+      ordered_json::parse(R"([{"role": "user", "content": [{"type": "text", "text": "a"}]}])"));
+  EXPECT_EQ(render("{{ messages[0].content[0].text }}", *parts)->text, "a");
   EXPECT_FALSE(conversation_from_json(ordered_json::parse(R"([{"content": "x"}])")).ok());
   EXPECT_FALSE(conversation_from_json(ordered_json::parse("{}")).ok());
 }

@@ -42,8 +42,10 @@ def expected(template, case):
 
     utils.datetime = Frozen
     try:
+        messages = [{key: value for key, value in m.items() if value is not None}
+                    for m in case["messages"]]  # as apply_chat_template does first
         texts, _ = utils.render_jinja_template(
-            [case["messages"]], tools=case.get("tools"), documents=case.get("documents"),
+            [messages], tools=case.get("tools"), documents=case.get("documents"),
             chat_template=template, add_generation_prompt=case.get("gen", False),
             continue_final_message=case.get("continue", False), bos_token=BOS, eos_token=EOS,
             **case.get("variables", {}))

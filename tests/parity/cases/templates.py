@@ -1,4 +1,4 @@
-"""The conversations that templates.py renders: 24, each a dict with messages and, where it has them,
+"""The conversations that templates.py renders: each a dict with messages and, where it has them,
 tools, documents, variables (enable_thinking, ...), gen (generation prompt) and continue."""
 
 WEATHER = {
@@ -98,6 +98,10 @@ CASES = {
     "generation prompt": {"messages": [said("user", "  Say hi  ")], "gen": True},
     "empty contents": {"messages": [said("system", ""), said("user", ""), said("assistant", ""),
                                     said("user", " \n ")], "gen": True},
+    "nulls": {"messages": [
+        *ASK, said("assistant", None, tool_calls=[CALL], reasoning_content=None),
+        said("tool", "21", name=None, tool_call_id="call12345"),
+        said("assistant", "21.", tool_calls=None)], "tools": [WEATHER], "gen": True},
     "parts": {"messages": [
         said("user", [{"type": "text", "text": "What is "}, {"type": "text", "text": "this? 이것"}]),
         said("assistant", [{"type": "text", "text": "A test."}])]},
