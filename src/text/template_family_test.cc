@@ -39,7 +39,7 @@ TEST(TemplateFamily, TheFormatItselfDiffersInNothing) {
       "{{ bos_token }}{% for m in messages %}[INST]{{ m.content }}[/INST]{% endfor %}", "<s>",
       "</s>");
   EXPECT_EQ(t.family, "Mistral");
-  EXPECT_THAT(t.difference, HasSubstr("[/INST][INST]T"));  // the answer, between the marks
+  EXPECT_THAT(t.difference, HasSubstr("[INST]Zero"));  // every role between the marks
   EXPECT_EQ(identify_template("{{ messages[0].content }}", "", "").family, "");
 }
 
