@@ -37,10 +37,6 @@ Status read_tokens(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
         {.id = static_cast<TokenId>(id), .text = text, .special = type == kControl});
   }
   spec.tokens = source.tokens;
-  // Embeddings beyond the tokenizer stand there under a name of the converter's and mean nothing.
-  for (size_t id = 0; id < source.types.size(); ++id)
-    if (source.types[id] == kUnused && spec.tokens[id] == fmt::format("[PAD{}]", id))
-      spec.tokens[id].clear();
   return ok();
 }
 
