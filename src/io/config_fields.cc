@@ -9,7 +9,13 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 // Decimal as short as float32 allows: 1e-5, not 9.999999747378752e-06.
-ordered_json shortest(float x) { return ordered_json::parse(fmt::format("{}", x)); }
+// The shortest decimal that is the same float, with a point where it is whole: readers of
+// config.json that check types take 4 for an integer.
+ordered_json shortest(float x) {
+  std::string text = fmt::format("{}", x);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return ordered_json::parse(text);
+}
 
 struct ActivationName {
   const char* name;
