@@ -72,6 +72,7 @@ class PipelineTokenizer final : public Tokenizer {
     std::string repaired;
     if (!unicode::valid_utf8(text)) text = repaired = unicode::sanitize_utf8(text);
     std::vector<TokenId> ids;
+    ids.reserve(text.size() / 3 + 8);
     if (options.add_special) ids = spec_.prefix;
     Target target{ids, nullptr, options.parse_special, {}};
     encode_raw(text, target);
