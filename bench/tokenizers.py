@@ -5,7 +5,7 @@ same files, with their ids compared.
 
 BENCH is the program tokenizer_bench (CMake option SLLM_BENCH), SHARED the folder with data/. Both
 sides are timed in processor time without loading, so that other work on the machine counts less; the
-quickest round counts. tokenizers gets the text in parts of 100 kB cut at line ends, because its time
+quickest round counts. tokenizers gets the text in parts of 10 kB cut at line ends, because its time
 for one long text grows faster than the text; ids are compared on those parts' whole.
 """
 import gzip
@@ -41,7 +41,7 @@ def texts(data):
     return {"English": english, "Korean": korean + reviews, "code": code}
 
 
-def parts_of(text, size=100_000):
+def parts_of(text, size=10_000):
     parts, begin = [], 0
     while begin < len(text):
         end = min(len(text), begin + size)
