@@ -80,6 +80,13 @@ void GgufWriter::add(std::string_view key, const std::vector<bool>& values) {
   for (const bool value : values) put(uint8_t{value});
 }
 
+void GgufWriter::add(std::string_view key, std::span<const std::byte> values) {
+  begin(key, id(GgufType::kArray));
+  put(id(GgufType::kU8));
+  put(static_cast<uint64_t>(values.size()));
+  metadata_.append(reinterpret_cast<const char*>(values.data()), values.size());
+}
+
 void GgufWriter::add_tensor(std::string_view name, DType dtype, const Shape& shape) {
   SLLM_CHECK(name.size() < kMaxNameBytes, "GGUF tensor names have at most 63 bytes: {}", name);
   int64_t elements = 1;

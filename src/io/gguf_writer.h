@@ -26,6 +26,7 @@ class GgufWriter {
   void add(std::string_view key, std::span<const float> values);
   void add(std::string_view key, std::span<const int32_t> values);
   void add(std::string_view key, const std::vector<bool>& values);
+  void add(std::string_view key, std::span<const std::byte> values);  // an array of u8
   // Shape in PyTorch's order.
   void add_tensor(std::string_view name, DType dtype, const Shape& shape);
 

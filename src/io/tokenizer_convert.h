@@ -1,4 +1,4 @@
-// Byte-level BPE tokenizers between tokenizer.json and GGUF's arrays.
+// Tokenizers between tokenizer.json or tokenizer.model and GGUF's arrays.
 #pragma once
 
 #include <string>
@@ -8,8 +8,9 @@
 
 namespace sllm {
 
-// tokenizer.json -> GGUF. Ids without a token up to config.V become unused "[PAD<id>]" entries.
-// kBadInput for tokenizers other than byte-level BPE and for pre-tokenizers without a GGUF name.
+// tokenizer.json (byte-level BPE) or tokenizer.model -> GGUF. Ids without a token up to config.V
+// become unused "[PAD<id>]" entries. kBadInput for other tokenizers and for pre-tokenizers without
+// a GGUF name.
 Result<TokenizerSource::Gguf> to_gguf_tokenizer(const TokenizerSource& source,
                                                 const ModelConfig& config);
 

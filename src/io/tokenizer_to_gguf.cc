@@ -2,8 +2,10 @@
 #include "io/tokenizer_convert.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "io/json.h"
+#include "io/sentencepiece_model.h"
 #include "io/tokenizer_tables.h"
 
 namespace sllm {
@@ -120,11 +122,77 @@ bool template_begins_with(const json& processor, const std::string& token) {
          single[0]["SpecialToken"].value("id", "") == token;
 }
 
+// tokenizer.model: pieces, scores and types are the same in GGUF, except that the texts of
+// user-defined symbols are matched before spaces become U+2581.
+Result<TokenizerSource::Gguf> from_sentencepiece(const std::string& bytes, const json& settings,
+                                                 int64_t V) {
+  SLLM_TRY(const SentencePieceModel model, read_sentencepiece_model(bytes));
+  if (static_cast<int64_t>(model.pieces.size()) > V)
+    return bad_input("it has {} pieces, but the model has {} embeddings", model.pieces.size(), V);
+  if (model.space_as_suffix)
+    return bad_input("GGUF cannot say that spaces follow words (treat_whitespace_as_suffix)");
+  TokenizerSource::Gguf out;
+  const bool bpe = model.type == SentencePieceModel::Type::kBpe;
+  out.model = bpe ? "llama" : "t5";
+  out.pre = "default";
+  for (const SentencePieceModel::Piece& piece : model.pieces) {
+    std::string text = piece.text;
+    const bool user = piece.type == SentencePieceModel::PieceType::kUserDefined;
+    for (size_t at = 0; user && (at = text.find("\xE2\x96\x81", at)) != text.npos;)
+      text.replace(at, 3, " ");
+    out.tokens.push_back(std::move(text));
+    out.scores.push_back(piece.score);
+    out.types.push_back(static_cast<int32_t>(piece.type));
+  }
+  for (size_t id = out.tokens.size(); id < static_cast<size_t>(V); ++id) {
+    out.tokens.push_back(fmt::format("[PAD{}]", id));
+    out.scores.push_back(-1000);
+    out.types.push_back(kUnused);
+  }
+  if (settings.is_object() && settings.contains("added_tokens_decoder"))
+    for (const auto& [key, token] : settings["added_tokens_decoder"].items()) {
+      const int64_t id = std::atoll(key.c_str());
+      if (!token.is_object() || !token.contains("content") || !token["content"].is_string())
+        return bad_input("tokenizer_config.json: the added token \"{}\" has no content", key);
+      if (id < 0 || id >= V)
+        return bad_input(
+            "tokenizer_config.json: an added token has the id {}, but the model has {} "
+            "embeddings",
+            key, V);
+      const auto i = static_cast<size_t>(id);
+      if (id < static_cast<int64_t>(model.pieces.size())) continue;
+      out.tokens[i] = token["content"].get<std::string>();
+      out.types[i] =
+          flag(token, "special", false) || looks_special(out.tokens[i]) ? kControl : kUserDefined;
+    }
+  out.bos_id = id_of(out, settings, "bos_token", model.bos_id);
+  out.eos_id = id_of(out, settings, "eos_token", model.eos_id);
+  out.unknown_id = model.unknown_id;
+  out.padding_id = id_of(out, settings, "pad_token", model.padding_id);
+  out.add_bos = flag(settings, "add_bos_token", bpe);
+  out.add_eos = flag(settings, "add_eos_token", !bpe);
+  out.add_space_prefix = model.dummy_prefix;
+  out.remove_extra_spaces = model.remove_extra_spaces;
+  out.precompiled_charsmap = model.charsmap;
+  return out;
+}
+
 }  // namespace
 
 Result<TokenizerSource::Gguf> to_gguf_tokenizer(const TokenizerSource& source,
                                                 const ModelConfig& config) {
   if (source.gguf) return *source.gguf;
+  if (const auto file = source.files.find("tokenizer.model"); file != source.files.end()) {
+    json settings;
+    if (!source.tokenizer_config_json.empty()) {
+      SLLM_TRY(settings, parse_json(source.tokenizer_config_json, "tokenizer_config.json"));
+    }
+    return from_sentencepiece(file->second, settings, config.V).context(file->first);
+  }
+  if (!source.files.empty())
+    return with_hint(
+        bad_input("a tokenizer of {} cannot be written to GGUF", source.files.begin()->first),
+        "Save the model with a tokenizer.json (transformers: AutoTokenizer.save_pretrained)");
   SLLM_TRY(const json root, parse_json(source.tokenizer_json, "tokenizer.json"));
   json settings;
   if (!source.tokenizer_config_json.empty()) {

@@ -98,6 +98,12 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
     if (id >= 0) out.add(key, static_cast<uint32_t>(id));
   if (t.add_bos) out.add("tokenizer.ggml.add_bos_token", *t.add_bos);
   if (t.add_eos) out.add("tokenizer.ggml.add_eos_token", *t.add_eos);
+  if (t.add_space_prefix) out.add("tokenizer.ggml.add_space_prefix", *t.add_space_prefix);
+  if (t.remove_extra_spaces)
+    out.add("tokenizer.ggml.remove_extra_whitespaces", *t.remove_extra_spaces);
+  if (!t.precompiled_charsmap.empty())
+    out.add("tokenizer.ggml.precompiled_charsmap",
+            std::as_bytes(std::span<const char>(t.precompiled_charsmap)));
   if (!model.chat_template.empty()) out.add("tokenizer.chat_template", model.chat_template);
   // GGUF has room for one end token; ours keeps the others.
   if (model.config.eos_ids.size() > 1)
@@ -117,7 +123,8 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   config.architecture->fields(fields, config);
   SLLM_OK(fields.status());
   out.add(kModelTypeKey, config.architecture->model_type);
-  if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty()) {
+  if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty() ||
+      !model.tokenizer.files.empty()) {
     SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, config));
     add_tokenizer(out, tokenizer, model);
   }

@@ -15,6 +15,8 @@ Status write_tokenizer(const fs::path& folder, const ModelToWrite& model) {
     SLLM_TRY(files,
              to_hf_tokenizer(*model.tokenizer.gguf, model.chat_template, model.config.max_context));
   }
+  for (const auto& [name, content] : model.tokenizer.files)
+    SLLM_OK(write_file_atomically(folder / name, content));
   if (!files.tokenizer_json.empty())
     SLLM_OK(write_file_atomically(folder / "tokenizer.json", files.tokenizer_json));
   if (!files.tokenizer_config_json.empty())
@@ -37,7 +39,8 @@ const FolderNames& hf_folder_names() {
   static const FolderNames names = {
       {"config.json", "generation_config.json"},
       {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json", "tokenizer.json",
-       "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/"}};
+       "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/",
+       "tokenizer.model", "tekken.json", "*.tiktoken", "vocab.json", "merges.txt", "vocab.txt"}};
   return names;
 }
 

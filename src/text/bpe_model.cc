@@ -17,31 +17,16 @@ namespace {
 constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
 constexpr size_t kShortWord = 48;  // bytes; above it the heap pays
 
+constexpr uint64_t kFree = UINT64_MAX;  // no pair: ids are not negative
+
 uint64_t pair_key(TokenId left, TokenId right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
 }
-uint64_t mix(uint64_t x) {
-  x *= 0x9E3779B97F4A7C15u;
-  return x ^ x >> 29;
-}
-uint64_t hash_bytes(std::string_view s) {
-  uint64_t h = s.size() * 0xFF51AFD7ED558CCDu;
-  while (s.size() >= 8) {
-    uint64_t block;
-    std::memcpy(&block, s.data(), 8);
-    h = mix(h ^ block);
-    s.remove_prefix(8);
-  }
-  uint64_t tail = 0;
-  std::memcpy(&tail, s.data(), s.size());
-  return mix(h ^ tail);
-}
-
 }  // namespace
 
 // One cache line; a slot is simply overwritten by the next word that hashes to it.
 struct alignas(64) BpeModel::CachedWord {
-  static constexpr size_t kBytes = 30, kIds = 6, kSlots = 1 << 13;
+  static constexpr size_t kBytes = 30, kIds = 6, kSlots = 1 << 15;
   uint32_t owner = 0;
   uint8_t length = 0, count = 0;
   char bytes[kBytes];
@@ -53,7 +38,6 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
   BpeModel model;
   model.owner_ = next_owner++;
   model.byte_level_ = spec.byte_level;
-  model.ignore_merges_ = spec.ignore_merges;
   model.fuse_unknown_ = spec.fuse_unknown;
   model.continuing_prefix_ = spec.continuing_prefix;
   model.end_suffix_ = spec.end_suffix;
@@ -70,11 +54,14 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
     model.unknown_ = static_cast<TokenId>(it - spec.tokens.begin());
   }
   model.add_symbols(spec, ids);
-  if (spec.ignore_merges)
+  if (spec.ignore_merges) {
+    std::vector<std::pair<std::string, TokenId>> words;
     for (const auto& [text, id] : ids) {
-      const auto bytes = spec.byte_level ? bytes_of_token_text(text) : std::string(text);
-      if (bytes) model.whole_words_.emplace(*bytes, id);
+      auto bytes = spec.byte_level ? bytes_of_token_text(text) : std::string(text);
+      if (bytes) words.emplace_back(std::move(*bytes), id);
     }
+    model.whole_words_.build(words);
+  }
   if (spec.merge_by_score) {
     if (spec.scores.size() != spec.tokens.size())
       return bad_input("there are {} scores for {} tokens", spec.scores.size(), spec.tokens.size());
@@ -83,6 +70,7 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
     SLLM_OK(model.add_merges(spec, ids));
   }
   model.find_cuts(spec, ids);
+  if (spec.byte_level) model.fill_byte_pairs();
   return model;
 }
 
@@ -137,7 +125,7 @@ Status BpeModel::add_merges(const TokenizerSpec& spec, const Ids& ids) {
                        l < 0   ? left
                        : r < 0 ? right
                                : joined);
-    insert({pair_key(l, r), static_cast<uint32_t>(rank), result});
+    insert(l, r, {static_cast<uint32_t>(rank), result});
   }
   return ok();
 }
@@ -149,7 +137,11 @@ void BpeModel::add_merges_by_score(const TokenizerSpec& spec, const Ids& ids) {
     if (spec.whole.empty() || !spec.whole[static_cast<size_t>(id)]) order.push_back(id);
   const auto score = [&spec](TokenId id) { return spec.scores[static_cast<size_t>(id)]; };
   std::ranges::sort(order, [&](TokenId a, TokenId b) { return score(a) > score(b); });
-  std::vector<Merge> merges;
+  struct Pair {
+    TokenId left, right;
+    Merge merge;
+  };
+  std::vector<Pair> pairs;
   uint32_t rank = 0;
   for (size_t i = 0; i < order.size(); ++i) {
     if (i > 0 && score(order[i]) != score(order[i - 1])) ++rank;
@@ -162,11 +154,11 @@ void BpeModel::add_merges_by_score(const TokenizerSpec& spec, const Ids& ids) {
         return !spec.whole.empty() && spec.whole[static_cast<size_t>(id)];
       };
       if (!is_whole(left->second) && !is_whole(right->second))
-        merges.push_back({pair_key(left->second, right->second), rank, order[i]});
+        pairs.push_back({left->second, right->second, {rank, order[i]}});
     }
   }
-  reserve_merges(merges.size());
-  for (const Merge& merge : merges) insert(merge);
+  reserve_merges(pairs.size());
+  for (const Pair& p : pairs) insert(p.left, p.right, p.merge);
 }
 
 // SentencePiece models take a whole text as one word. Where no token holds "x▁", it may be cut
@@ -186,25 +178,39 @@ size_t BpeModel::cut_after(std::string_view word, size_t from) const {
 
 void BpeModel::reserve_merges(size_t count) {
   size_t slots = 16;
-  while (slots < count * 2) slots *= 2;
-  merges_.resize(slots);
+  while (slots < count + count / 2) slots *= 2;
+  maybe_.assign(slots / 16, 0);  // four bits a slot
+  pairs_.assign(slots, kFree);
+  merges_.assign(slots, Merge{});
 }
 
-const BpeModel::Merge* BpeModel::find(TokenId left, TokenId right) const {
+BpeModel::Merge BpeModel::find(TokenId left, TokenId right) const {
   const uint64_t key = pair_key(left, right);
-  const size_t mask = merges_.size() - 1;
-  for (size_t slot = mix(key) & mask;; slot = (slot + 1) & mask) {
-    if (merges_[slot].pair == key) return &merges_[slot];
-    if (merges_[slot].result < 0) return nullptr;
+  const uint64_t hash = mix_bits(key);
+  if ((maybe_[hash >> 38 & (maybe_.size() - 1)] >> (hash >> 32 & 63) & 1) == 0) return {};
+  const size_t mask = pairs_.size() - 1;
+  for (size_t slot = hash & mask;; slot = (slot + 1) & mask) {
+    if (pairs_[slot] == key) return merges_[slot];
+    if (pairs_[slot] == kFree) return {};
   }
 }
 
 // A pair that is listed twice has its last rank, as in Hugging Face's library.
-void BpeModel::insert(const Merge& merge) {
-  const size_t mask = merges_.size() - 1;
-  size_t slot = mix(merge.pair) & mask;
-  while (merges_[slot].result >= 0 && merges_[slot].pair != merge.pair) slot = (slot + 1) & mask;
+void BpeModel::insert(TokenId left, TokenId right, Merge merge) {
+  const uint64_t key = pair_key(left, right);
+  const size_t mask = pairs_.size() - 1;
+  const uint64_t hash = mix_bits(key);
+  maybe_[hash >> 38 & (maybe_.size() - 1)] |= uint64_t{1} << (hash >> 32 & 63);
+  size_t slot = hash & mask;
+  while (pairs_[slot] != kFree && pairs_[slot] != key) slot = (slot + 1) & mask;
+  pairs_[slot] = key;
   merges_[slot] = merge;
+}
+
+void BpeModel::fill_byte_pairs() {
+  byte_pairs_.resize(size_t{1} << 16);
+  for (size_t pair = 0; pair < byte_pairs_.size(); ++pair)
+    byte_pairs_[pair] = find(id_of_byte_[pair >> 8], id_of_byte_[pair & 0xFF]);
 }
 
 void BpeModel::encode(std::string_view word, std::vector<TokenId>& ids) const {
@@ -221,7 +227,8 @@ void BpeModel::encode_traced(std::string_view word, std::vector<TokenId>& ids,
   Symbols symbols;
   for (size_t from = 0; from < word.size();) {
     const size_t to = cuts_ ? cut_after(word, from) : word.size();
-    merge_word(word.substr(from, to - from), symbols);
+    const std::string_view part = word.substr(from, to - from);
+    merge_word(part, hash_bytes(part), symbols);
     size_t end = from;
     for (size_t i = 0; i < symbols.ids.size(); ++i) {
       ids.push_back(symbols.ids[i]);
@@ -234,18 +241,19 @@ void BpeModel::encode_traced(std::string_view word, std::vector<TokenId>& ids,
 void BpeModel::encode_part(std::string_view word, std::vector<TokenId>& ids) const {
   static thread_local Symbols symbols;
   if (word.size() > CachedWord::kBytes) {
-    merge_word(word, symbols);
+    merge_word(word, hash_bytes(word), symbols);
     ids.insert(ids.end(), symbols.ids.begin(), symbols.ids.end());
     return;
   }
   static thread_local const std::unique_ptr<CachedWord[]> cache(new CachedWord[CachedWord::kSlots]);
-  CachedWord& slot = cache[(hash_bytes(word) ^ owner_) & (CachedWord::kSlots - 1)];
+  const uint64_t hash = hash_bytes(word);
+  CachedWord& slot = cache[(hash ^ owner_) & (CachedWord::kSlots - 1)];
   if (slot.owner == owner_ && slot.length == word.size() &&
       std::memcmp(slot.bytes, word.data(), word.size()) == 0) {
     ids.insert(ids.end(), slot.ids, slot.ids + slot.count);
     return;
   }
-  merge_word(word, symbols);
+  merge_word(word, hash, symbols);
   ids.insert(ids.end(), symbols.ids.begin(), symbols.ids.end());
   if (symbols.ids.size() > CachedWord::kIds) return;
   slot.owner = owner_;
@@ -255,17 +263,16 @@ void BpeModel::encode_part(std::string_view word, std::vector<TokenId>& ids) con
   std::ranges::copy(symbols.ids, slot.ids);
 }
 
-void BpeModel::merge_word(std::string_view word, Symbols& symbols) const {
+void BpeModel::merge_word(std::string_view word, uint64_t hash, Symbols& symbols) const {
   symbols.ids.clear();
   symbols.bytes.clear();
-  if (ignore_merges_)
-    if (const auto it = whole_words_.find(word); it != whole_words_.end()) {
-      symbols.ids.push_back(it->second);
-      symbols.bytes.push_back(static_cast<uint32_t>(word.size()));
-      return;
-    }
+  if (const TokenId id = whole_words_.find(word, hash); id >= 0) {
+    symbols.ids.push_back(id);
+    symbols.bytes.push_back(static_cast<uint32_t>(word.size()));
+    return;
+  }
   byte_level_ ? split_bytes(word, symbols) : split_chars(word, symbols);
-  symbols.ids.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols);
+  symbols.ids.size() <= kShortWord ? merge_short(word, symbols) : merge_long(symbols);
 }
 
 void BpeModel::split_bytes(std::string_view word, Symbols& symbols) const {
@@ -334,28 +341,40 @@ void BpeModel::split_chars(std::string_view word, Symbols& symbols) const {
   }
 }
 
-void BpeModel::merge_short(Symbols& symbols) const {
-  std::array<const Merge*, kShortWord> merges;  // of each symbol with the next
+void BpeModel::merge_short(std::string_view word, Symbols& symbols) const {
+  std::array<uint32_t, kShortWord> ranks;  // of each symbol with the next
+  std::array<TokenId, kShortWord> results;
   size_t n = symbols.ids.size();
   TokenId* ids = symbols.ids.data();
   uint32_t* bytes = symbols.bytes.data();
-  for (size_t i = 0; i + 1 < n; ++i) merges[i] = find(ids[i], ids[i + 1]);
-  while (n > 1) {
-    const Merge* best = nullptr;
-    size_t at = 0;
+  const auto set = [&](size_t i, Merge merge) {
+    ranks[i] = merge.rank;
+    results[i] = merge.result;
+  };
+  // Unless bytes were dropped or are unknown, the symbols of a byte-level model are its bytes.
+  if (byte_level_ && n == word.size() && unknown_ < 0) {
     for (size_t i = 0; i + 1 < n; ++i)
-      if (merges[i] && (!best || merges[i]->rank < best->rank)) best = merges[i], at = i;
-    if (!best) break;
-    ids[at] = best->result;
+      set(i, byte_pairs_[static_cast<size_t>(static_cast<uint8_t>(word[i])) << 8 |
+                         static_cast<uint8_t>(word[i + 1])]);
+  } else {
+    for (size_t i = 0; i + 1 < n; ++i) set(i, find(ids[i], ids[i + 1]));
+  }
+  while (n > 1) {
+    const auto at = static_cast<size_t>(
+        std::min_element(ranks.begin(), ranks.begin() + static_cast<ptrdiff_t>(n - 1)) -
+        ranks.begin());
+    if (ranks[at] == kNoMerge) break;
+    ids[at] = results[at];
     bytes[at] += bytes[at + 1];
     --n;
     for (size_t i = at + 1; i < n; ++i) {
       ids[i] = ids[i + 1];
       bytes[i] = bytes[i + 1];
-      merges[i - 1] = merges[i];
+      ranks[i - 1] = ranks[i];
+      results[i - 1] = results[i];
     }
-    if (at > 0) merges[at - 1] = find(ids[at - 1], ids[at]);
-    if (at + 1 < n) merges[at] = find(ids[at], ids[at + 1]);
+    if (at > 0) set(at - 1, find(ids[at - 1], ids[at]));
+    if (at + 1 < n) set(at, find(ids[at], ids[at + 1]));
   }
   symbols.ids.resize(n);
   symbols.bytes.resize(n);
@@ -375,9 +394,9 @@ void BpeModel::merge_long(Symbols& all) const {
   std::vector<Candidate> storage;
   const auto candidate = [&](uint32_t i) -> std::optional<Candidate> {
     if (i == kNone || next[i] == kNone) return std::nullopt;
-    const Merge* m = find(symbols[i], symbols[next[i]]);
-    if (!m) return std::nullopt;
-    return Candidate{m->rank, i, symbols[i], symbols[next[i]]};
+    const Merge m = find(symbols[i], symbols[next[i]]);
+    if (m.rank == kNoMerge) return std::nullopt;
+    return Candidate{m.rank, i, symbols[i], symbols[next[i]]};
   };
   for (uint32_t i = 0; i + 1 < n; ++i)
     if (auto c = candidate(i)) storage.push_back(*c);
@@ -388,7 +407,7 @@ void BpeModel::merge_long(Symbols& all) const {
     heap.pop();
     const uint32_t right = next[c.at];
     if (right == kNone || symbols[c.at] != c.left || symbols[right] != c.right) continue;
-    symbols[c.at] = find(c.left, c.right)->result;
+    symbols[c.at] = find(c.left, c.right).result;
     symbols[right] = -1;
     all.bytes[c.at] += std::exchange(all.bytes[right], 0);
     next[c.at] = next[right];

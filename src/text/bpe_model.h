@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "text/byte_trie.h"
 #include "text/word_model.h"
+#include "text/word_table.h"
 
 namespace sllm {
 
@@ -26,10 +27,10 @@ class BpeModel final : public WordModel {
 
  private:
   struct Merge {
-    uint64_t pair = UINT64_MAX;  // left << 32 | right
-    uint32_t rank = 0;
+    uint32_t rank = kNoMerge;
     TokenId result = -1;
   };
+  static constexpr uint32_t kNoMerge = UINT32_MAX;  // a rank that no merge has
   struct CachedWord;
   // Ids and, for each, the bytes of the word that it stands for.
   struct Symbols {
@@ -42,12 +43,13 @@ class BpeModel final : public WordModel {
   Status add_merges(const TokenizerSpec& spec, const Ids& ids);
   void add_merges_by_score(const TokenizerSpec& spec, const Ids& ids);
   void find_cuts(const TokenizerSpec& spec, const Ids& ids);
-  const Merge* find(TokenId left, TokenId right) const;
+  Merge find(TokenId left, TokenId right) const;
+  void fill_byte_pairs();
   void reserve_merges(size_t count);
-  void insert(const Merge& merge);
+  void insert(TokenId left, TokenId right, Merge merge);
   void encode_part(std::string_view part, std::vector<TokenId>& ids) const;
-  void merge_word(std::string_view word, Symbols& symbols) const;
-  void merge_short(Symbols& symbols) const;
+  void merge_word(std::string_view word, uint64_t hash, Symbols& symbols) const;
+  void merge_short(std::string_view word, Symbols& symbols) const;
   void merge_long(Symbols& symbols) const;
   void split_bytes(std::string_view word, Symbols& symbols) const;
   void split_chars(std::string_view word, Symbols& symbols) const;
@@ -64,17 +66,20 @@ class BpeModel final : public WordModel {
   TokenId unknown_ = -1;
   bool fuse_unknown_ = false;
   bool byte_fallback_ = false;
-  bool ignore_merges_ = false;
   // Long words may be cut before U+2581 unless the byte before it is one of these.
   bool cuts_ = false;
   std::array<bool, 256> joins_space_{};
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
-  std::unordered_map<std::string, TokenId, Hash, std::equal_to<>>
-      whole_words_;            // raw bytes; only with ignore_merges
-  std::vector<Merge> merges_;  // open addressing, a power of two
-  uint32_t owner_ = 0;         // tells models apart in the word cache
+  WordTable whole_words_;  // raw bytes; only with ignore_merges
+  // Open addressing, a power of two; the pairs (left << 32 | right) apart from what they become,
+  // because most look-ups find nothing and should touch little memory.
+  std::vector<uint64_t> pairs_;
+  std::vector<Merge> merges_;
+  // A bit by hash for the pairs that there are: small enough to stay in the processor's cache, it
+  // answers most of the look-ups that find nothing.
+  std::vector<uint64_t> maybe_;
+  // Byte-level models: what each pair of bytes becomes. Every word begins with such pairs.
+  std::vector<Merge> byte_pairs_;
+  uint32_t owner_ = 0;  // tells models apart in the word cache
 };
 
 }  // namespace sllm

@@ -30,24 +30,25 @@ std::pair<size_t, size_t> next_word(std::string_view text, size_t from) {
   });
 }
 
-// Where tokenizers' UnicodeScripts cuts: between scripts, kana counting as Han; a space joins any.
+// Where tokenizers' UnicodeScripts cuts: between scripts, kana counting as Han; a space joins any,
+// and those in front are lost.
 template <class Emit>
 void split_scripts(std::string_view text, Emit&& emit) {
   constexpr int kAny = -1, kHan = 17, kHiragana = 20, kKatakana = 22;  // ICU's UScriptCode
-  size_t begin = 0;
+  std::optional<size_t> begin;
   std::optional<int> last;
   for (size_t at = 0; at < text.size();) {
     const Char c = unicode::decode(text.data() + at);
     int script = c.code == ' ' ? kAny : c.code == 0x30FC ? kHan : unicode::script_of(c.code);
     if (script == kHiragana || script == kKatakana) script = kHan;
-    if (script != kAny && last != kAny && last != script && at > begin) {
-      emit(begin, at);
+    if (script != kAny && last != script) {
+      if (begin) emit(*begin, at);
       begin = at;
     }
     if (script != kAny) last = script;
     at += c.length;
   }
-  if (begin < text.size()) emit(begin, text.size());
+  if (begin) emit(*begin, text.size());
 }
 
 Piece metaspace(const MetaspaceStep& step, const Piece& piece, bool trace, PieceBuffer& buffer) {

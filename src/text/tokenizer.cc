@@ -72,6 +72,7 @@ class PipelineTokenizer final : public Tokenizer {
     std::string repaired;
     if (!unicode::valid_utf8(text)) text = repaired = unicode::sanitize_utf8(text);
     std::vector<TokenId> ids;
+    ids.reserve(text.size() / 3 + 8);
     if (options.add_special) ids = spec_.prefix;
     Target target{ids, nullptr, options.parse_special, {}};
     encode_raw(text, target);
@@ -96,7 +97,7 @@ class PipelineTokenizer final : public Tokenizer {
       if (decoder_.plain())
         text += token_bytes(id);
       else
-        tokens.push_back(token_text(id));
+        tokens.push_back(shown_text(id));
     }
     return decoder_.plain() ? text : decoder_.decode(tokens);
   }
@@ -121,6 +122,11 @@ class PipelineTokenizer final : public Tokenizer {
  private:
   bool known(TokenId id) const { return id >= 0 && static_cast<size_t>(id) < spec_.tokens.size(); }
 
+  std::string_view shown_text(TokenId id) const {
+    const auto it = normalized_texts_.find(id);
+    return it == normalized_texts_.end() ? token_text(id) : std::string_view(it->second);
+  }
+
   void fill_tables(const TokenizerSpec& spec) {
     bytes_.reserve(spec.tokens.size());
     for (const std::string& text : spec.tokens)
@@ -132,6 +138,9 @@ class PipelineTokenizer final : public Tokenizer {
       if (token.normalized) {
         Normalizer::Buffers buffers;
         token.text = std::string(normalizer_.apply({token.text}, false, buffers).text);
+        // Hugging Face's library also decodes it so ("ABC" comes back as "abc").
+        bytes_[static_cast<size_t>(token.id)] = decoder_.bytes_of(token.text);
+        normalized_texts_[token.id] = token.text;
       }
       (token.normalized ? normalized : raw).push_back(std::move(token));
     }
@@ -195,6 +204,7 @@ class PipelineTokenizer final : public Tokenizer {
   Decoder decoder_;
   AddedTokenMatcher raw_tokens_, normalized_tokens_;
   std::vector<std::string> bytes_;
+  std::unordered_map<TokenId, std::string> normalized_texts_;  // of added tokens
   std::vector<bool> special_;
   std::unordered_map<std::string_view, TokenId> ids_;  // views into spec_.tokens
 };

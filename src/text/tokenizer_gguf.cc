@@ -72,7 +72,10 @@ Status read_byte_level(const TokenizerSource::Gguf& source, TokenizerSpec& spec)
   SLLM_OK(read_merges(source, spec));
   spec.byte_level = true;
   spec.ignore_merges = family.ignore_merges;
-  if (family.nfc) spec.normalizers = {FormStep{unicode::Form::kNfc}};
+  // GPT-NeoX's files name no pre-tokenizer; its vocabulary tells that it normalizes.
+  const bool neox = source.pre.empty() && source.tokens.size() > 1 &&
+                    source.tokens[0] == "<|endoftext|>" && source.tokens[1] == "<|padding|>";
+  if (family.nfc || neox) spec.normalizers = {FormStep{unicode::Form::kNfc}};
   spec.pre_tokenizer = std::move(family.steps);
   spec.decoders = {ByteLevelDecode{}};
   if (source.add_bos.value_or(family.adds_bos) && spec.bos >= 0) spec.prefix = {spec.bos};

@@ -222,6 +222,30 @@ TEST(CharacterBpe, LongTextsAreCutOnlyWhereNoTokenCrosses) {
   EXPECT_EQ(cut->encode(text).size(), 5000u * 2 + 5000 / 3 + 2);
 }
 
+TEST(CharacterBpe, AddedTokensMayBeNormalized) {
+  json file = char_bpe();
+  file["normalizer"] = {{"type", "Lowercase"}};
+  file["added_tokens"] =
+      json::array({{{"id", 8}, {"content", "AB"}, {"special", false}, {"normalized", true}}});
+  file["decoder"] = {{"type", "Fuse"}};
+  TokenizerSource source;
+  source.tokenizer_json = file.dump();
+  const auto t = Tokenizer::load(source).value();
+  EXPECT_EQ(t->encode("aB"), std::vector<TokenId>{8});
+  EXPECT_EQ(t->decode(std::vector<TokenId>{8}), "ab");  // as Hugging Face's library shows it
+}
+
+TEST(PreTokenizer, ScriptsAreCutApart) {
+  json file = char_bpe();
+  file["normalizer"] = nullptr;
+  file["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+  TokenizerSource source;
+  source.tokenizer_json = file.dump();
+  const auto t = Tokenizer::load(source).value();
+  EXPECT_EQ(t->encode(" "), std::vector<TokenId>{});  // spaces in front are lost
+  EXPECT_EQ(t->encode("ab한ab"), (std::vector<TokenId>{5, 0, 5}));
+}
+
 TEST(CharacterBpe, TracesTokensThroughItsNormalizer) {
   TokenizerSource source;
   source.tokenizer_json = char_bpe().dump();

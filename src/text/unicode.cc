@@ -127,6 +127,7 @@ bool is_other(char32_t code) {
 bool is_punctuation(char32_t code) {
   if (code < 0x80)
     return code > ' ' && code != 0x7F && class_of(code) == Class::kOther;  // also $ + < = > ^ ` | ~
+  if (code == 0x166D) return true;  // until Unicode 12, and in the tables of tokenizers
   return (U_GET_GC_MASK(static_cast<UChar32>(code)) & U_GC_P_MASK) != 0;
 }
 
