@@ -76,19 +76,19 @@ Json template_json(const ModelSource& source, const Tokenizer* tokenizer) {
 // Weights and the state of one sequence in F16, as a server keeps it, at a few lengths.
 Json memory_json(const ModelConfig& c, int64_t weights) {
   const int64_t per_token = StatePool::bytes_per_token(c, DType::kF16),
-                available = available_memory();
+                per_sequence = StatePool::bytes_per_sequence(c), available = available_memory();
   Json at = Json::array();
   std::vector<int64_t> lengths = {2048, 8192, 32768, c.max_context};
   std::erase_if(lengths, [&](int64_t n) { return n > c.max_context; });
   std::ranges::sort(lengths);
   lengths.erase(std::ranges::unique(lengths).begin(), lengths.end());
   for (const int64_t n : lengths) {
-    const int64_t bytes = weights + per_token * n;
+    const int64_t bytes = weights + per_sequence + per_token * n;
     at.push_back({{"context", n}, {"bytes", bytes}, {"fits", bytes <= available}});
   }
   return {{"weights_bytes", weights},
           {"state_bytes_per_token", per_token},
-          {"at_full_context_bytes", weights + per_token * c.max_context},
+          {"at_full_context_bytes", weights + per_sequence + per_token * c.max_context},
           {"available_bytes", available},
           {"at", at}};
 }

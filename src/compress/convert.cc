@@ -99,7 +99,7 @@ Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, Thread
                                  const ProgressSink& progress) {
   const bool gguf = out.extension() == ".gguf";
   for (TensorInfo& t : model.tensors)
-    if (gguf && t.shape.size() < 2) t.dtype = DType::kF32;
+    if (gguf && t.shape.size() != 2) t.dtype = DType::kF32;
   WrittenModel written = count_types(model.tensors);
   Progress state{"Writing", "bytes", 0, static_cast<uint64_t>(written.bytes), {}};
   const auto read = std::move(model.tensor);

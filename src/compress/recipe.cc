@@ -125,7 +125,7 @@ DType with_fallback(DType type, int64_t cols) {
 
 DType type_for(const Recipe& recipe, const ModelConfig& config, const TensorInfo& tensor,
                bool pure) {
-  if (tensor.shape.size() < 2) return DType::kF32;
+  if (tensor.shape.size() != 2) return DType::kF32;
   if (!is_block_format(recipe.type)) return recipe.type;
   const int64_t cols = tensor.shape.back();
   if (pure) return with_fallback(recipe.type, cols);

@@ -219,8 +219,8 @@ void BatchEngine::step(const std::vector<Work>& work) {
 // When a step fails, its sequences are run again one by one, and only those that fail alone end
 // with an error.
 void BatchEngine::run(const std::vector<Work>& work) {
-  std::vector<int64_t> lengths;
-  for (const Work& w : work) lengths.push_back(w.sequence->state->length());
+  std::vector<SequenceState::Snapshot> before;
+  for (const Work& w : work) before.push_back(w.sequence->state->snapshot());
   try {
     std::vector<Feed> feeds;
     for (const Work& w : work)
@@ -232,8 +232,7 @@ void BatchEngine::run(const std::vector<Work>& work) {
   } catch (const Interrupted&) {
   } catch (const std::exception& e) {
     for (size_t i = 0; i < work.size(); ++i)
-      if (!work[i].sequence->finished() && work[i].sequence->state->length() > lengths[i])
-        work[i].sequence->state->truncate(lengths[i]);
+      if (!work[i].sequence->finished()) work[i].sequence->state->restore(before[i]);
     if (work.size() == 1) return work[0].sequence->end(FinishReason::kError, e.what());
     for (const Work& w : work)
       if (!w.sequence->finished()) run({w});

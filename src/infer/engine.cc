@@ -34,7 +34,9 @@ int64_t weight_bytes(const ModelSource& source) {
 // scoring).
 Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& options) {
   const ModelConfig& config = source.config();
-  const int64_t left = available_memory() - 2 * weight_bytes(source);
+  // Fixed states: the present one, the next, and the one to come back to when a step fails.
+  const int64_t left = available_memory() - 2 * weight_bytes(source) -
+                       3 * options.max_sequences * StatePool::bytes_per_sequence(config);
   const int64_t fits = std::max<int64_t>(left, 0) / 4 / StatePool::bytes_per_token(config, kv) /
                        KvView::kBlockTokens * KvView::kBlockTokens;
   const int64_t wanted = options.context > 0 ? options.context : config.max_context;

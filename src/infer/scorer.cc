@@ -71,10 +71,10 @@ bool Scorer::fits(const ScoreGroup& group, const std::vector<ScoreRequest>& requ
                   int64_t& pages) const {
   constexpr int64_t kPage = KvView::kBlockTokens;
   const auto context = static_cast<int64_t>(group.context.size());
-  int64_t more = ceil_div(context, kPage);
+  int64_t more = ceil_div(context, kPage) + pool_.pages_of_fixed();
   for (size_t i : group.requests)  // a fork copies the last page and adds its own
     if (const auto n = static_cast<int64_t>(requests[i].continuation.size()) - 1; n > 0)
-      more += ceil_div(context % kPage + n, kPage);
+      more += ceil_div(context % kPage + n, kPage) + pool_.pages_of_fixed();
   if ((pages + more) * kPage > pool_.free_tokens()) return false;
   pages += more;
   return true;

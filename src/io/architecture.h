@@ -3,6 +3,7 @@
 // readers and writers here know no architecture by name.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,9 +19,11 @@ namespace sllm {
 // How GGUF keeps a tensor otherwise than Hugging Face: its rows reordered, or its numbers changed.
 // `n` is what the form needs to know, such as a number of heads.
 struct GgufForm {
-  Tensor (*to_gguf)(const Tensor&, int64_t n) = nullptr;
-  Tensor (*from_gguf)(const Tensor&, int64_t n) = nullptr;
+  std::function<Tensor(const Tensor&, int64_t n)> to_gguf, from_gguf;
   int64_t n = 0;
+  // It moves columns, so many together. A block format whose blocks are longer is decoded for it.
+  int64_t columns = 0;
+  bool splits(DType type) const { return columns > 0 && columns % info(type).block_elements != 0; }
 };
 
 struct TensorSpec {

@@ -239,8 +239,8 @@ void decoder_fields(ConfigFields& f, ModelConfig& c, const DecoderDefaults& defa
   f.integer({"hidden_size", "embedding_length"}, c.D);
   f.integer({defaults.layers_key, "block_count"}, c.L);
   f.integer({"num_attention_heads", "attention.head_count"}, c.H);
-  f.integer({"num_key_value_heads", "attention.head_count_kv"}, c.Hk, f.reading() ? c.H : -1);
-  f.integer({"intermediate_size", "feed_forward_length"}, c.F);
+  f.integer(defaults.kv_heads, c.Hk, f.reading() ? c.H : -1);
+  f.integer({defaults.mlp_key, "feed_forward_length"}, c.F);
   f.integer({"max_position_embeddings", "context_length"}, c.max_context);
   f.integer({"vocab_size", f.reading() ? nullptr : "vocab_size"}, c.V);  // GGUF: the embedding's
   f.number({defaults.epsilon.hf, nullptr}, c.norm_eps, defaults.norm_eps);

@@ -92,6 +92,8 @@ struct DecoderDefaults {
   Activation activation = Activation::kSilu;
   const char* activation_key = "hidden_act";
   const char* layers_key = "num_hidden_layers";
+  const char* mlp_key = "intermediate_size";
+  FieldKey kv_heads{"num_key_value_heads", "attention.head_count_kv"};
   FieldKey epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
 };
 void decoder_fields(ConfigFields& fields, ModelConfig& config,
@@ -117,6 +119,9 @@ void upper_window_fields(ConfigFields& fields, ModelConfig& config);
 // pattern_key).
 void alternating_layer_fields(ConfigFields& fields, ModelConfig& config, const char* pattern_key,
                               int64_t period);
+// config.json's layer_types of "full_attention" and one other kind; `kinds` stays as it is when
+// layer_types is absent.
+void hybrid_layer_fields(ConfigFields& fields, ModelConfig& config, LayerKind other);
 // attention_bias: on q, k, v and o.
 void attention_bias_fields(ConfigFields& fields, ModelConfig& config);
 

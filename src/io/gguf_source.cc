@@ -40,6 +40,7 @@ class GgufSource : public ModelSource {
       return bad_input("{}: there is no tensor \"{}\"", path_.string(), hf_name);
     const auto& [t, form] = found->second;
     Tensor stored = Tensor::borrow(t->dtype, t->shape, t->data.data(), file_);
+    if (form.splits(stored.dtype())) stored = stored.to_f32();
     if (form.from_gguf) return form.from_gguf(stored, form.n);
     // With a small general.alignment, numbers may lie where their type must not.
     if (reinterpret_cast<uintptr_t>(t->data.data()) % 4 != 0) return stored.clone();
@@ -61,16 +62,24 @@ class GgufSource : public ModelSource {
     for (const GgufTensor& t : file_->tensors()) {
       if (t.name.starts_with("rope_")) continue;         // read as part of the configuration
       if (t.name.ends_with(".attn_rot_embd")) continue;  // derived from the configuration, unused
+      if (of_predictor(t.name)) continue;
       const auto spec = specs.find(t.name);
       if (spec == specs.end())
         return bad_input("tensor \"{}\" is not part of a {} model with {} layers", t.name,
                          config_.architecture->model_type, config_.L);
       const Shape& other = spec->second.gguf_shape;
       const bool same = !other.empty() && t.shape == other;
-      tensors_.push_back({spec->second.hf, t.dtype, same ? spec->second.shape : t.shape});
+      const DType dtype = spec->second.form.splits(t.dtype) ? DType::kF32 : t.dtype;
+      tensors_.push_back({spec->second.hf, dtype, same ? spec->second.shape : t.shape});
       by_name_[spec->second.hf] = {&t, spec->second.form};
     }
     return check_tensors(config_, tensors_);
+  }
+
+  bool of_predictor(const std::string& name) const {
+    for (int64_t i = 0; i < config_.predictor_layers; ++i)
+      if (name.starts_with(fmt::format("blk.{}.", config_.L + i))) return true;
+    return false;
   }
 
   fs::path path_;

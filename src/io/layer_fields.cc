@@ -1,5 +1,7 @@
 // Which layers attend to everything and which to a window. config.json has said it in several ways;
 // GGUF has the window, and for some architectures a list of which layers slide.
+#include <algorithm>
+
 #include "io/architecture.h"
 
 namespace sllm {
@@ -15,27 +17,36 @@ std::vector<LayerKind> every(int64_t period, int64_t layers) {
   return kinds;
 }
 
-// config.json's layer_types, when it is there.
-void read_layer_types(ConfigFields& f, ModelConfig& c) {
+struct KindName {
+  const char* name;
+  LayerKind kind;
+};
+constexpr KindName kKindNames[] = {{"full_attention", LayerKind::kFull},
+                                   {"sliding_attention", LayerKind::kSliding},
+                                   {"conv", LayerKind::kConvolution},
+                                   {"linear_attention", LayerKind::kDelta}};
+
+// config.json's layer_types, when it is there: full attention or `other`.
+void read_layer_types(ConfigFields& f, ModelConfig& c, LayerKind other = LayerKind::kSliding) {
   const json* const types = f.in()->find("layer_types");
   if (!types || !f.status().ok()) return;
   c.kinds.clear();
   if (!types->is_array() || std::ssize(*types) != c.L)
     return f.fail(bad_input("layer_types is not an array of {} names", c.L));
   for (const json& type : *types) {
-    if (type == "full_attention")
-      c.kinds.push_back(LayerKind::kFull);
-    else if (type == "sliding_attention")
-      c.kinds.push_back(LayerKind::kSliding);
-    else
+    const auto known = std::ranges::find_if(kKindNames, [&](const KindName& k) {
+      return type == k.name && (k.kind == LayerKind::kFull || k.kind == other);
+    });
+    if (known == std::end(kKindNames))
       return f.fail(bad_input("layer_types: {} is not supported", type.dump()));
+    c.kinds.push_back(known->kind);
   }
 }
 
 void write_layer_types(ConfigFields& f, const ModelConfig& c) {
   ordered_json types = ordered_json::array();
   for (int64_t i = 0; i < c.L; ++i)
-    types.push_back(c.kind(i) == LayerKind::kSliding ? "sliding_attention" : "full_attention");
+    types.push_back(std::ranges::find(kKindNames, c.kind(i), &KindName::kind)->name);
   (*f.out())["layer_types"] = std::move(types);
 }
 
@@ -53,6 +64,11 @@ void gguf_pattern(ConfigFields& f, ModelConfig& c, const std::vector<LayerKind>&
 }
 
 }  // namespace
+
+void hybrid_layer_fields(ConfigFields& f, ModelConfig& c, LayerKind other) {
+  if (f.in()) read_layer_types(f, c, other);
+  if (f.out()) write_layer_types(f, c);
+}
 
 void window_field(ConfigFields& f, ModelConfig& c) {
   f.integer({"sliding_window", "attention.sliding_window"}, c.sliding_window, 0);

@@ -12,6 +12,23 @@ struct Bound {
   int64_t value, low, high;
 };
 
+Status validate_delta(const ModelConfig& c) {
+  if (std::ranges::find(c.kinds, LayerKind::kDelta) == c.kinds.end()) return ok();
+  const Bound bounds[] = {
+      {"linear_num_value_heads", c.delta.H, 1, 4096},
+      {"linear_num_key_heads", c.delta.Hk, 1, c.delta.H},
+      {"linear_key_head_dim", c.delta.Dk, 1, 4096},
+      {"linear_value_head_dim", c.delta.Dv, 1, 4096},
+  };
+  for (const Bound& b : bounds)
+    if (b.value < b.low || b.value > b.high)
+      return bad_input("{} is {}, expected {} to {}", b.name, b.value, b.low, b.high);
+  if (c.delta.H % c.delta.Hk != 0)
+    return bad_input("linear_num_value_heads {} is not a multiple of linear_num_key_heads {}",
+                     c.delta.H, c.delta.Hk);
+  return ok();
+}
+
 }  // namespace
 
 Status validate(const ModelConfig& c) {
@@ -25,6 +42,7 @@ Status validate(const ModelConfig& c) {
       {"vocab_size", c.V, 1, 1 << 24},
       {"max_position_embeddings", c.max_context, 1, 1 << 24},
       {"sliding_window", c.sliding_window, 0, 1 << 24},
+      {"the width of the convolution", c.conv_kernel, c.recurrent() ? 1 : 0, 64},
       {"bos_token_id", c.bos_id, -1, c.V - 1},
   };
   for (const Bound& b : bounds)
@@ -76,11 +94,15 @@ Status validate(const ModelConfig& c) {
                             c.embedding_scale, c.residual_scale, c.logit_scale, c.query_scale_beta})
     if (!std::isfinite(scale))
       return bad_input("a multiplier of the configuration is {}, expected a number", scale);
+  SLLM_OK(validate_delta(c));
   const auto layers = static_cast<size_t>(c.L);
   if ((!c.kinds.empty() && c.kinds.size() != layers) ||
       (!c.rotated.empty() && c.rotated.size() != layers))
     return bad_input("the kinds of {} layers are given, expected {}",
                      c.kinds.empty() ? c.rotated.size() : c.kinds.size(), layers);
+  const auto attends = [](LayerKind kind) { return kind <= LayerKind::kSliding; };
+  if (!c.kinds.empty() && std::ranges::none_of(c.kinds, attends))
+    return bad_input("none of the {} layers attends, which is not supported", c.L);
   return ok();
 }
 

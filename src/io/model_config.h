@@ -33,8 +33,18 @@ struct Rope {
 
 // What a layer's mixer sees of the sequence.
 enum class LayerKind : uint8_t {
-  kFull,     // attention over all earlier tokens
-  kSliding,  // attention over the last sliding_window tokens
+  kFull,         // attention over all earlier tokens
+  kSliding,      // attention over the last sliding_window tokens
+  kConvolution,  // a short convolution: the last conv_kernel tokens (LFM2)
+  kDelta,        // a short convolution, then the gated delta rule's state (Qwen 3.5)
+};
+
+// Widths of the gated delta rule (Yang et al. 2024); value heads are a multiple of key heads.
+struct DeltaWidths {
+  int64_t H = 0, Hk = 0;   // linear_num_value_heads, linear_num_key_heads
+  int64_t Dk = 0, Dv = 0;  // linear_key_head_dim, linear_value_head_dim
+  int64_t keys() const { return Hk * Dk; }
+  int64_t values() const { return H * Dv; }
 };
 
 // Hugging Face's names where it has one (comment), dimension letters of tensor/tensor.h.
@@ -63,6 +73,11 @@ struct ModelConfig {
   std::vector<bool> rotated;       // which layers rotate q and k; empty: all
   bool parallel_residual = false;  // attention and MLP read the same rows
 
+  int64_t conv_kernel = 0;  // linear_conv_kernel_dim, conv_L_cache: tokens that a convolution sees
+  bool conv_bias = false;   // on the convolution and the projections around it
+  DeltaWidths delta;        // of kDelta layers
+  int64_t predictor_layers = 0;  // GGUF: blocks behind the L that predict further tokens; not read
+
   float attention_scale = 0;    // of q·k; 0: 1/sqrt(Dh)
   float attention_softcap = 0;  // s = cap tanh(s / cap); 0: none
   float logit_softcap = 0;
@@ -76,6 +91,24 @@ struct ModelConfig {
   LayerKind kind(int64_t layer) const {
     if (!kinds.empty()) return kinds[static_cast<size_t>(layer)];
     return sliding_window > 0 ? LayerKind::kSliding : LayerKind::kFull;
+  }
+  bool attends(int64_t layer) const { return kind(layer) <= LayerKind::kSliding; }
+  // Whether some layer keeps a state instead of keys and values.
+  bool recurrent() const {
+    for (const LayerKind k : kinds)
+      if (k > LayerKind::kSliding) return true;
+    return false;
+  }
+  // The channels of a layer's convolution: the delta rule's queries, keys and values pass one too.
+  int64_t conv_channels(int64_t layer) const {
+    return kind(layer) == LayerKind::kConvolution ? D : 2 * delta.keys() + delta.values();
+  }
+  // The f32 numbers that a layer keeps of a sequence however long it is: the rows before the next
+  // one [conv_kernel - 1, channels], then the delta rule's [H, Dk, Dv]. 0: it attends.
+  int64_t state_size(int64_t layer) const {
+    if (attends(layer)) return 0;
+    const int64_t rows = (conv_kernel - 1) * conv_channels(layer);
+    return kind(layer) == LayerKind::kDelta ? rows + delta.values() * delta.Dk : rows;
   }
   int64_t window(int64_t layer) const {
     return kind(layer) == LayerKind::kSliding ? sliding_window : 0;

@@ -133,7 +133,8 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   for (TensorSpec& spec : expected_tensors(config)) specs[spec.hf] = std::move(spec);
   std::vector<TensorInfo> stored = model.tensors;
   for (TensorInfo& t : stored) {
-    if (t.shape.size() == 1) t.dtype = DType::kF32;  // llama.cpp wants norms and biases in F32
+    // llama.cpp wants norms, biases and convolutions in F32.
+    if (t.shape.size() != 2) t.dtype = DType::kF32;
     const TensorSpec& spec = specs[t.name];
     out.add_tensor(spec.gguf, t.dtype, spec.gguf_shape.empty() ? t.shape : spec.gguf_shape);
   }
@@ -148,6 +149,8 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
         }
         SLLM_TRY(const Tensor t, model.tensor(model.tensors[i]));
         const GgufForm& form = specs[stored[i].name].form;
+        if (form.splits(stored[i].dtype))
+          return form.to_gguf(t.to_f32(), form.n).to(stored[i].dtype);
         const Tensor typed = t.to(stored[i].dtype);
         return form.to_gguf ? form.to_gguf(typed, form.n) : typed;
       },

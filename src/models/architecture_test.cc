@@ -7,6 +7,7 @@
 // relative, measured between two orders of summation).
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -119,6 +120,64 @@ TEST_P(ArchitectureTest, EveryCutOfTheSequenceGivesTheSameBits) {
   run(fork, std::vector<int32_t>{3, 1, 4, 1, 5});  // must not disturb its parent
   const auto n = static_cast<int64_t>(ids_.size());
   expect_same_bits(run(parent, std::span(ids_).subspan(13)), expected.slice_rows(13, n));
+}
+
+TEST_P(ArchitectureTest, ASnapshotContinuesWithTheSameBits) {
+  StatePool pool(model_->config(), DType::kF32, 4096);
+  SequenceState whole(pool), state(pool);
+  const Tensor expected = run(whole, ids_);
+  run(state, std::span(ids_).first(11));
+  const SequenceState::Snapshot early = state.snapshot();
+  run(state, std::span(ids_).subspan(11, 6));
+  const SequenceState::Snapshot late = state.snapshot();
+  run(state, std::vector<int32_t>{3, 1, 4, 1, 5});
+  state.restore(late);
+  const auto n = static_cast<int64_t>(ids_.size());
+  expect_same_bits(run(state, std::span(ids_).subspan(17)), expected.slice_rows(17, n));
+  state.restore(early);
+  EXPECT_EQ(state.length(), 11);
+  expect_same_bits(run(state, std::span(ids_).subspan(11)), expected.slice_rows(11, n));
+  state.truncate(0);
+  expect_same_bits(run(state, ids_), expected);
+}
+
+// Counts norms, and asks for the interruption at one of them: the layer that it is in still ends.
+struct InterruptingBackend : Backend {
+  std::atomic<bool> interrupt = false;
+  int64_t norms = 0, at = 0;
+  void count() { interrupt = interrupt || ++norms == at; }
+  void rms_norm(float* y, float* r, const float* x, const float* w, int64_t N, int64_t D,
+                float eps) override {
+    count();
+    Backend::rms_norm(y, r, x, w, N, D, eps);
+  }
+  void layer_norm(float* y, float* stats, const float* x, const float* w, const float* b, int64_t N,
+                  int64_t D, float eps) override {
+    count();
+    Backend::layer_norm(y, stats, x, w, b, N, D, eps);
+  }
+};
+
+TEST_P(ArchitectureTest, AnInterruptedForwardCanBeRunAgain) {
+  StatePool pool(model_->config(), DType::kF32, 4096);
+  SequenceState whole(pool), state(pool);
+  InterruptingBackend backend;
+  Context ctx{backend};
+  whole.reserve(std::ssize(ids_)).value();
+  const Tensor expected = model_->forward(ctx, Batch::single(ids_, &whole));
+  const int64_t norms = backend.norms;
+  run(state, std::span(ids_).first(11));
+  state.reserve(std::ssize(ids_) - 11).value();
+  Batch batch = Batch::single({ids_.begin() + 11, ids_.end()}, &state, 11);
+  batch.interrupt = &backend.interrupt;
+  for (const int64_t at : {int64_t{1}, norms / 2}) {
+    backend.norms = 0, backend.at = at;
+    EXPECT_THROW(model_->forward(ctx, batch), Interrupted) << at;
+    EXPECT_EQ(state.length(), 11);
+    backend.interrupt = false;
+  }
+  backend.at = 0;
+  expect_same_bits(model_->forward(ctx, batch), expected.slice_rows(11, std::ssize(ids_)));
 }
 
 TEST_P(ArchitectureTest, RaggedBatchGivesTheSameBits) {

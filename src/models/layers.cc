@@ -52,6 +52,19 @@ std::span<const AttentionSegment> Pass::remember(int64_t layer, const Tensor& k,
   return segments_;
 }
 
+std::vector<StateSegment> Pass::states(int64_t layer) const {
+  std::vector<StateSegment> states;
+  for (const Segment& s : batch.segments)
+    states.push_back({s.first_row, s.rows, s.state ? s.state->begin(layer) : nullptr});
+  return states;
+}
+
+std::vector<StateSegment> Pass::behind(std::vector<StateSegment> states, int64_t numbers) {
+  for (StateSegment& s : states)
+    if (s.state) s.state += numbers;
+  return states;
+}
+
 std::vector<LoraRows> Pass::lora_rows(const std::string& module) const {
   std::vector<LoraRows> rows;
   if (!adapted_) return rows;
@@ -141,6 +154,13 @@ LayerNorm load_layer_norm(Loader& loader, const std::string& name) {
   const int64_t D = loader.config().D;
   return {name, loader.vector(name + ".weight", D), loader.vector(name + ".bias", D),
           loader.config().norm_eps};
+}
+
+Convolution load_convolution(Loader& loader, const std::string& name, int64_t channels, bool bias) {
+  const int64_t K = loader.config().conv_kernel;
+  Convolution c{name, loader.values(name + ".weight", {channels, 1, K}), {}};
+  if (bias) c.bias = loader.vector(name + ".bias", channels);
+  return c;
 }
 
 Linear load_linear(Loader& loader, const std::string& name, int64_t out, int64_t in, bool bias) {

@@ -39,6 +39,10 @@ class Pass {
   // Stores this layer's new keys and values and returns the segments with their views of it.
   std::span<const AttentionSegment> remember(int64_t layer, const Tensor& k, const Tensor& v);
   std::span<const AttentionSegment> segments() const { return segments_; }
+  // The segments with this recurrent layer's states, which its operations move on (null: training).
+  // Once a layer. `behind`: the same with what lies so many numbers further.
+  std::vector<StateSegment> states(int64_t layer) const;
+  static std::vector<StateSegment> behind(std::vector<StateSegment> states, int64_t numbers);
   // Rows that use an adapter for `module`; adjacent ones with the same adapter are joined.
   std::vector<LoraRows> lora_rows(const std::string& module) const;
   void finish();  // all layers are done: the states advance
@@ -93,6 +97,19 @@ struct Linear {
   }
 };
 
+// A depthwise causal convolution over the last conv_kernel rows.
+struct Convolution {
+  std::string name;
+  Weight weight, bias;  // F32 [C, 1, K], [C] or undefined
+  Tensor forward(Pass& pass, const Tensor& x, std::span<const StateSegment> states) const {
+    return ops::short_conv(pass.ctx, x, weight.tensor(), bias.tensor(), states);
+  }
+  void collect(Parameters& out) {
+    out.emplace_back(name + ".weight", &weight);
+    if (bias.defined()) out.emplace_back(name + ".bias", &bias);
+  }
+};
+
 // Grouped-query attention (Ainslie et al. 2023) with rotary positions, and with norms on queries
 // and keys where the architecture has them (Henry et al. 2020).
 struct Attention {
@@ -132,6 +149,8 @@ RmsNorm load_norm(Loader& loader, const std::string& name, int64_t width);
 inline RmsNorm load_norm(Loader& loader, const std::string& name) {
   return load_norm(loader, name, loader.config().D);
 }
+Convolution load_convolution(Loader& loader, const std::string& name, int64_t channels,
+                             bool bias = false);
 LayerNorm load_layer_norm(Loader& loader, const std::string& name);
 Linear load_linear(Loader& loader, const std::string& name, int64_t out, int64_t in,
                    bool bias = false);

@@ -22,8 +22,8 @@ Weight Loader::matrix(const std::string& name, int64_t rows, int64_t cols) {
   return Weight(take(name, {rows, cols}));
 }
 
-Weight Loader::vector(const std::string& name, int64_t size) {
-  Tensor t = take(name, {size});
+Weight Loader::values(const std::string& name, const Shape& shape) {
+  Tensor t = take(name, shape);
   if (!t.defined() || t.dtype() == DType::kF32) return Weight(std::move(t));
   return Weight(t.to_f32());
 }

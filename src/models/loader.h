@@ -16,7 +16,8 @@ class Loader {
   // A matrix in its stored type.
   Weight matrix(const std::string& name, int64_t rows, int64_t cols);
   // A vector, decoded to F32: norms and biases are small and added or multiplied in f32.
-  Weight vector(const std::string& name, int64_t size);
+  Weight vector(const std::string& name, int64_t size) { return values(name, {size}); }
+  Weight values(const std::string& name, const Shape& shape);  // so too, of any shape
   bool has(const std::string& name) const { return source_.has(name); }
   const Status& status() const { return status_; }
 

@@ -30,6 +30,8 @@ const Row kRows[] = {
     {&kHyperClovaX, load_hyperclovax},
     {&kSmolLm3, load_smollm3},
     {&kGranite, load_granite},
+    {&kLfm2, load_lfm2},
+    {&kQwen35, load_qwen3_5},
 };
 // clang-format on
 

@@ -11,17 +11,16 @@ Tensor shifted(const Tensor& t, float by) {
   return out;
 }
 
-// llama.cpp's converter adds Gemma's 1 to the norms' weights.
+}  // namespace
+
 GgufForm shifted_by_one() {
   return {[](const Tensor& t, int64_t) { return shifted(t, 1); },
           [](const Tensor& t, int64_t) { return shifted(t, -1); }};
 }
 
-}  // namespace
-
 void model_tensors(TensorList& list, const ModelConfig& c, const DecoderNames& names) {
   list.add(names.embedding + ".weight", "token_embd.weight", {c.V, c.D});
-  list.add(names.norm + ".weight", "output_norm.weight", {c.D},
+  list.add(names.norm + ".weight", names.gguf_norm + ".weight", {c.D},
            c.norms_around_one ? shifted_by_one() : GgufForm{});
   if (!c.tied_embeddings) list.add(names.head + ".weight", "output.weight", {c.V, c.D});
 }

@@ -10,7 +10,7 @@ namespace sllm {
 // Where an architecture keeps what is around its blocks, in Hugging Face's folder.
 struct DecoderNames {
   std::string embedding = "model.embed_tokens", layers = "model.layers", norm = "model.norm",
-              head = "lm_head";
+              head = "lm_head", gguf_norm = "output_norm";
   std::string layer(int64_t i) const { return fmt::format("{}.{}", layers, i); }
 };
 inline std::string hf_layer(int64_t i) { return DecoderNames().layer(i); }
@@ -21,6 +21,8 @@ void model_tensors(TensorList& list, const ModelConfig& config, const DecoderNam
 // "<layer>.<hf>.weight" [width].
 void layer_norm_tensor(TensorList& list, int64_t layer, const char* hf, const char* gguf,
                        int64_t width, GgufForm form = {});
+// llama.cpp's converter adds Gemma's 1 to the norms' weights.
+GgufForm shifted_by_one();
 // q_proj, k_proj, v_proj, o_proj. `permuted`: GGUF keeps q's and k's rows in ggml's order.
 void attention_tensors(TensorList& list, const ModelConfig& config, int64_t layer, bool permuted);
 void mlp_tensors(TensorList& list, const ModelConfig& config, int64_t layer);

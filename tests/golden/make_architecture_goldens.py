@@ -61,6 +61,18 @@ MODELS = {
     "hyperclovax_plain": ("hyperclovax", dict(use_post_norm=False, attention_multiplier=None)),
     "smollm3": ("smollm3", dict(no_rope_layer_interval=3, tie_word_embeddings=True)),
     "granite": ("granite", MUP),
+    "qwen3_5": ("qwen3_5_text", dict(num_hidden_layers=4, head_dim=8, full_attention_interval=2, linear_num_key_heads=2,
+                                     linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=6,
+                                     linear_conv_kernel_dim=4, rope_parameters=dict(
+        rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5, mrope_section=[1, 1, 0]))),
+    "qwen3_5_bias": ("qwen3_5_text", dict(num_hidden_layers=2, layer_types=["full_attention", "linear_attention"], head_dim=8,
+                                          attention_bias=True, linear_num_key_heads=2, linear_num_value_heads=2,
+                                          linear_key_head_dim=6, linear_value_head_dim=4, linear_conv_kernel_dim=3,
+                                          tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="default", rope_theta=1e4, partial_rotary_factor=0.25, mrope_section=[1, 0, 0]))),
+    "lfm2": ("lfm2", dict(num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], tie_word_embeddings=True,
+                          block_multiple_of=8, block_ffn_dim_multiplier=1.3, conv_L_cache=3)),
+    "lfm2_bias": ("lfm2", dict(full_attn_idxs=[0], conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False)),
 }
 
 
