@@ -89,6 +89,8 @@ class CpuBackend : public Backend {
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);
   void linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate);
   void linear_dw_f32(float* dw, const Tensor& dy, const Tensor& x);
+  const Tensor& int8_form(Operand& x, int64_t block);
+  void linear_int8(float* y, Operand& x, const Tensor& w, bool accumulate);
   void linear_bf16(float* y, Operand& x, const Tensor& w, bool accumulate);
   void linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool accumulate);
   void linear_dw_bf16(float* dw, Operand& dy, Operand& x);

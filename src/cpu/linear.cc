@@ -9,6 +9,8 @@ void CpuBackend::linear(float* y, Operand& x, const Weight& w, Numerics numerics
   SLLM_CHECK(x.K() == w.K(), "linear: rows of {} do not fit weight {}", x.K(),
              w.tensor().to_string());
   if (numerics == Numerics::kExact) return linear_f32(y, x.f32(), w.tensor(), accumulate);
+  if (numerics == Numerics::kFast && kernels_.int8_gemm[static_cast<int>(w.tensor().dtype())])
+    return linear_int8(y, x, w.tensor(), accumulate);
   linear_bf16(y, x, w.tensor(), accumulate);
 }
 

@@ -20,20 +20,32 @@
         decode_q3_k<uint16_t>, decode_iq4_xs<uint16_t>                                             \
   }
 
+#define SLLM_INT8_GEMMS                                                                            \
+  {                                                                                                \
+    nullptr, nullptr, nullptr, int8_gemm<Int8Q8_0>, int8_gemm<Int8Q4_0>, int8_gemm<Int8Q4_1>,      \
+        int8_gemm<Int8Q5_0>, int8_gemm<Int8Q5_1>, int8_gemm<Int8K<false>>, int8_gemm<Int8K<true>>, \
+        int8_gemm<Int8Q6_K>, nullptr, nullptr, int8_gemm<Int8IQ4_NL>, int8_gemm<Int8MXFP4>,        \
+        int8_gemm<Int8Q2_K>, int8_gemm<Int8Q3_K>, int8_gemm<Int8IQ4_XS>                            \
+  }
+#define SLLM_NO_INT8_GEMMS \
+  {}
+
 // In the order of Activation.
 #define SLLM_ACTIVATIONS(f) \
   { f<Identity>, f<Silu>, f<Gelu>, f<GeluTanh>, f<Relu>, f<Sigmoid>, f<Tanh> }
 
 // Names resolve to the functions of the surrounding namespace (one per instruction set). Decoders
 // stand in the order of DType.
-#define SLLM_KERNEL_TABLE(level)                                                                \
+#define SLLM_KERNEL_TABLE(level, int8_gemms)                                                    \
   {                                                                                             \
     .name = level, .gemm_nt = gemm_nt, .gemm_nn = gemm_nn, .decode = SLLM_DECODERS,             \
     .decode_to_bf16 = SLLM_BF16_DECODERS, .bf16_x_bytes = bf16_x_bytes,                         \
     .bf16_pack_x = bf16_pack_x, .bf16_k_block = bf16_k_block, .bf16_gemm_nt = bf16_gemm_nt,     \
-    .bf16_b_bytes = bf16_b_bytes, .bf16_gemm_nn = bf16_gemm_nn, .short_conv = short_conv,       \
-    .delta_rule = delta_rule, .delta_rule_gradient = delta_rule_gradient, .add = add_arrays,    \
-    .add_product = add_product, .axpy = axpy, .scale = scale, .glu = SLLM_ACTIVATIONS(glu),     \
+    .bf16_b_bytes = bf16_b_bytes, .bf16_gemm_nn = bf16_gemm_nn, .int8_x_bytes = int8_x_bytes,   \
+    .int8_pack_x = int8_pack_x, .int8_scratch = int8_scratch, .int8_gemm = int8_gemms,          \
+    .short_conv = short_conv, .delta_rule = delta_rule,                                         \
+    .delta_rule_gradient = delta_rule_gradient, .add = add_arrays, .add_product = add_product,  \
+    .axpy = axpy, .scale = scale, .glu = SLLM_ACTIVATIONS(glu),                                 \
     .glu_backward = SLLM_ACTIVATIONS(glu_backward), .adamw = adamw, .sum_squares = sum_squares, \
     .rms_norm = rms_norm, .rms_norm_dx = rms_norm_dx, .rms_norm_dw = rms_norm_dw,               \
     .layer_norm = layer_norm, .layer_norm_dx = layer_norm_dx, .layer_norm_dw = layer_norm_dw,   \

@@ -68,6 +68,16 @@ struct KernelTable {
                        int64_t ldb, int64_t M, int64_t N, int64_t K, bool accumulate,
                        void* scratch) noexcept;
 
+  // Block formats times int8 activations (Numerics::kFast); null where the level has none, and bf16
+  // products do instead. Activations are rounded a row at a time, with one scale for each `block` of
+  // the format. y[M,N] (+)= x wᵀ, rows of w one behind the other. Sums within a block are whole
+  // numbers and blocks are added in order, whatever M and N are.
+  int64_t (*int8_x_bytes)(int64_t K, int64_t block) noexcept;  // of a row
+  void (*int8_pack_x)(void* dst, const float* x, int64_t K, int64_t block) noexcept;
+  int64_t int8_scratch;  // bytes, aligned to 64
+  void (*int8_gemm[kDTypeCount])(float* y, int64_t ldy, const void* x, const void* w, int64_t M,
+                                 int64_t N, int64_t K, bool accumulate, void* scratch) noexcept;
+
   // One row from the K rows x[j], oldest first; w [K, C], b may be null.
   void (*short_conv)(float* y, const float* const* x, const float* w, const float* b, int64_t K,
                      int64_t C) noexcept;

@@ -53,10 +53,8 @@ class Operand {
     return x_;
   }
   Tensor bf16_form;  // BF16 [M, K] once made
-  struct Form {
-    virtual ~Form() = default;
-  };
-  std::shared_ptr<Form> q8_form[2];  // int8 with a scale per 32 / per 256 along K; backend's layout
+  // Int8 with a scale for each 32 and each 256 along K, in the backend's layout, once made.
+  Tensor int8_form[2];
   // Frees the f32 rows once another form serves (a training graph keeps bf16 only).
   void drop_f32() { x_ = Tensor(); }
   Operand slice_rows(int64_t begin, int64_t end) const;

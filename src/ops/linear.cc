@@ -57,6 +57,8 @@ Operand Operand::slice_rows(int64_t begin, int64_t end) const {
   const Tensor& whole = has_f32() ? x_ : bf16_form;
   Operand part(whole.reshape({M_, K_}).slice_rows(begin, end));
   if (bf16_form.defined()) part.bf16_form = bf16_form.reshape({M_, K_}).slice_rows(begin, end);
+  for (int i = 0; i < 2; ++i)
+    if (int8_form[i].defined()) part.int8_form[i] = int8_form[i].slice_rows(begin, end);
   if (!has_f32()) part.drop_f32();
   return part;
 }

@@ -75,7 +75,6 @@ constexpr int64_t kFold = 256;
 
 // c[MR][kOuterV * kLanes, the last vector of n lanes] (+)= sum over k of a[m][k] b[k]
 SLLM_INLINE F broadcast(float a) { return set1(a); }
-SLLM_INLINE F broadcast(uint16_t a) { return set1(sllm::to_float(bf16{a})); }
 
 template <int MR, int V, class A>
 SLLM_INLINE void outer_tile(float* c, int64_t ldc, const A* a, int64_t a_row, int64_t a_k,

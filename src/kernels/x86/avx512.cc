@@ -12,13 +12,17 @@ namespace {
 #include "kernels/x86/simd512.inl"
 #include "kernels/generic/all.inl"
 #include "kernels/generic/decode_bf16.inl"
-#include "kernels/generic/bf16_widen.inl"
+#include "kernels/x86/widen_8x8.inl"
+#include "kernels/generic/panels.inl"
+#include "kernels/generic/bf16_panels.inl"
 #include "kernels/generic/bf16_outer.inl"
+#include "kernels/x86/int8_formats.inl"
+#include "kernels/x86/int8_256.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::avx512
 SLLM_TARGET_END
 
 namespace sllm::kernels::avx512 {
-constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512");
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512", SLLM_INT8_GEMMS);
 }

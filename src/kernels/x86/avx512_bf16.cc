@@ -13,12 +13,14 @@ namespace {
 #include "kernels/generic/all.inl"
 #include "kernels/x86/decode_bf16.inl"
 #include "kernels/x86/bf16_native.inl"
+#include "kernels/generic/panels.inl"
 #include "kernels/generic/bf16_outer.inl"
+#include "kernels/generic/no_int8.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::avx512_bf16
 SLLM_TARGET_END
 
 namespace sllm::kernels::avx512_bf16 {
-constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_bf16");
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_bf16", SLLM_NO_INT8_GEMMS);
 }

@@ -13,12 +13,14 @@ namespace {
 #include "kernels/generic/all.inl"
 #include "kernels/generic/decode_bf16.inl"
 #include "kernels/generic/bf16_widen.inl"
+#include "kernels/generic/panels.inl"
 #include "kernels/generic/bf16_outer.inl"
+#include "kernels/generic/no_int8.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::scalar
 SLLM_TARGET_END
 
 namespace sllm::kernels::scalar {
-constinit const KernelTable table = SLLM_KERNEL_TABLE("scalar");
+constinit const KernelTable table = SLLM_KERNEL_TABLE("scalar", SLLM_NO_INT8_GEMMS);
 }
