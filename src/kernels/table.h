@@ -69,8 +69,8 @@ struct KernelTable {
                        void* scratch) noexcept;
 
   // Block formats times int8 activations (Numerics::kFast); null where the level has none, and bf16
-  // products do instead. Activations are rounded a row at a time, with one scale for each `block` of
-  // the format. y[M,N] (+)= x wᵀ, rows of w one behind the other. Sums within a block are whole
+  // products do instead. Activations are rounded a row at a time, with one scale for each `block`
+  // of the format. y[M,N] (+)= x wᵀ, rows of w one behind the other. Sums within a block are whole
   // numbers and blocks are added in order, whatever M and N are.
   int64_t (*int8_x_bytes)(int64_t K, int64_t block) noexcept;  // of a row
   void (*int8_pack_x)(void* dst, const float* x, int64_t K, int64_t block) noexcept;
