@@ -68,16 +68,13 @@ SLLM_INLINE __m256i one_bit_as(__m256i bytes, int bit, int value) {
   return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask),
                           _mm256_set1_epi8(static_cast<char>(value)));
 }
-// Sixteen bits of each of two words as bytes of 16 or 0.
-SLLM_INLINE __m256i fifth_bits(const uint8_t* a, const uint8_t* b) {
-  uint16_t low, high;
-  __builtin_memcpy(&low, a, 2);
-  __builtin_memcpy(&high, b, 2);
-  const __m256i words =
-      _mm256_setr_epi64x(low, low, high, high);  // the second lane's bytes 0 and 1 come from it
-  const __m256i spread =
-      _mm256_shuffle_epi8(words, _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0,
-                                                  0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
+// Bits 16 i to 16 i + 15 of the words at a and b as bytes of 16 or 0.
+SLLM_INLINE __m256i fifth_bits(const uint8_t* a, const uint8_t* b, int i) {
+  const __m256i words = _mm256_blend_epi32(_mm256_set1_epi32(static_cast<int>(word32(a))),
+                                           _mm256_set1_epi32(static_cast<int>(word32(b))), 0xf0);
+  const __m256i spread = _mm256_shuffle_epi8(
+      words, _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0101010101010101ll * (2 * i + 1),
+                                                        0x0101010101010101ll * (2 * i))));
   const __m256i each = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
   return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, each), each),
                           _mm256_set1_epi8(16));
@@ -115,8 +112,7 @@ struct Int8Q4_1 : Blocks32 {
 struct Int8Q5_0 : Blocks32 {
   static constexpr int kBytes = 22, kTop = 31, kOffset = 16;
   SLLM_INLINE static __m256i levels(const uint8_t* a, const uint8_t* b, int i) {
-    return _mm256_or_si256(bits_of(two16(a + 6, b + 6), 4 * i, 15),
-                           fifth_bits(a + 2 + 2 * i, b + 2 + 2 * i));
+    return _mm256_or_si256(bits_of(two16(a + 6, b + 6), 4 * i, 15), fifth_bits(a + 2, b + 2, i));
   }
   SLLM_INLINE static __m256 d(Rows8 p, int64_t at) { return halves(p, at); }
 };
@@ -124,8 +120,7 @@ struct Int8Q5_1 : Blocks32 {
   static constexpr int kBytes = 24, kTop = 31;
   static constexpr bool kMinimum = true;
   SLLM_INLINE static __m256i levels(const uint8_t* a, const uint8_t* b, int i) {
-    return _mm256_or_si256(bits_of(two16(a + 8, b + 8), 4 * i, 15),
-                           fifth_bits(a + 4 + 2 * i, b + 4 + 2 * i));
+    return _mm256_or_si256(bits_of(two16(a + 8, b + 8), 4 * i, 15), fifth_bits(a + 4, b + 4, i));
   }
   SLLM_INLINE static __m256 d(Rows8 p, int64_t at) { return halves(p, at); }
   SLLM_INLINE static __m256 e(Rows8 p, int64_t at) { return times(-1, halves(p, at + 2)); }
