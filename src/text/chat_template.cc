@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 
 #include "base/events.h"
 #include "text/jinja/interpreter.h"
@@ -138,8 +140,9 @@ class ParsedTemplate final : public ChatTemplate {
     return a->bytes().substr(b->size());
   }
 
-  // Each assistant message: from behind the generation prompt (or its first own byte) to the end
-  // token that the template writes after its last byte.
+  // Each assistant message, by prefixes where they hold: from the end of what the messages before
+  // it and the generation prompt give, to the end of what it gives itself. Where a template writes
+  // earlier turns otherwise once more follow, the bytes that came from the message decide.
   std::vector<std::pair<size_t, size_t>> assistant_ranges(const Conversation& messages,
                                                           const RenderOptions& options,
                                                           const jinja::Text& text) const {
@@ -147,6 +150,50 @@ class ParsedTemplate final : public ChatTemplate {
     const bool any =
         std::ranges::any_of(messages, [](const Message& m) { return m.role == "assistant"; });
     if (!any) return ranges;
+    const auto own = ranges_by_origin(messages, options, text);
+    for (size_t i = 0; i < messages.size(); ++i) {
+      if (messages[i].role != "assistant") continue;
+      if (const auto turn = range_by_prefix(messages, i, options, text.view()))
+        ranges.push_back(*turn);
+      else if (own[i].second > 0)
+        ranges.push_back(own[i]);
+    }
+    return ranges;
+  }
+
+  // nullopt: what precedes or ends the message is not a prefix of the whole.
+  std::optional<std::pair<size_t, size_t>> range_by_prefix(const Conversation& messages,
+                                                           size_t message, RenderOptions options,
+                                                           std::string_view whole) const {
+    const auto rendered = [&](size_t count, bool prompt) -> std::optional<std::string> {
+      options.add_generation_prompt = prompt;
+      const auto first = messages.begin();
+      const auto text = render_text({first, first + static_cast<ptrdiff_t>(count)}, options);
+      if (!text.ok() || !whole.starts_with(text->bytes())) return std::nullopt;
+      return text->bytes();
+    };
+    const auto before = rendered(message, true);
+    if (!before) return std::nullopt;
+    const bool goes_on = options.continue_final_message && message + 1 == messages.size();
+    const auto after = goes_on ? std::string(whole) : rendered(message + 1, false);
+    if (!after || !after->starts_with(*before)) return std::nullopt;
+    // What a template writes behind the token that ends the turn, the model does not.
+    size_t end = after->size();
+    const size_t spoken = after->find_last_not_of(" \t\r\n") + 1;
+    if (spoken <= before->size()) return std::nullopt;
+    const auto at_end = [&](const std::string& token) {
+      return !token.empty() && std::string_view(*after).substr(0, spoken).ends_with(token);
+    };
+    if (std::ranges::any_of(ends, at_end) || std::ranges::any_of(specials, at_end)) end = spoken;
+    return std::pair(before->size(), end);
+  }
+
+  // Of each message, from behind the generation prompt (or its first own byte) to the end token
+  // that the template writes after its last byte; (0, 0) where it is no assistant's or has no text.
+  std::vector<std::pair<size_t, size_t>> ranges_by_origin(const Conversation& messages,
+                                                          const RenderOptions& options,
+                                                          const jinja::Text& text) const {
+    std::vector<std::pair<size_t, size_t>> ranges(messages.size());
     const std::string prompt = generation_prompt(messages, options);
     const auto& runs = text.runs();
     for (size_t r = 0; r < runs.size(); ++r) {
@@ -167,7 +214,7 @@ class ParsedTemplate final : public ChatTemplate {
         if (const size_t at = text.bytes().rfind(prompt, first - std::min(first, prompt.size()));
             at != std::string::npos && at >= floor && at + prompt.size() <= first)
           begin = at + prompt.size();
-      ranges.emplace_back(begin, end_of_turn(text, last, message));
+      ranges[message] = {begin, end_of_turn(text, last, message)};
       r = last;
     }
     return ranges;

@@ -109,6 +109,25 @@ TEST(ChatTemplate, CountsToolCallsAsSpeech) {
   EXPECT_EQ(marked(r, r.assistant), "<call>{\"name\": \"f\", \"arguments\": {}}</call><|im_end|>");
 }
 
+TEST(ChatTemplate, TurnsIncludeWhatTheTemplateSaysForTheAssistant) {
+  Conversation messages = {{"user", "hi", {}}, {"assistant", "", {}}, {"assistant", "bye", {}}};
+  messages[1].extra["tool_calls"] = {{{"name", "f"}}};
+  const std::string source =
+      "{% for m in messages %}{% if m.tool_calls %}[CALLS]{{ m.tool_calls[0].name }}</s>"
+      "{% elif m.role == 'assistant' %}{{ m.content }}</s>\n{% else %}[INST]{{ m.content }}[/INST]"
+      "{% endif %}{% endfor %}";
+  const RenderedText r = render(source, messages).value();
+  EXPECT_EQ(marked(r, r.assistant), "[CALLS]f</s>bye</s>");
+  // Told apart from what only looks like it: a turn that is written otherwise once more follow.
+  const RenderedText changed =
+      render(
+          "{% for m in messages %}{% if m.role == 'assistant' %}A:{{ m.content if loop.last else "
+          "m.content | upper }}</s>{% else %}{{ m.content }}{% endif %}{% endfor %}",
+          {{"user", "hi", {}}, {"assistant", "one", {}}, {"user", "x", {}}})
+          .value();
+  EXPECT_EQ(marked(changed, changed.assistant), "ONE</s>");
+}
+
 TEST(ChatTemplate, ProvenanceSurvivesFilters) {
   const RenderedText r = render(
                              "{{ ('<' ~ messages[0].content | upper ~ '>') | replace('2', 'x') | "
