@@ -90,6 +90,9 @@ Result<std::string> hf_config_json(const ModelConfig& config, DType dtype) {
   if (c.bos_id >= 0) out["bos_token_id"] = c.bos_id;
   if (c.eos_ids.size() == 1) out["eos_token_id"] = c.eos_ids[0];
   if (c.eos_ids.size() > 1) out["eos_token_id"] = c.eos_ids;
+  // Padding is the tokenizer's. Left out, some classes of transformers take an id of their own
+  // family's vocabulary, which may lie beyond this one.
+  if (!out.contains("pad_token_id")) out["pad_token_id"] = nullptr;
   return out.dump(2) + "\n";
 }
 
