@@ -10,10 +10,13 @@ void fields(ConfigFields& f, ModelConfig& c) {
   decoder_fields(f, c, {.norm_eps = 1e-5});
   rope_fields(f, c);
   window_field(f, c);
-  if (c.sliding_window > 0)
+  if (c.sliding_window > 0) {
     alternating_layer_fields(f, c, "sliding_window_pattern", 4);
-  else
+  } else {
     c.kinds.clear();
+    // transformers fails without layer_types when there is no window.
+    if (f.out()) hybrid_layer_fields(f, c, LayerKind::kSliding);
+  }
   if (!f.reading()) return;
   c.rotated.clear();
   for (int64_t i = 0; c.sliding_window > 0 && i < c.L; ++i)

@@ -68,7 +68,10 @@ def main():
                 continue
             work = Path(temporary) / name
             work.mkdir()
-            comes_back(name, folder / name, work)
+            try:
+                comes_back(name, folder / name, work)
+            except Exception as error:  # what transformers makes of our folder
+                report(False, f"{name}: {type(error).__name__}: {error}")
 
 
 main()

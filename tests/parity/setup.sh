@@ -14,7 +14,7 @@ missing_packages() {  # python
   "$1" -c 'import importlib.metadata as m, re, sys
 names = [re.split("[=<>]", line)[0].strip() for line in ["torch", *open(sys.argv[1])]]
 have = {re.sub("[-_.]+", "-", d.metadata["Name"]).lower() for d in m.distributions()}
-print(*[n for n in names if n and n.lower() not in have])' "$root/tests/parity/requirements.txt" 2>/dev/null || echo "a working Python"
+print(*[n for n in names if n and re.sub("[-_.]+", "-", n).lower() not in have])' "$root/tests/parity/requirements.txt" 2>/dev/null || echo "a working Python"
 }
 missing=$(missing_packages "$PARITY_PYTHON")
 if [ -n "$missing" ]; then
