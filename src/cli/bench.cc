@@ -115,7 +115,9 @@ Work work_per_token(const ModelSource& source) {
   Work work;
   const bool tied = source.config().tied_embeddings;
   for (const TensorInfo& t : source.tensors()) {
-    if (t.shape.size() != 2 || (!tied && t.name == "model.embed_tokens.weight")) continue;
+    if (t.shape.size() != 2 || (!tied && t.name == "model.embed_tokens.weight") ||
+        t.name == "model.embed_tokens_per_layer.weight")
+      continue;
     const int64_t n = t.shape[0] * t.shape[1];
     work.bytes += static_cast<double>(bytes_of(t.dtype, n));
     // The head runs for the last token of a prompt only.

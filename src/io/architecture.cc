@@ -12,6 +12,13 @@ void TensorList::add(std::string hf, std::string gguf, Shape shape, GgufForm for
   specs_.push_back({std::move(hf), std::move(gguf), std::move(shape), form, std::move(gguf_shape)});
 }
 
+void TensorList::unread(const std::string& hf, const std::string& gguf) {
+  for (const char* part : {".weight", ".bias"}) {
+    add(hf + part, gguf + part, {});
+    specs_.back().unread = true;
+  }
+}
+
 void TensorList::linear(const std::string& hf, const std::string& gguf, int64_t out, int64_t in,
                         bool bias, GgufForm form) {
   add(hf + ".weight", gguf + ".weight", {out, in}, form);
@@ -19,7 +26,15 @@ void TensorList::linear(const std::string& hf, const std::string& gguf, int64_t 
 }
 
 std::vector<TensorSpec> expected_tensors(const ModelConfig& config) {
-  return config.architecture->tensors(config);
+  std::vector<TensorSpec> all = config.architecture->tensors(config);
+  std::erase_if(all, [](const TensorSpec& t) { return t.unread; });
+  return all;
+}
+
+std::vector<TensorSpec> unread_tensors(const ModelConfig& config) {
+  std::vector<TensorSpec> all = config.architecture->tensors(config);
+  std::erase_if(all, [](const TensorSpec& t) { return !t.unread; });
+  return all;
 }
 
 Status check_tensors(const ModelConfig& config, const std::vector<TensorInfo>& tensors) {

@@ -27,11 +27,12 @@ struct GgufForm {
 };
 
 struct TensorSpec {
-  std::string hf;    // "model.layers.0.self_attn.q_proj.weight"
-  std::string gguf;  // "blk.0.attn_q.weight"
-  Shape shape;       // PyTorch order
-  GgufForm form;     // empty: as it is
-  Shape gguf_shape;  // where GGUF has another; empty: the same
+  std::string hf;       // "model.layers.0.self_attn.q_proj.weight"
+  std::string gguf;     // "blk.0.attn_q.weight"
+  Shape shape;          // PyTorch order
+  GgufForm form;        // empty: as it is
+  Shape gguf_shape;     // where GGUF has another; empty: the same
+  bool unread = false;  // files may hold it, but nothing uses it: it is passed over
 };
 
 // Collects an architecture's tensors.
@@ -42,6 +43,8 @@ class TensorList {
   // "<hf>.weight" [out, in] and, with a bias, "<hf>.bias" [out].
   void linear(const std::string& hf, const std::string& gguf, int64_t out, int64_t in,
               bool bias = false, GgufForm form = {});
+  // A weight and, where there is one, its bias that checkpoints hold though the model has no use.
+  void unread(const std::string& hf, const std::string& gguf);
   std::vector<TensorSpec> take() { return std::move(specs_); }
 
  private:
@@ -49,10 +52,11 @@ class TensorList {
 };
 
 struct Architecture {
-  std::string_view model_type;  // config.json's model_type
-  std::string_view class_name;  // config.json's architectures[0]
-  std::string_view gguf;        // general.architecture; rows that share one are told apart by
-                                // the key sllm.model_type, and the first is the default
+  std::string_view model_type;  // config.json's model_type; of rows that share one, class_name
+  std::string_view
+      class_name;         // config.json's architectures[0] decides, and the first is the default
+  std::string_view gguf;  // general.architecture; rows that share one are told apart by
+                          // the key sllm.model_type, and the first is the default
   void (*fields)(ConfigFields& fields, ModelConfig& config);
   std::vector<TensorSpec> (*tensors)(const ModelConfig& config);
 };
@@ -61,6 +65,8 @@ using Architectures = std::span<const Architecture* const>;
 // The tensors that `config` calls for. kBadInput naming the first of `tensors` that is missing,
 // misshapen or not part of the architecture.
 std::vector<TensorSpec> expected_tensors(const ModelConfig& config);
+// And those that may be there and are passed over.
+std::vector<TensorSpec> unread_tensors(const ModelConfig& config);
 struct TensorInfo;
 Status check_tensors(const ModelConfig& config, const std::vector<TensorInfo>& tensors);
 

@@ -218,6 +218,25 @@ void ConfigFields::flags(const char* key, std::vector<bool>& values) {
     values = std::move(*found).value_or(std::vector<bool>());
 }
 
+void ConfigFields::by_layer(const char* key, std::vector<int64_t>& values, int64_t layers) {
+  if (!status_.ok() || hf()) return;
+  const FieldKey field{nullptr, key};
+  if (gguf_out_) {
+    const bool same = std::ranges::all_of(values, [&](int64_t x) { return x == values[0]; });
+    return same ? integer(field, values[0]) : integers(field, values);
+  }
+  const auto found = gguf_in_->metadata().find(full(key));
+  if (found != gguf_in_->metadata().end() && found->second.type == GgufType::kArray) {
+    integers(field, values);
+    if (status_.ok() && std::ssize(values) != layers)
+      fail(bad_input("{} lists {} layers of {}", full(key), values.size(), layers));
+    return;
+  }
+  int64_t all = 0;
+  integer(field, all);
+  if (status_.ok()) values.assign(static_cast<size_t>(std::clamp<int64_t>(layers, 0, 512)), all);
+}
+
 void ConfigFields::gguf_numbers(const char* name, std::vector<float>& values) {
   if (!status_.ok() || hf()) return;
   if (gguf_out_) {
@@ -240,7 +259,7 @@ void decoder_fields(ConfigFields& f, ModelConfig& c, const DecoderDefaults& defa
   f.integer({defaults.layers_key, "block_count"}, c.L);
   f.integer({"num_attention_heads", "attention.head_count"}, c.H);
   f.integer(defaults.kv_heads, c.Hk, f.reading() ? c.H : -1);
-  f.integer({defaults.mlp_key, "feed_forward_length"}, c.F);
+  f.integer(defaults.mlp, c.F);
   f.integer({"max_position_embeddings", "context_length"}, c.max_context);
   f.integer({"vocab_size", f.reading() ? nullptr : "vocab_size"}, c.V);  // GGUF: the embedding's
   f.number({defaults.epsilon.hf, nullptr}, c.norm_eps, defaults.norm_eps);

@@ -51,6 +51,8 @@ class ConfigFields {
   void numbers(FieldKey key, std::vector<float>& values);
   // GGUF alone: a list of bool.
   void flags(const char* gguf_key, std::vector<bool>& values);
+  // GGUF alone: a whole number of every layer; in the file one for all where they are the same.
+  void by_layer(const char* gguf_key, std::vector<int64_t>& values, int64_t layers);
   // A tensor of GGUF that belongs to the configuration (rope_freqs.weight).
   void gguf_numbers(const char* tensor, std::vector<float>& values);
 
@@ -92,7 +94,7 @@ struct DecoderDefaults {
   Activation activation = Activation::kSilu;
   const char* activation_key = "hidden_act";
   const char* layers_key = "num_hidden_layers";
-  const char* mlp_key = "intermediate_size";
+  FieldKey mlp{"intermediate_size", "feed_forward_length"};
   FieldKey kv_heads{"num_key_value_heads", "attention.head_count_kv"};
   FieldKey epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
 };

@@ -1,4 +1,5 @@
 // A GGUF file seen as a model: Hugging Face names and row order over the mapped data.
+#include <set>
 #include <unordered_map>
 
 #include "io/gguf_model.h"
@@ -59,7 +60,10 @@ class GgufSource : public ModelSource {
       std::string name = spec.gguf;
       specs.emplace(std::move(name), std::move(spec));
     }
+    std::set<std::string> unread;
+    for (TensorSpec& spec : unread_tensors(config_)) unread.insert(std::move(spec.gguf));
     for (const GgufTensor& t : file_->tensors()) {
+      if (unread.contains(t.name)) continue;
       if (t.name.starts_with("rope_")) continue;         // read as part of the configuration
       if (t.name.ends_with(".attn_rot_embd")) continue;  // derived from the configuration, unused
       if (of_predictor(t.name)) continue;

@@ -203,7 +203,8 @@ class HfSource : public ModelSource {
                                      std::pair("language_model.lm_head.", "lm_head.")})
         if (named(name, from)) text = to + name.substr(std::strlen(from));
       const bool other = std::ranges::any_of(
-          std::array{"vision_tower.", "multi_modal_projector.", "audio_tower.", "visual.", "mtp."},
+          std::array{"vision_tower.", "multi_modal_projector.", "audio_tower.", "visual.", "mtp.",
+                     "embed_vision.", "embed_audio."},
           [&](const char* part) {
             return named(name, part) || named(name, (std::string("model.") + part).c_str());
           });
@@ -214,6 +215,7 @@ class HfSource : public ModelSource {
 
   Status list_tensors() {
     keep_text_model();
+    for (const TensorSpec& unread : unread_tensors(config_)) weights_.tensors.erase(unread.hf);
     // A tied head that was stored all the same, and a table older versions saved, are not weights.
     if (config_.tied_embeddings) weights_.tensors.erase("lm_head.weight");
     std::erase_if(weights_.tensors,

@@ -29,6 +29,34 @@ Status validate_delta(const ModelConfig& c) {
   return ok();
 }
 
+// Heads of full layers, readers of others' keys and values, per-layer inputs (Gemma 4).
+Status validate_layers(const ModelConfig& c) {
+  const Bound bounds[] = {
+      {"global_head_dim", c.full_Dh, 0, 4096},
+      {"num_global_key_value_heads", c.full_Hk, 0, c.H},
+      {"num_kv_shared_layers", c.kv_readers, 0, c.L - 1},
+      {"hidden_size_per_layer_input", c.layer_input, 0, 1 << 16},
+      {"vocab_size_per_layer_input", c.layer_input_vocab, 0, 1 << 24},
+      {"type_vocab_size", c.token_types, 0, 1 << 16},
+      {"pad_token_id + 1", c.first_position, 0, 1 << 24},
+  };
+  for (const Bound& b : bounds)
+    if (b.value < b.low || b.value > b.high)
+      return bad_input("{} is {}, expected {} to {}", b.name, b.value, b.low, b.high);
+  if (c.full_Hk > 0 && c.H % c.full_Hk != 0)
+    return bad_input("num_attention_heads {} is not a multiple of num_global_key_value_heads {}",
+                     c.H, c.full_Hk);
+  if (c.full_Dh % 2 != 0)
+    return bad_input("global_head_dim is {}, rotary embedding needs an even one", c.full_Dh);
+  for (int64_t i = c.L - c.kv_readers; i < c.L; ++i)
+    if (c.kind(c.kv_layer(i)) != c.kind(i))
+      return bad_input(
+          "layer {} is to share the keys and values of an earlier layer of its kind, but none of "
+          "the first {} is",
+          i, c.L - c.kv_readers);
+  return ok();
+}
+
 }  // namespace
 
 Status validate(const ModelConfig& c) {
@@ -59,13 +87,15 @@ Status validate(const ModelConfig& c) {
   if (!(c.rope.theta > 0) || !std::isfinite(c.rope.theta))
     return bad_input("rope_theta is {}, expected a positive number", c.rope.theta);
   const Rope& r = c.rope;
-  const auto known = {"none", "linear", "llama3", "yarn", "longrope"};
+  const auto known = {"none", "linear", "llama3", "yarn", "longrope", "proportional"};
   if (std::ranges::find(known, r.type) == known.end())
     return bad_input("rope_scaling type \"{}\" is not supported ({} are)", r.type,
                      fmt::join(known, ", "));
   if (r.dims % 2 != 0 || r.dims < 0 || r.dims > c.Dh)
     return bad_input("{} of the {} columns of a head are rotated, expected an even number", r.dims,
                      c.Dh);
+  if (!(r.share >= 0 && r.share <= 1))
+    return bad_input("partial_rotary_factor is {}, expected 0 to 1", r.share);
   if (!(r.factor > 0) || !std::isfinite(r.factor))
     return bad_input("rope_scaling factor is {}, expected a positive number", r.factor);
   if (r.original_context < 0 || r.original_context > 1 << 24)
@@ -101,6 +131,7 @@ Status validate(const ModelConfig& c) {
     return bad_input("the kinds of {} layers are given, expected {}",
                      c.kinds.empty() ? c.rotated.size() : c.kinds.size(), layers);
   const auto attends = [](LayerKind kind) { return kind <= LayerKind::kSliding; };
+  SLLM_OK(validate_layers(c));
   if (!c.kinds.empty() && std::ranges::none_of(c.kinds, attends))
     return bad_input("none of the {} layers attends, which is not supported", c.L);
   return ok();

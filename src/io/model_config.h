@@ -17,8 +17,8 @@ struct Architecture;  // io/architecture.h
 struct Rope {
   float theta = 10000;  // rope_theta
   int64_t dims = 0;     // rotated columns of a head; 0: all of it
-  // "none", "linear", "llama3" (Llama 3.1's frequency-dependent scaling), "yarn" (Peng et al. 2023)
-  // or "longrope" (Ding et al. 2024). Others are refused by name.
+  // "none", "linear", "llama3" (Llama 3.1's frequency-dependent scaling), "yarn" (Peng et al.
+  // 2023), "longrope" (Ding et al. 2024) or "proportional" (Gemma 4). Others are refused by name.
   std::string type = "none";
   float factor = 1;
   float low_freq_factor = 1, high_freq_factor = 4;  // llama3
@@ -28,6 +28,7 @@ struct Rope {
   float mscale = 0, mscale_all_dim = 0;             // yarn, as DeepSeek and Mistral write it
   bool truncate = true;                             // yarn: whole dimensions at the borders
   std::vector<float> short_factor, long_factor;     // longrope, [dims / 2]
+  float share = 1;  // proportional: of a head's column pairs only the first turn, others stay
   bool operator==(const Rope&) const = default;
 };
 
@@ -45,6 +46,15 @@ struct DeltaWidths {
   int64_t Dk = 0, Dv = 0;  // linear_key_head_dim, linear_value_head_dim
   int64_t keys() const { return Hk * Dk; }
   int64_t values() const { return H * Dv; }
+};
+
+// How an encoder's rows become one vector, as the modules of sentence-transformers say.
+struct Pooling {
+  enum class Rows : uint8_t { kMean, kFirst, kLast };
+  Rows rows = Rows::kMean;
+  std::vector<int64_t> dense;  // widths of the linear layers behind it (no bias, no activation)
+  bool normalize = true;       // to unit length, last
+  bool operator==(const Pooling&) const = default;
 };
 
 // Hugging Face's names where it has one (comment), dimension letters of tensor/tensor.h.
@@ -73,6 +83,17 @@ struct ModelConfig {
   std::vector<bool> rotated;       // which layers rotate q and k; empty: all
   bool parallel_residual = false;  // attention and MLP read the same rows
 
+  // Full layers may have heads of their own (Gemma 4); 0: as Dh and Hk say.
+  int64_t full_Dh = 0, full_Hk = 0;  // global_head_dim, num_global_key_value_heads
+  bool keys_are_values = false;      // attention_k_eq_v: full layers project both at once
+  // num_kv_shared_layers: so many at the end have no keys and values of their own but read those of
+  // the last layer of their kind before them.
+  int64_t kv_readers = 0;
+  bool wide_readers = false;  // use_double_wide_mlp: their MLP has twice the width
+  // Numbers that every layer gets of each token beside the rows; 0: none.
+  int64_t layer_input = 0;        // hidden_size_per_layer_input
+  int64_t layer_input_vocab = 0;  // vocab_size_per_layer_input; 0: V
+
   int64_t conv_kernel = 0;  // linear_conv_kernel_dim, conv_L_cache: tokens that a convolution sees
   bool conv_bias = false;   // on the convolution and the projections around it
   DeltaWidths delta;        // of kDelta layers
@@ -85,6 +106,12 @@ struct ModelConfig {
 
   float query_scale_beta = 0;  // q *= 1 + beta log(1 + floor(position / original context))
 
+  // Encoders: every token sees the whole text, and nothing is generated.
+  bool causal = true;
+  int64_t token_types = 0;     // type_vocab_size
+  int64_t first_position = 0;  // where the table of learned positions begins to be used
+  std::optional<Pooling> pooling;
+
   int32_t bos_id = -1;
   std::vector<int32_t> eos_ids;  // from generation_config.json too
 
@@ -93,6 +120,22 @@ struct ModelConfig {
     return sliding_window > 0 ? LayerKind::kSliding : LayerKind::kFull;
   }
   bool attends(int64_t layer) const { return kind(layer) <= LayerKind::kSliding; }
+  int64_t kv_heads(int64_t layer) const {
+    return full_Hk > 0 && kind(layer) == LayerKind::kFull ? full_Hk : Hk;
+  }
+  int64_t head_width(int64_t layer) const {
+    return full_Dh > 0 && kind(layer) == LayerKind::kFull ? full_Dh : Dh;
+  }
+  // The layer whose keys and values this one reads: usually its own.
+  int64_t kv_layer(int64_t layer) const {
+    int64_t at = layer;
+    if (layer >= L - kv_readers)
+      for (at = L - kv_readers - 1; at > 0 && kind(at) != kind(layer);) --at;
+    return at;
+  }
+  // Whether it remembers keys and values.
+  bool has_kv(int64_t layer) const { return attends(layer) && kv_layer(layer) == layer; }
+  int64_t mlp_width(int64_t layer) const { return wide_readers && !has_kv(layer) ? 2 * F : F; }
   // Whether some layer keeps a state instead of keys and values.
   bool recurrent() const {
     for (const LayerKind k : kinds)
@@ -116,7 +159,7 @@ struct ModelConfig {
   bool rotates(int64_t layer) const {
     return rotated.empty() || rotated[static_cast<size_t>(layer)];
   }
-  int64_t rope_dims() const { return rope.dims > 0 ? rope.dims : Dh; }
+  int64_t rope_dims() const { return rope.dims > 0 ? rope.dims : full_Dh > 0 ? full_Dh : Dh; }
 };
 
 // Bounds of research on broken files: L <= 512, H > 0, H % Hk == 0, V >= 1, context <= 2^24 ...

@@ -177,6 +177,7 @@ void read_rope_object(ConfigFields& f, const json& object, const std::string& wh
   in.number({"mscale", nullptr}, rope.mscale, 0);
   in.number({"mscale_all_dim", nullptr}, rope.mscale_all_dim, 0);
   in.flag({"truncate", nullptr}, rope.truncate, true);
+  if (type == "proportional") in.number({"partial_rotary_factor", nullptr}, rope.share, 1);
   in.numbers({"short_factor", nullptr}, rope.short_factor);
   in.numbers({"long_factor", nullptr}, rope.long_factor);
   if (!in.status().ok()) f.fail(in.status().error());

@@ -13,6 +13,24 @@
 
 namespace sllm {
 
+// What the blocks get beside the rows, made once from the embedded rows: Block::LayerInputs, where
+// the architecture has such. forward() fills Pass::layer_inputs.
+struct NoLayerInputs {
+  static NoLayerInputs load(Loader&) { return {}; }
+  void forward(Pass&, const Tensor&) const {}
+  std::vector<Linear*> linears() { return {}; }
+  void collect(Parameters&) {}
+};
+template <class Block>
+struct LayerInputsOf {
+  using Type = NoLayerInputs;
+};
+template <class Block>
+requires requires { typename Block::LayerInputs; }
+struct LayerInputsOf<Block> {
+  using Type = typename Block::LayerInputs;
+};
+
 template <class Block, class LastNorm = RmsNorm>
 class Decoder final : public Model {
  public:
@@ -29,6 +47,7 @@ class Decoder final : public Model {
   Tensor forward(Context& ctx, const Batch& batch) const override {
     Pass pass(ctx, batch, config(), rope_);
     Tensor x = scaled(ctx, ops::embed(ctx, embed_, batch.tokens), config().embedding_scale);
+    layer_inputs_.forward(pass, x);
     for (const Block& block : blocks_) {
       pass.check_interrupt();
       x = block.forward(pass, x);
@@ -48,6 +67,8 @@ class Decoder final : public Model {
 
   std::vector<std::pair<std::string, const Weight*>> linears() const override {
     std::vector<std::pair<std::string, const Weight*>> all;
+    for (const Linear* l : const_cast<LayerInputs&>(layer_inputs_).linears())
+      all.emplace_back(l->name, &l->weight);
     for (const Block& block : blocks_)
       for (const Linear* l : const_cast<Block&>(block).linears())
         all.emplace_back(l->name, &l->weight);
@@ -56,6 +77,7 @@ class Decoder final : public Model {
 
   std::vector<std::pair<std::string, Weight*>> parameters() override {
     Parameters all = {{names_.embedding + ".weight", &embed_}};
+    layer_inputs_.collect(all);
     for (Block& block : blocks_) {
       block.norms(all);
       for (Linear* l : block.linears()) l->collect(all);
@@ -80,6 +102,7 @@ class Decoder final : public Model {
       : source_(std::move(source)), rope_(config()), names_(names()) {
     const ModelConfig& c = config();
     embed_ = loader.matrix(names_.embedding + ".weight", c.V, c.D);
+    layer_inputs_ = LayerInputs::load(loader);
     for (int64_t i = 0; i < c.L && loader.status().ok(); ++i)
       blocks_.push_back(Block::load(loader, names_.layer(i), i));
     if constexpr (std::is_same_v<LastNorm, LayerNorm>)
@@ -89,10 +112,12 @@ class Decoder final : public Model {
     if (!c.tied_embeddings) head_ = loader.matrix(names_.head + ".weight", c.V, c.D);
   }
 
+  using LayerInputs = typename LayerInputsOf<Block>::Type;
   std::shared_ptr<ModelSource> source_;
   RopeTables rope_;
   DecoderNames names_;
   Weight embed_, head_;
+  LayerInputs layer_inputs_;
   std::vector<Block> blocks_;
   LastNorm norm_;
 };

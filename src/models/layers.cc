@@ -2,13 +2,14 @@
 #include "models/layers.h"
 
 #include <cmath>
+#include <tuple>
 
 #include "base/check.h"
 
 namespace sllm {
 
 RopeTables::RopeTables(const ModelConfig& c)
-    : full(c.rope, c.Dh), sliding(c.local_rope.value_or(c.rope), c.Dh) {}
+    : full(c.rope, c.rope_dims()), sliding(c.local_rope.value_or(c.rope), c.Dh) {}
 
 Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const RopeTables& rope)
     : ctx(context), batch(rows), config(model) {
@@ -41,15 +42,23 @@ void Pass::check_interrupt() const {
 }
 
 std::span<const AttentionSegment> Pass::remember(int64_t layer, const Tensor& k, const Tensor& v) {
-  const int64_t width = k.cols();
   for (size_t i = 0; i < segments_.size(); ++i) {
     SequenceState& state = *batch.segments[i].state;
     AttentionSegment& s = segments_[i];
-    state.append(layer, s.position, k.data<float>() + s.first_row * width,
-                 v.data<float>() + s.first_row * width, s.rows);
-    s.kv = state.view(layer);
+    if (k.defined())
+      state.append(layer, s.position, k.data<float>() + s.first_row * k.cols(),
+                   v.data<float>() + s.first_row * v.cols(), s.rows);
+    s.kv = state.view(config.kv_layer(layer));
   }
   return segments_;
+}
+
+std::pair<Tensor, Tensor> Pass::share(int64_t layer, const Tensor& k, const Tensor& v) {
+  if (!k.defined()) return shared_.at(config.kv_layer(layer));
+  const auto reads = [&](int64_t other) { return config.kv_layer(other) == layer; };
+  for (int64_t i = config.L - config.kv_readers; i < config.L; ++i)
+    if (reads(i)) shared_[layer] = {k, v};
+  return {k, v};
 }
 
 std::vector<StateSegment> Pass::states(int64_t layer) const {
@@ -106,15 +115,16 @@ Tensor Attention::forward(Pass& pass, const Tensor& x) const {
   return o_proj.forward(pass, as_input(mix(pass, q, k, v)));
 }
 
-Tensor Attention::mix(Pass& pass, Tensor q, Tensor k, const Tensor& v) const {
+Tensor Attention::mix(Pass& pass, Tensor q, Tensor k, Tensor v) const {
   if (rotates) {
     const auto& [cos, sin] = pass.angles(pass.config.kind(layer));
     ops::rope(pass.ctx, q, cos, sin, shape.H);
-    ops::rope(pass.ctx, k, cos, sin, shape.Hk);
+    if (k.defined()) ops::rope(pass.ctx, k, cos, sin, shape.Hk);
   }
   if (pass.query_scale().defined()) q = ops::mul(pass.ctx, q, pass.query_scale());
-  return pass.training() ? ops::attention_train(pass.ctx, q, k, v, pass.segments(), shape)
-                         : ops::attention(pass.ctx, q, pass.remember(layer, k, v), shape);
+  if (!pass.training()) return ops::attention(pass.ctx, q, pass.remember(layer, k, v), shape);
+  std::tie(k, v) = pass.share(layer, k, v);
+  return ops::attention_train(pass.ctx, q, k, v, pass.segments(), shape);
 }
 
 Tensor Mlp::forward(Pass& pass, const Tensor& x) const {
@@ -170,9 +180,11 @@ Linear load_linear(Loader& loader, const std::string& name, int64_t out, int64_t
 }
 
 AttentionShape attention_shape(const ModelConfig& c, int64_t layer) {
-  AttentionShape shape{c.H, c.Hk, c.Dh, c.attention_scale, c.window(layer)};
+  AttentionShape shape{c.H, c.kv_heads(layer), c.head_width(layer), c.attention_scale,
+                       c.window(layer)};
   shape.softcap = c.attention_softcap;
-  if (shape.scale == 0) shape.scale = 1.0f / std::sqrt(static_cast<float>(c.Dh));
+  shape.causal = c.causal;
+  if (shape.scale == 0) shape.scale = 1.0f / std::sqrt(static_cast<float>(shape.Dh));
   return shape;
 }
 
@@ -186,11 +198,12 @@ Attention load_attention(Loader& loader, const std::string& prefix, int64_t laye
   return a;
 }
 
-Mlp load_mlp(Loader& loader, const std::string& prefix) {
+Mlp load_mlp(Loader& loader, const std::string& prefix, int64_t layer) {
   const ModelConfig& c = loader.config();
-  return {load_linear(loader, prefix + ".gate_proj", c.F, c.D, c.mlp_bias),
-          load_linear(loader, prefix + ".up_proj", c.F, c.D, c.mlp_bias),
-          load_linear(loader, prefix + ".down_proj", c.D, c.F, c.mlp_bias), c.activation};
+  const int64_t F = c.mlp_width(layer);
+  return {load_linear(loader, prefix + ".gate_proj", F, c.D, c.mlp_bias),
+          load_linear(loader, prefix + ".up_proj", F, c.D, c.mlp_bias),
+          load_linear(loader, prefix + ".down_proj", c.D, F, c.mlp_bias), c.activation};
 }
 
 TransformerBlock load_block(Loader& loader, const std::string& prefix, int64_t layer,
@@ -204,7 +217,7 @@ TransformerBlock load_block(Loader& loader, const std::string& prefix, int64_t l
                          norm(names.mlp_norm),
                          norm(names.mlp_post_norm),
                          load_attention(loader, prefix + ".self_attn", layer),
-                         load_mlp(loader, prefix + ".mlp")};
+                         load_mlp(loader, prefix + ".mlp", layer)};
   if (names.qk_norm != QkNorm::kNone) {
     const bool head = names.qk_norm == QkNorm::kHead;
     block.attention.q_norm =

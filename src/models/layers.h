@@ -2,6 +2,7 @@
 // type), Attention and Mlp, and the Pass that one forward's layers share.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,11 +34,16 @@ class Pass {
   const Angles& angles(LayerKind kind) const {
     return kind == LayerKind::kSliding ? sliding_angles_ : angles_;
   }
+  // What each layer gets of every token beside the rows (Decoder's layer inputs): [L] of [N, W].
+  std::vector<Tensor> layer_inputs;
   const Tensor& query_scale() const { return query_scale_; }  // [N, 1], or undefined
   // Between layers: throws Interrupted when the batch's owner asked for it.
   void check_interrupt() const;
-  // Stores this layer's new keys and values and returns the segments with their views of it.
+  // Stores this layer's new keys and values and returns the segments with their views of it. A
+  // layer that reads those of an earlier one (ModelConfig::kv_layer) has none: k is undefined.
   std::span<const AttentionSegment> remember(int64_t layer, const Tensor& k, const Tensor& v);
+  // The same in training: this layer's own, kept for those that read them, or an earlier one's.
+  std::pair<Tensor, Tensor> share(int64_t layer, const Tensor& k, const Tensor& v);
   std::span<const AttentionSegment> segments() const { return segments_; }
   // The segments with this recurrent layer's states, which its operations move on (null: training).
   // Once a layer. `behind`: the same with what lies so many numbers further.
@@ -49,6 +55,7 @@ class Pass {
 
  private:
   std::vector<AttentionSegment> segments_;
+  std::map<int64_t, std::pair<Tensor, Tensor>> shared_;  // by layer
   Angles angles_, sliding_angles_;
   Tensor query_scale_;
   bool training_ = false, adapted_ = false;
@@ -120,8 +127,8 @@ struct Attention {
   RmsNorm q_norm, k_norm;
   Tensor forward(Pass& pass, const Tensor& x) const;  // [N, D] -> [N, D]
   // The middle of it, for architectures that make q, k and v in their own way: rotates q and k in
-  // place and returns the heads' outputs [N, H*Dh].
-  Tensor mix(Pass& pass, Tensor q, Tensor k, const Tensor& v) const;
+  // place and returns the heads' outputs [N, H*Dh]. k and v are undefined where Pass::share says.
+  Tensor mix(Pass& pass, Tensor q, Tensor k, Tensor v) const;
 };
 
 // Gated linear unit (Shazeer 2020): down(f(gate x) * up x).
@@ -156,7 +163,7 @@ Linear load_linear(Loader& loader, const std::string& name, int64_t out, int64_t
                    bool bias = false);
 AttentionShape attention_shape(const ModelConfig& config, int64_t layer);
 Attention load_attention(Loader& loader, const std::string& prefix, int64_t layer);
-Mlp load_mlp(Loader& loader, const std::string& prefix);
+Mlp load_mlp(Loader& loader, const std::string& prefix, int64_t layer);
 TransformerBlock load_block(Loader& loader, const std::string& prefix, int64_t layer,
                             const BlockNames& names);
 

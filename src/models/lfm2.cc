@@ -72,7 +72,7 @@ void fields(ConfigFields& f, ModelConfig& c) {
   DecoderDefaults defaults{.norm_eps = 1e-5, .tied = true};
   defaults.epsilon.hf = "norm_eps";
   defaults.kv_heads.gguf = nullptr;
-  if (f.has({"block_ff_dim", nullptr})) defaults.mlp_key = "block_ff_dim";
+  if (f.has({"block_ff_dim", nullptr})) defaults.mlp.hf = "block_ff_dim";
   decoder_fields(f, c, defaults);
   if (f.reading()) c.rope.theta = 1e6f;
   rope_fields(f, c);

@@ -215,7 +215,7 @@ struct Qwen35Block {
       block.attention = GatedAttention::load(loader, prefix + ".self_attn", layer);
     else
       block.delta = GatedDelta::load(loader, prefix + ".linear_attn", layer);
-    block.mlp = load_mlp(loader, prefix + ".mlp");
+    block.mlp = load_mlp(loader, prefix + ".mlp", layer);
     return block;
   }
 

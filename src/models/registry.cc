@@ -23,6 +23,7 @@ const Row kRows[] = {
     {&kQwen3, load_qwen3},
     {&kGemma2, load_gemma2},
     {&kGemma3, load_gemma3},
+    {&kGemma4, load_gemma4},
     {&kPhi3, load_phi3},
     {&kGptNeoX, load_gpt_neox},
     {&kExaone, load_exaone},

@@ -42,6 +42,11 @@ struct YarnRamp {
   }
 };
 
+// Gemma 4: the frequencies of the whole head, of which so many pairs turn.
+int64_t turning_pairs(const Rope& s, int64_t dims) {
+  return static_cast<int64_t>(static_cast<double>(s.share) * static_cast<double>(dims) / 2 + 1e-4);
+}
+
 double yarn_mscale(double factor, double mscale) {
   return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
 }
@@ -68,7 +73,8 @@ RopeTable::RopeTable(const Rope& s, int64_t head_width) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(dims);
     const float power = std::pow(s.theta, exponent);
     float f = 1.0f / power;
-    if (s.type == "linear") f /= s.factor;
+    if (s.type == "linear" || s.type == "proportional") f /= s.factor;
+    if (s.type == "proportional" && i >= turning_pairs(s, dims)) f = 0;
     if (s.type == "llama3") f = llama3(f, s);
     if (s.type == "yarn") {
       const float kept = 1 - ramp.interpolated(i);

@@ -64,7 +64,7 @@ struct Pieces {
 
 struct StatePool::Impl {
   struct Layer {
-    int64_t Hk = 0, Dh = 0;        // 0: it does not attend
+    int64_t Hk = 0, Dh = 0;        // 0: it keeps no keys and values
     int64_t offset = 0;            // of its keys in a page [bytes]; its values follow
     int64_t fixed = 0, first = 0;  // how many numbers of the fixed state are its, and from where
   };
@@ -101,7 +101,7 @@ StatePool::StatePool(const ModelConfig& config, DType kv, int64_t max_tokens)
   int64_t numbers = 0;  // of the fixed state
   for (int64_t i = 0; i < config.L; ++i) {
     Impl::Layer layer;
-    if (config.attends(i)) layer.Hk = config.Hk, layer.Dh = config.Dh;
+    if (config.has_kv(i)) layer.Hk = config.kv_heads(i), layer.Dh = config.head_width(i);
     layer.offset = impl_->pages.bytes;
     layer.fixed = config.state_size(i), layer.first = numbers;
     impl_->pages.bytes += 2 * impl_->block_bytes(layer);
@@ -121,7 +121,7 @@ int64_t StatePool::pages_of_fixed() const {
 int64_t StatePool::bytes_per_token(const ModelConfig& config, DType kv) {
   int64_t bytes = 0;
   for (int64_t i = 0; i < config.L; ++i)
-    if (config.attends(i)) bytes += 2 * bytes_of(kv, config.Hk * config.Dh);
+    if (config.has_kv(i)) bytes += 2 * bytes_of(kv, config.kv_heads(i) * config.head_width(i));
   return bytes;
 }
 int64_t StatePool::bytes_per_sequence(const ModelConfig& config) {

@@ -43,9 +43,10 @@ void attention_tensors(TensorList& list, const ModelConfig& c, int64_t layer, bo
 
 void mlp_tensors(TensorList& list, const ModelConfig& c, int64_t layer) {
   const std::string hf = hf_layer(layer) + ".mlp.", gguf = gguf_layer(layer) + ".";
-  list.linear(hf + "gate_proj", gguf + "ffn_gate", c.F, c.D, c.mlp_bias);
-  list.linear(hf + "up_proj", gguf + "ffn_up", c.F, c.D, c.mlp_bias);
-  list.linear(hf + "down_proj", gguf + "ffn_down", c.D, c.F, c.mlp_bias);
+  const int64_t F = c.mlp_width(layer);
+  list.linear(hf + "gate_proj", gguf + "ffn_gate", F, c.D, c.mlp_bias);
+  list.linear(hf + "up_proj", gguf + "ffn_up", F, c.D, c.mlp_bias);
+  list.linear(hf + "down_proj", gguf + "ffn_down", c.D, F, c.mlp_bias);
 }
 
 std::vector<TensorSpec> block_tensors(const ModelConfig& c, const BlockNames& names) {

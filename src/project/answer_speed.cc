@@ -50,6 +50,7 @@ Result<AnswerSpeed> measure_answer_speed(const ModelConfig& config, const TypeOf
                                          Numerics numerics, int threads) {
   ModelConfig part = config;
   part.tied_embeddings = true;
+  part.kv_readers = 0, part.layer_input_vocab = 0;
   part.L = 1, part.V = std::min<int64_t>(config.V, 1024);
   const int64_t with_one = bytes_of_shape(part, type_of);
   part.V *= 2;

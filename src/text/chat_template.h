@@ -1,8 +1,8 @@
 // A model's own chat template (Jinja), rendered with provenance: for every byte of the result it is
 // known whether the template wrote it or a message did, through filters and concatenation. Two
 // things follow from it: a message's text is never read as special tokens, and the assistant's
-// tokens are known exactly (from {% generation %} blocks; else from rendering what precedes and what
-// includes each assistant message; else, where those are no prefixes of the whole, from the
+// tokens are known exactly (from {% generation %} blocks; else from rendering what precedes and
+// what includes each assistant message; else, where those are no prefixes of the whole, from the
 // message's own text and the end-of-turn token behind it). Bounded: steps, recursion depth and
 // output size; no access to anything but the variables given.
 #pragma once

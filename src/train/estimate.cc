@@ -98,6 +98,7 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const Tuning
   ModelConfig part = config;
   part.L = std::min(config.L, kLayers), part.V = std::min(config.V, kVocabulary);
   part.tied_embeddings = true;
+  part.kv_readers = 0, part.layer_input_vocab = 0;
   const auto source = blank_model(part, [&](const TensorInfo&) {
     return options.mode == Numerics::kExact ? DType::kF32 : DType::kBF16;
   });

@@ -46,6 +46,15 @@ MODELS = {
                                    num_hidden_layers=4, sliding_window_pattern=3, rope_parameters=dict(
         full_attention=dict(rope_type="linear", rope_theta=1e6, factor=8.0),
         sliding_attention=dict(rope_type="default", rope_theta=1e4)))),
+    "gemma4": ("gemma4_text", dict(head_dim=4, global_head_dim=8, sliding_window=8, tie_word_embeddings=True,
+                                   num_hidden_layers=4, layer_types=["sliding_attention", "full_attention"] * 2,
+                                   num_kv_shared_layers=2, use_double_wide_mlp=True, hidden_size_per_layer_input=6,
+                                   vocab_size_per_layer_input=V, final_logit_softcapping=4.0, rope_parameters=dict(
+        full_attention=dict(rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.5),
+        sliding_attention=dict(rope_type="default", rope_theta=1e4)))),
+    "gemma4_plain": ("gemma4_text", dict(head_dim=8, global_head_dim=16, num_global_key_value_heads=1, attention_k_eq_v=True,
+                                         sliding_window=8, layer_types=["sliding_attention", "full_attention"],
+                                         hidden_size_per_layer_input=0)),
     "phi3": ("phi3", dict(num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT,
                           original_max_position_embeddings=48, sliding_window=None, rope_parameters=dict(
         rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75, short_factor=pairs(3, 1, 2),
@@ -106,11 +115,11 @@ def loss_of(model, ids):
 
 
 def lora_gradients(model, ids, rename):
-    """A and B of rank 4 on every linear of the layers; the weights stay as they are."""
+    """A and B of rank 4 on every linear but the head; the weights stay as they are."""
     generator = torch.Generator().manual_seed(5)
     out, pairs_, hooks = {}, {}, []
     for name, module in model.named_modules():
-        if not isinstance(module, torch.nn.Linear) or ".layers." not in f".{name}":
+        if not isinstance(module, torch.nn.Linear) or module is model.get_output_embeddings():
             continue
         A, B = ((torch.randn(*shape, generator=generator) * 0.1).to(module.weight.dtype).requires_grad_()
                 for shape in ((4, module.in_features), (module.out_features, 4)))
@@ -153,6 +162,9 @@ def random_model(name, seed):
         for parameter_name, p in model.named_parameters():
             if p.dim() == 1:
                 p.add_(torch.randn_like(p) * 0.1)
+        for buffer_name, b in model.named_buffers():
+            if buffer_name.endswith("layer_scalar"):
+                b.add_(torch.randn_like(b) * 0.1)
     return model
 
 
