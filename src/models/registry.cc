@@ -31,6 +31,7 @@ const Row kRows[] = {
     {&kHyperClovaX, load_hyperclovax},
     {&kSmolLm3, load_smollm3},
     {&kGranite, load_granite},
+    {&kOlmo2, load_olmo2},
     {&kLfm2, load_lfm2},
     {&kQwen35, load_qwen3_5},
 };

@@ -71,6 +71,7 @@ MODELS = {
     "hyperclovax_plain": ("hyperclovax", dict(use_post_norm=False, attention_multiplier=None)),
     "smollm3": ("smollm3", dict(no_rope_layer_interval=3, tie_word_embeddings=True)),
     "granite": ("granite", MUP),
+    "olmo2": ("olmo2", dict(rope_parameters=dict(rope_type="default", rope_theta=5e5))),
     "qwen3_5": ("qwen3_5_text", dict(num_hidden_layers=4, head_dim=8, full_attention_interval=2, linear_num_key_heads=2,
                                      linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=6,
                                      linear_conv_kernel_dim=4, rope_parameters=dict(
@@ -207,7 +208,7 @@ def make(name, out):
         "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": {
             "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
         "post_processor": None, "decoder": {"type": "ByteLevel"},
-        "model": {"type": "BPE", "vocab": {chr(33 + i): i for i in range(V)}, "merges": []}}))
+        "model": {"type": "BPE", "vocab": {chr(33 + i): i for i in range(V - 1)} | {'!"': V - 1}, "merges": [["!", '"']]}}))
     rename = (lambda x: x)
     if name == "exaone":
         exaone(folder)
