@@ -34,6 +34,7 @@ const std::vector<Command> kCommands = {
     {"search", "Deploy", "Find passages of indexed documents", kJson, declare_search},
     {"ask", "Deploy", "Answer a question from indexed documents, with sources", kJson, declare_ask},
     {"complete", "Deploy", "Continue a text", kJson, declare_complete},
+    {"embed", "Deploy", "Turn texts into vectors", kNoFlags, declare_embed},
     {"show", "Look inside", "Say what a model file holds and what it needs", kJson, declare_show},
     {"tokenize", "Look inside", "Turn text into token ids and back", kNoFlags, declare_tokenize},
     {"template", "Look inside", "Render a chat template exactly", kJson, declare_template},

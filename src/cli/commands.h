@@ -39,6 +39,7 @@ Action declare_runs(CLI::App& app, const Globals& globals);
 Action declare_bench(CLI::App& app, const Globals& globals);
 Action declare_chat(CLI::App& app, const Globals& globals);
 Action declare_complete(CLI::App& app, const Globals& globals);
+Action declare_embed(CLI::App& app, const Globals& globals);
 Action declare_logits(CLI::App& app, const Globals& globals);
 
 Action declare_serve(CLI::App& app, const Globals& globals);

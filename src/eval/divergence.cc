@@ -22,6 +22,7 @@ struct Side {
                            Numerics numerics, int64_t window) {
     Side side;
     SLLM_TRY(std::shared_ptr<ModelSource> source, open_model(path));
+    SLLM_OK(check_generates(source->config()).context(path.string()));
     SLLM_TRY(side.tokenizer, Tokenizer::load(source->tokenizer()));
     SLLM_TRY(side.model, Model::load(std::move(source)));
     const DType kv = numerics == Numerics::kExact ? DType::kF32 : DType::kF16;

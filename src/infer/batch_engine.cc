@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/checked.h"
+#include "models/registry.h"
 
 namespace sllm {
 
@@ -14,7 +15,7 @@ BatchEngine::BatchEngine(Setup setup)
       runner_(setup_.model, setup_.parts.backend, setup_.options.numerics),
       pool_(config(), setup_.kv, setup_.pool_tokens),
       scoring_pool_(config(), setup_.kv, setup_.scoring_tokens),
-      scorer_(runner_, scoring_pool_, setup_.options.prefill_chunk) {
+      scorer_(runner_, setup_.pooler, scoring_pool_, setup_.options.prefill_chunk) {
   for (int32_t id : config().eos_ids)
     if (!std::ranges::count(eos_ids_, id)) eos_ids_.push_back(id);
   thread_ = std::thread([this] { loop(); });
@@ -68,6 +69,7 @@ int64_t BatchEngine::pages_tokens(const Sequence& s) const {
 }
 
 Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink on_event) {
+  SLLM_OK(check_generates(config()));
   SLLM_OK(check_window(request.prompt));
   SLLM_TRY(const BoundAdapter* adapter, find_adapter(request.adapter));
   const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());

@@ -22,6 +22,7 @@ class BatchEngine final : public Engine {
     EngineParts parts;
     EngineOptions options;  // resolved
     std::shared_ptr<Model> model;
+    Pooler pooler;
     std::map<std::string, BoundAdapter> adapters;
     DType kv;
     int64_t pool_tokens, scoring_tokens;

@@ -86,6 +86,7 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
                        options.max_sequences, options.prefill_chunk);
   BatchEngine::Setup setup;
   SLLM_TRY(setup.model, Model::load(parts.source));
+  SLLM_TRY(setup.pooler, Pooler::load(*parts.source));
   for (const std::string& folder : options.adapters) {
     const fs::path path(folder);
     SLLM_TRY(const LoraAdapter adapter, read_adapter(path, parts.source->config()));

@@ -147,7 +147,8 @@ class Engine {
   // perplexity.
   virtual Result<std::vector<float>> token_logprobs(const std::vector<TokenId>& ids, int64_t first,
                                                     const std::string& adapter = "") = 0;
-  // Mean of the final hidden states over the text's tokens, L2-normalised: [D].
+  // One vector of a text, as models/pooler.h makes it of the final hidden states: [D], or as wide
+  // as the last linear layer behind the pooling.
   virtual Result<std::vector<float>> embed(const std::vector<TokenId>& ids) = 0;
 };
 

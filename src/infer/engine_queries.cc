@@ -1,6 +1,7 @@
 // The engine's questions that generate nothing. They run on its thread, between two steps, in
 // pieces of about one step each, so that answers being written go on.
 #include "infer/batch_engine.h"
+#include "models/registry.h"
 
 namespace sllm {
 
@@ -32,6 +33,7 @@ auto BatchEngine::on_engine(Job job) -> Result<decltype(job())> {
 
 Result<std::vector<ScoreResult>> BatchEngine::score(const std::vector<ScoreRequest>& requests,
                                                     const ProgressSink& progress) {
+  SLLM_OK(check_generates(config()));
   for (size_t i = 0; i < requests.size(); ++i)
     for (const auto* ids : {&requests[i].context, &requests[i].continuation})
       for (TokenId id : *ids)
@@ -66,6 +68,7 @@ Result<std::vector<ScoreResult>> BatchEngine::score(const std::vector<ScoreReque
 
 Result<std::vector<std::vector<float>>> BatchEngine::logits(
     const std::vector<std::vector<TokenId>>& prompts, const std::string& adapter) {
+  SLLM_OK(check_generates(config()));
   for (const auto& prompt : prompts) SLLM_OK(check_window(prompt));
   SLLM_TRY(const BoundAdapter* bound, find_adapter(adapter));
   return on_engine([&, bound] { return scorer_.logits(prompts, bound); });
@@ -73,6 +76,7 @@ Result<std::vector<std::vector<float>>> BatchEngine::logits(
 
 Result<std::vector<float>> BatchEngine::token_logprobs(const std::vector<TokenId>& ids,
                                                        int64_t first, const std::string& adapter) {
+  SLLM_OK(check_generates(config()));
   SLLM_OK(check_window(ids));
   if (first < 1) return usage_error("token_logprobs: nothing stands before token {}", first);
   SLLM_TRY(const BoundAdapter* bound, find_adapter(adapter));

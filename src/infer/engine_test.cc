@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/rng.h"
+#include "io/safetensors.h"
 #include "support/fake_engine.h"
 #include "support/tiny_model.h"
 
@@ -284,6 +285,27 @@ TEST_F(EngineTest, EmbeddingHasUnitLength) {
   const auto x = engine()->embed(random_ids(20, 1)).value();
   EXPECT_EQ(x.size(), 64u);
   EXPECT_NEAR(std::inner_product(x.begin(), x.end(), x.begin(), 0.0), 1, 1e-5);
+}
+
+TEST(EncoderEngine, EmbedsAsItsPoolingSaysAndRefusesToGenerate) {
+  const fs::path folder = fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures/gemma3_embedding";
+  const auto golden = read_safetensors(folder / "golden.safetensors").value();
+  const Tensor ids = golden.tensors.at("ids"), pooled = golden.tensors.at("pooled");
+  EngineOptions options;
+  options.numerics = Numerics::kExact;
+  const auto engine = Engine::open(folder, options).value();
+  const std::vector<TokenId> text(ids.data<int32_t>(), ids.data<int32_t>() + ids.size());
+  const auto vector = engine->embed(text).value();
+  ASSERT_EQ(std::ssize(vector), pooled.size());
+  for (size_t i = 0; i < vector.size(); ++i)  // of unit length: 1e-5 of a range of about 1
+    EXPECT_NEAR(vector[i], pooled.data<float>()[i], 1e-5);
+  GenerateRequest request;
+  request.prompt = text;
+  const auto refused = engine->generate(request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_NE(refused.error().message.find("encoder"), std::string::npos);
+  EXPECT_EQ(engine->logits(text).error().code, ErrorCode::kUsage);
 }
 
 TEST_F(EngineTest, GoingAwayEndsWhatIsRunning) {

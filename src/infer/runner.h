@@ -27,6 +27,7 @@ class Runner {
         context_{*backend_, numerics, nullptr} {}
 
   const Model& model() const { return *model_; }
+  Context& context() { return context_; }
   // One forward over all feeds: hidden states [rows, D] in their order. Throws ResultError when a
   // state cannot grow, Interrupted when asked to.
   Tensor forward(std::span<const Feed> feeds, const std::atomic<bool>* interrupt = nullptr);

@@ -180,18 +180,20 @@ std::vector<float> Scorer::token_logprobs(const std::vector<TokenId>& ids, int64
 }
 
 std::vector<float> Scorer::embed(const std::vector<TokenId>& ids) {
-  SequenceState state(pool_);
-  const Feed feed{&state, ids, nullptr};
-  std::vector<double> sum(static_cast<size_t>(runner_.model().config().D));
-  runner_.run({&feed, 1}, chunk_, [&](size_t, int64_t, const Tensor& hidden) {
-    const float* x = hidden.data<float>();
-    for (int64_t i = 0; i < hidden.size(); ++i) sum[static_cast<size_t>(i) % sum.size()] += x[i];
-  });
-  // The mean's direction is the sum's.
-  const double norm = std::sqrt(std::inner_product(sum.begin(), sum.end(), sum.begin(), 0.0));
-  std::vector<float> unit;
-  for (double x : sum) unit.push_back(static_cast<float>(norm > 0 ? x / norm : 0));
-  return unit;
+  Context& ctx = runner_.context();
+  std::vector<Tensor> parts;
+  if (!runner_.model().config().causal) {  // an encoder reads a text in one piece
+    parts.push_back(runner_.model().forward(ctx, Batch::single(ids)));
+  } else {
+    SequenceState state(pool_);
+    const Feed feed{&state, ids, nullptr};
+    runner_.run({&feed, 1}, chunk_,
+                [&](size_t, int64_t, const Tensor& hidden) { parts.push_back(hidden); });
+  }
+  const Tensor hidden = concatenate_rows(parts);
+  const AttentionSegment whole{0, hidden.rows(), 0, {}};
+  const Tensor vector = pooler_.forward(ctx, hidden, {&whole, 1});
+  return {vector.data<float>(), vector.data<float>() + vector.size()};
 }
 
 }  // namespace sllm

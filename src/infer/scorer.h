@@ -7,6 +7,7 @@
 
 #include "infer/engine.h"
 #include "infer/runner.h"
+#include "models/pooler.h"
 
 namespace sllm {
 
@@ -19,8 +20,8 @@ struct ScoreGroup {
 
 class Scorer {
  public:
-  Scorer(Runner& runner, StatePool& pool, int64_t chunk)
-      : runner_(runner), pool_(pool), chunk_(chunk) {}
+  Scorer(Runner& runner, Pooler pooler, StatePool& pool, int64_t chunk)
+      : runner_(runner), pooler_(std::move(pooler)), pool_(pool), chunk_(chunk) {}
 
   // Groups in an order that keeps equal contexts together. Errors as Engine::score.
   static Result<std::vector<ScoreGroup>> group(
@@ -42,6 +43,7 @@ class Scorer {
 
  private:
   Runner& runner_;
+  Pooler pooler_;
   StatePool& pool_;
   int64_t chunk_;
 };

@@ -1,9 +1,11 @@
 #include "io/architecture.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "io/model_source.h"
+#include "io/pooling.h"
 
 namespace sllm {
 
@@ -28,6 +30,7 @@ void TensorList::linear(const std::string& hf, const std::string& gguf, int64_t 
 std::vector<TensorSpec> expected_tensors(const ModelConfig& config) {
   std::vector<TensorSpec> all = config.architecture->tensors(config);
   std::erase_if(all, [](const TensorSpec& t) { return t.unread; });
+  std::ranges::move(dense_tensors(config), std::back_inserter(all));
   return all;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "io/pooling.h"
+
 namespace sllm {
 namespace {
 
@@ -51,8 +53,11 @@ Result<ModelConfig> gguf_config(const GgufFile& file, Architectures known) {
   c.qkv_bias = find(file, "blk.0.attn_q.bias") != nullptr;
   c.o_bias = find(file, "blk.0.attn_output.bias") != nullptr;
   c.mlp_bias = find(file, "blk.0.ffn_up.bias") != nullptr;
+  const GgufTensor* types = find(file, "token_types.weight");
+  if (types && types->shape.size() == 2) c.token_types = types->shape[0];
   ConfigFields fields = ConfigFields::read_gguf(file, architecture);
   c.architecture->fields(fields, c);
+  pooling_fields(fields, c);
   SLLM_OK(fields.status());
 
   SLLM_TRY(const auto bos, file.integer("tokenizer.ggml.bos_token_id"));

@@ -23,11 +23,19 @@ Status add_eos(const JsonFields& fields, std::vector<int32_t>& ids) {
   return ok();
 }
 
-// model_type, or that of the text model within.
-Result<const Architecture*> find(const std::string& type, const std::string& file,
+// By model_type, of several rows by the class; the first where no class says it.
+Result<const Architecture*> find(const std::string& type, const JsonFields& fields,
                                  Architectures known) {
-  for (const Architecture* a : known)
-    if (type == a->model_type) return a;
+  const std::string& file = fields.file();
+  const json* classes = fields.find("architectures");
+  const Architecture* first = nullptr;
+  for (const Architecture* a : known) {
+    if (type != a->model_type) continue;
+    if (classes && classes->is_array() && !classes->empty() && (*classes)[0] == a->class_name)
+      return a;
+    if (!first) first = a;
+  }
+  if (first) return first;
   return with_hint(bad_input("{}: model_type \"{}\" is not supported", file, type),
                    "Supported: " + names_of(known, &Architecture::model_type));
 }
@@ -48,7 +56,7 @@ Result<ModelConfig> parse_hf_config(std::string_view config, std::string_view ge
   SLLM_TRY(const auto type, fields.string("model_type"));
   if (!type) return bad_input("{}: \"model_type\" is missing", fields.file());
   ModelConfig c;
-  SLLM_TRY(c.architecture, find(*type, fields.file(), known));
+  SLLM_TRY(c.architecture, find(*type, fields, known));
   SLLM_TRY(const auto name, whole.string("_name_or_path"));
   c.name = name.value_or("");
   ConfigFields in = ConfigFields::read_hf(fields);

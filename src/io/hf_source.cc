@@ -9,6 +9,7 @@
 
 #include "io/hf_config.h"
 #include "io/json.h"
+#include "io/pooling.h"
 #include "io/safetensors.h"
 #include "io/tokenizer_files.h"
 
@@ -154,6 +155,7 @@ class HfSource : public ModelSource {
     source->path_ = folder;
     SLLM_OK(source->read_texts(known));
     SLLM_TRY(source->weights_, read_weights(folder));
+    SLLM_OK(source->read_dense());
     SLLM_OK(source->list_tensors().context(folder.string()));
     return std::shared_ptr<ModelSource>(std::move(source));
   }
@@ -186,11 +188,28 @@ class HfSource : public ModelSource {
     SLLM_TRY(tokenizer_, read_tokenizer_files(path_));
     SLLM_TRY(chat_template_, read_chat_template(path_, tokenizer_.tokenizer_config_json));
     SLLM_TRY(extras_, read_hf_extras(path_, tokenizer_.tokenizer_config_json));
+    SLLM_TRY(auto modules, read_pooling_modules(path_));
+    if (modules) config_.pooling = std::move(modules->pooling);
+    if (modules) dense_folders_ = std::move(modules->dense_folders);
+    return ok();
+  }
+
+  // The linear layers behind the pooling have files of their own.
+  Status read_dense() {
+    for (size_t k = 0; k < dense_folders_.size(); ++k) {
+      const fs::path file = path_ / dense_folders_[k] / "model.safetensors";
+      SLLM_TRY(SafetensorsFile dense, read_safetensors(file));
+      const auto weight = dense.tensors.find("linear.weight");
+      if (weight == dense.tensors.end() || dense.tensors.size() != 1)
+        return bad_input("{}: expected one tensor, \"linear.weight\"", file.string());
+      weights_.tensors[dense_name(k)] = std::move(weight->second);
+    }
     return ok();
   }
 
   // In the folder of a model that also sees or hears, the text model's tensors have a prefix, and
-  // those of the other parts are left alone.
+  // those of the other parts are left alone. That of a decoder without a head may lack the prefix,
+  // and that of an encoder have one.
   void keep_text_model() {
     const auto named = [](const std::string& name, const char* prefix) {
       return name.starts_with(prefix);
@@ -198,10 +217,17 @@ class HfSource : public ModelSource {
     std::map<std::string, Tensor> kept;
     for (auto& [name, tensor] : weights_.tensors) {
       std::string text = name;
-      for (const auto& [from, to] : {std::pair("language_model.model.", "model."),
-                                     std::pair("model.language_model.", "model."),
-                                     std::pair("language_model.lm_head.", "lm_head.")})
+      for (const auto& [from, to] :
+           {std::pair("language_model.model.", "model."),
+            std::pair("model.language_model.", "model."),
+            std::pair("language_model.lm_head.", "lm_head."),
+            std::pair("embed_tokens.", "model.embed_tokens."),
+            std::pair("layers.", "model.layers."), std::pair("norm.", "model.norm."),
+            std::pair("bert.", ""), std::pair("roberta.", "")})
         if (named(name, from)) text = to + name.substr(std::strlen(from));
+      for (const auto& [from, to] :
+           {std::pair(".LayerNorm.gamma", "weight"), std::pair(".LayerNorm.beta", "bias")})
+        if (text.ends_with(from)) text = text.substr(0, text.rfind('.') + 1) + to;
       const bool other = std::ranges::any_of(
           std::array{"vision_tower.", "multi_modal_projector.", "audio_tower.", "visual.", "mtp.",
                      "embed_vision.", "embed_audio."},
@@ -218,8 +244,10 @@ class HfSource : public ModelSource {
     for (const TensorSpec& unread : unread_tensors(config_)) weights_.tensors.erase(unread.hf);
     // A tied head that was stored all the same, and a table older versions saved, are not weights.
     if (config_.tied_embeddings) weights_.tensors.erase("lm_head.weight");
-    std::erase_if(weights_.tensors,
-                  [](const auto& entry) { return entry.first.ends_with(".rotary_emb.inv_freq"); });
+    std::erase_if(weights_.tensors, [](const auto& entry) {
+      return entry.first.ends_with(".rotary_emb.inv_freq") ||
+             entry.first == "embeddings.position_ids";
+    });
     for (const auto& [name, tensor] : weights_.tensors)
       tensors_.push_back({name, tensor.dtype(), tensor.shape()});
     description_["name"] = config_.name;
@@ -236,6 +264,7 @@ class HfSource : public ModelSource {
   std::string chat_template_;
   ModelExtras extras_;
   SafetensorsFile weights_;
+  std::vector<std::string> dense_folders_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> description_;
 };

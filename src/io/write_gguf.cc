@@ -2,6 +2,7 @@
 #include "io/gguf_model.h"
 #include "io/gguf_writer.h"
 #include "io/model_source.h"
+#include "io/pooling.h"
 #include "io/tokenizer_convert.h"
 
 namespace sllm {
@@ -121,7 +122,10 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   add_general(out, model, architecture);
   ConfigFields fields = ConfigFields::write_gguf(out, architecture);
   config.architecture->fields(fields, config);
+  pooling_fields(fields, config);
   SLLM_OK(fields.status());
+  if (config.token_types > 0)
+    out.add("tokenizer.ggml.token_type_count", static_cast<uint32_t>(config.token_types));
   out.add(kModelTypeKey, config.architecture->model_type);
   if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty() ||
       !model.tokenizer.files.empty()) {

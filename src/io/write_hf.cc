@@ -4,6 +4,7 @@
 #include "io/hf_config.h"
 #include "io/hf_shards.h"
 #include "io/model_source.h"
+#include "io/pooling.h"
 #include "io/tokenizer_convert.h"
 
 namespace sllm {
@@ -36,24 +37,45 @@ DType main_dtype(const std::vector<SafetensorsEntry>& entries) {
 }  // namespace
 
 const FolderNames& hf_folder_names() {
-  static const FolderNames names = {
-      {"config.json", "generation_config.json"},
-      {"model.safetensors", "model-*.safetensors", "model.safetensors.index.json", "tokenizer.json",
-       "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/",
-       "tokenizer.model", "tekken.json", "*.tiktoken", "vocab.json", "merges.txt", "vocab.txt"}};
+  static const FolderNames names = {{"config.json", "generation_config.json"},
+                                    {"model.safetensors",
+                                     "model-*.safetensors",
+                                     "model.safetensors.index.json",
+                                     "tokenizer.json",
+                                     "tokenizer_config.json",
+                                     "chat_template.jinja",
+                                     "additional_chat_templates/",
+                                     "tokenizer.model",
+                                     "tekken.json",
+                                     "*.tiktoken",
+                                     "vocab.json",
+                                     "merges.txt",
+                                     "vocab.txt",
+                                     "modules.json",
+                                     "1_Pooling/",
+                                     "2_Dense/",
+                                     "3_Dense/",
+                                     "2_Normalize/",
+                                     "3_Normalize/",
+                                     "4_Normalize/",
+                                     "sentence_bert_config.json",
+                                     "config_sentence_transformers.json"}};
   return names;
 }
 
 Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
-  std::vector<SafetensorsEntry> entries;
+  const std::vector<TensorSpec> behind_pooling = dense_tensors(model.config);
+  std::vector<SafetensorsEntry> entries, dense;  // those behind the pooling have their own folders
   for (const TensorInfo& t : model.tensors) {
     if (is_block_format(t.dtype))
       return with_hint(
           bad_input("a Hugging Face folder cannot hold {} ({})", info(t.dtype).name, t.name),
           "Choose BF16, F16 or F32");
-    entries.push_back({t.name, t.dtype, t.shape});
+    const bool behind =
+        std::ranges::find(behind_pooling, t.name, &TensorSpec::hf) != behind_pooling.end();
+    (behind ? dense : entries).push_back({t.name, t.dtype, t.shape});
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   for (const auto& [key, value] : model.description)
@@ -64,13 +86,16 @@ Status write_hf_folder(const fs::path& folder, const ModelToWrite& model) {
   SLLM_OK(write_file_atomically(dir.path() / "config.json", config));
   SLLM_OK(write_hf_extras(dir.path(), model.extras, hf_generation_config_json(model.config)));
   SLLM_OK(write_tokenizer(dir.path(), model));
-  SLLM_OK(write_hf_weights(
-      dir.path(), entries,
-      [&](const SafetensorsEntry& e) -> Result<Tensor> {
-        SLLM_TRY(const Tensor t, model.tensor({e.name, e.dtype, e.shape}));
-        return t.to(e.dtype);
-      },
-      metadata, model.max_file_bytes));
+  const auto tensor = [&](const SafetensorsEntry& e) -> Result<Tensor> {
+    SLLM_TRY(const Tensor t, model.tensor({e.name, e.dtype, e.shape}));
+    return t.to(e.dtype);
+  };
+  SLLM_OK(write_hf_weights(dir.path(), entries, tensor, metadata, model.max_file_bytes));
+  SLLM_OK(write_pooling_modules(dir.path(), model.config));
+  for (size_t k = 0; k < dense.size(); ++k)
+    SLLM_OK(write_hf_weights(
+        dir.path() / dense_folder(k), {{"linear.weight", dense[k].dtype, dense[k].shape}},
+        [&](const SafetensorsEntry&) { return tensor(dense[k]); }, {{"format", "pt"}}, 0));
   return dir.commit();
 }
 

@@ -18,6 +18,7 @@ using nlohmann::ordered_json;
 constexpr float kStays = 1e30f;
 
 void refuse_others(ConfigFields& f) {
+  if (!f.in()) return;
   bool experts = false;
   f.flag({"enable_moe_block", nullptr}, experts, false);
   if (experts)

@@ -25,6 +25,8 @@ Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const 
     training_ |= s.state == nullptr;
     adapted_ |= s.adapter != nullptr;
   }
+  SLLM_CHECK(config.causal || batch.segments.empty() || training_,
+             "batch: an encoder reads whole texts, without states");
   SLLM_CHECK(positions.size() == batch.tokens.size(), "batch: segments cover {} of {} rows",
              positions.size(), batch.tokens.size());
   angles_ = rope.full.rows(positions);

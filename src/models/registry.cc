@@ -23,6 +23,7 @@ const Row kRows[] = {
     {&kQwen3, load_qwen3},
     {&kGemma2, load_gemma2},
     {&kGemma3, load_gemma3},
+    {&kEmbeddingGemma, load_gemma3},
     {&kGemma4, load_gemma4},
     {&kPhi3, load_phi3},
     {&kGptNeoX, load_gpt_neox},
@@ -34,6 +35,8 @@ const Row kRows[] = {
     {&kOlmo2, load_olmo2},
     {&kLfm2, load_lfm2},
     {&kQwen35, load_qwen3_5},
+    {&kBert, load_bert},
+    {&kXlmRoberta, load_bert},
 };
 // clang-format on
 
@@ -56,6 +59,14 @@ const Architecture* find_architecture(std::string_view model_type) {
 
 Result<std::shared_ptr<ModelSource>> open_model(const fs::path& path) {
   return ModelSource::open(path, architectures());
+}
+
+Status check_generates(const ModelConfig& config) {
+  if (config.causal) return ok();
+  return with_hint(usage_error("a {} model is an encoder: it turns texts into vectors and cannot "
+                               "generate or score text",
+                               config.architecture->model_type),
+                   "Use it with sllm embed, or through /v1/embeddings of sllm serve");
 }
 
 Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<ModelSource> source) {

@@ -15,4 +15,7 @@ const Architecture* find_architecture(std::string_view model_type);
 // The model at `path`: a .gguf file or a Hugging Face folder. Errors as ModelSource::open.
 Result<std::shared_ptr<ModelSource>> open_model(const fs::path& path);
 
+// kUsage for an encoder, in a sentence for who asked it to generate.
+Status check_generates(const ModelConfig& config);
+
 }  // namespace sllm

@@ -315,6 +315,7 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_OK(validate(options));
   TuneFiles files;
   SLLM_TRY(files.source, open_model(options.model));
+  SLLM_OK(check_generates(files.source->config()).context(options.model.string()));
   Reader reader;
   SLLM_TRY(reader.tokenizer, Tokenizer::load(files.source->tokenizer()));
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));

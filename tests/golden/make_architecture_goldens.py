@@ -11,10 +11,11 @@ import inspect
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 V, D, L, F, CONTEXT = 48, 16, 2, 24, 64
 TOKENS, STEPS, LR = 40, 10, 1e-3
@@ -55,6 +56,10 @@ MODELS = {
     "gemma4_plain": ("gemma4_text", dict(head_dim=8, global_head_dim=16, num_global_key_value_heads=1, attention_k_eq_v=True,
                                          sliding_window=8, layer_types=["sliding_attention", "full_attention"],
                                          hidden_size_per_layer_input=0)),
+    "gemma3_embedding": ("gemma3_text", dict(head_dim=8, query_pre_attn_scalar=8, sliding_window=8, tie_word_embeddings=True,
+                                             use_bidirectional_attention=True, sliding_window_pattern=2)),
+    "bert": ("bert", dict(num_key_value_heads=None)),
+    "xlm_roberta": ("xlm-roberta", dict(num_key_value_heads=None, pad_token_id=1, hidden_act="gelu", type_vocab_size=1)),
     "phi3": ("phi3", dict(num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT,
                           original_max_position_embeddings=48, sliding_window=None, rope_parameters=dict(
         rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75, short_factor=pairs(3, 1, 2),
@@ -85,6 +90,56 @@ MODELS = {
                           block_multiple_of=8, block_ffn_dim_multiplier=1.3, conv_L_cache=3)),
     "lfm2_bias": ("lfm2", dict(full_attn_idxs=[0], conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False)),
 }
+
+# Encoders: which rows become the vector, the linear layers behind it, and whether it gets unit length.
+POOLING = {"bert": ("cls", [], True), "xlm_roberta": ("mean", [], False), "gemma3_embedding": ("mean", [24, 12], True)}
+
+
+class Encoder(torch.nn.Module):
+    """An encoder whose logits are the products of its rows with its word embeddings."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body, self.config = body, body.config
+
+    def get_output_embeddings(self):
+        return None
+
+    def save_pretrained(self, folder):
+        self.body.save_pretrained(folder)
+
+    def forward(self, input_ids):
+        hidden = self.body(input_ids=input_ids).last_hidden_state
+        return SimpleNamespace(hidden=hidden, logits=hidden @ self.body.get_input_embeddings().weight.T)
+
+
+def pool(folder, name, hidden):
+    """The vector of hidden rows, and the modules in the folder that say how it is made."""
+    rows, widths, unit = POOLING[name]
+    vector = hidden.mean(0) if rows == "mean" else hidden[0]
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    generator = torch.Generator().manual_seed(7)
+    for i, width in enumerate(widths):
+        weight = torch.randn(width, vector.numel(), generator=generator) * 0.2
+        path = folder / f"{i + 2}_Dense"
+        path.mkdir(exist_ok=True)
+        save_file({"linear.weight": weight}, path / "model.safetensors", {"format": "pt"})
+        (path / "config.json").write_text(json.dumps({
+            "in_features": vector.numel(), "out_features": width, "bias": False,
+            "activation_function": "torch.nn.modules.linear.Identity"}))
+        modules.append((path.name, "Dense"))
+        vector = weight @ vector
+    if unit:
+        modules.append((f"{len(modules)}_Normalize", "Normalize"))
+        vector = torch.nn.functional.normalize(vector, dim=0)
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling/config.json").write_text(json.dumps({
+        "word_embedding_dimension": hidden.shape[1], "pooling_mode_cls_token": rows == "cls",
+        "pooling_mode_mean_tokens": rows == "mean"}))
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(modules)]))
+    return vector.detach()
 
 
 def exaone(folder):
@@ -157,8 +212,12 @@ def random_model(name, seed):
     model_type, changes = MODELS[name]
     torch.manual_seed(seed)
     options = {k: v for k, v in {**COMMON, **changes}.items() if v is not None or k == "pad_token_id" or k in changes and k != "num_key_value_heads"}
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **options), dtype=torch.float32,
-                                             attn_implementation="eager").eval()
+    made = AutoModel if name in POOLING else AutoModelForCausalLM
+    more = dict(add_pooling_layer=False) if "bert" in model_type else {}
+    model = made.from_config(AutoConfig.for_model(model_type, **options), dtype=torch.float32,
+                             attn_implementation="eager", **more).eval()
+    if name in POOLING:
+        model = Encoder(model)
     with torch.no_grad():  # norms and biases that do something
         for parameter_name, p in model.named_parameters():
             if p.dim() == 1:
@@ -166,6 +225,8 @@ def random_model(name, seed):
         for buffer_name, b in model.named_buffers():
             if buffer_name.endswith("layer_scalar"):
                 b.add_(torch.randn_like(b) * 0.1)
+        if model_type == "xlm-roberta":  # rows that no position uses, which GGUF leaves out
+            model.body.embeddings.position_embeddings.weight[:model.config.pad_token_id + 1] = 0
     return model
 
 
@@ -197,6 +258,8 @@ def make(name, out):
     if model_type == "qwen3_5_text":
         delta_rule_in_float64()
     ids = torch.randint(0, V, (TOKENS,), generator=torch.Generator().manual_seed(3))
+    if name == "xlm_roberta":
+        ids[ids == MODELS[name][1]["pad_token_id"]] = 5  # padding has no position
     seed = sum(name.encode())
     while not settled(name, seed, ids):
         seed += 1
@@ -215,8 +278,14 @@ def make(name, out):
         rename = exaone_name
     if model_type == "gpt_neox":  # the name it is saved under
         rename = (lambda x: x.replace("lm_head", "embed_out"))
+    if name in POOLING:
+        body = "model." if model_type == "gemma3_text" else ""
+        rename = (lambda x: x.replace("body.", body))
 
-    golden = {"ids": ids.int(), "logits": model(input_ids=ids[None]).logits[0].detach()}
+    answer = model(input_ids=ids[None])
+    golden = {"ids": ids.int(), "logits": answer.logits[0].detach()}
+    if name in POOLING:
+        golden["pooled"] = pool(folder, name, answer.hidden[0])
     golden |= lora_gradients(model, ids, rename)
     loss_of(model, ids).backward()
     tied = model.config.tie_word_embeddings

@@ -39,14 +39,16 @@ def unit_tests(folder):
 
 def comes_back(name, golden, work):
     import torch
-    from transformers import AutoModelForCausalLM
+    import make_architecture_goldens as goldens
+    from transformers import AutoModel, AutoModelForCausalLM
+    made = AutoModel if name in goldens.POOLING else AutoModelForCausalLM
     for source, target in ((golden, work / "m.gguf"), (work / "m.gguf", work / "back")):
         done = run(SLLM, "import", source, target, "--type", "f32")
         if done.returncode:
             return report(False, f"{name}: import {target.name}: {done.stderr[-300:]}")
     ids = torch.arange(3, 43)[None]
     with torch.no_grad():
-        ours, theirs = (AutoModelForCausalLM.from_pretrained(f, dtype=torch.float32, attn_implementation="eager")(ids).logits
+        ours, theirs = (made.from_pretrained(f, dtype=torch.float32, attn_implementation="eager")(ids)[0]
                         for f in (work / "back", golden))
     far, spread = (ours - theirs).abs().max().item(), (theirs.max() - theirs.min()).item()
     report(far <= 1e-5 * spread, f"{name}: transformers reads our folder back from GGUF, logits within {far:.1e} of {spread:.1f}")
