@@ -100,10 +100,9 @@ void read_gguf(ConfigFields& f, ModelConfig& c) {
   f.integer({nullptr, "rope.scaling.original_context_length"}, rope.original_context, 0);
   f.number({nullptr, "rope.scaling.yarn_beta_fast"}, rope.beta_fast, 32);
   f.number({nullptr, "rope.scaling.yarn_beta_slow"}, rope.beta_slow, 1);
-  float log_multiplier = 0;
-  f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, log_multiplier, 0);
-  if (log_multiplier > 0) rope.mscale_all_dim = log_multiplier * 10;
-  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, 0);  // ours
+  f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, rope.mscale_all_dim, 0);
+  // Ours: where there is none, llama.cpp takes 1 beside a multiplier.
+  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, rope.mscale_all_dim > 0 ? 1 : 0);
   f.gguf_numbers("rope_factors_short.weight", rope.short_factor);
   f.gguf_numbers("rope_factors_long.weight", rope.long_factor);
   if (!rope.short_factor.empty()) {
@@ -144,9 +143,8 @@ void write_gguf(ConfigFields& f, ModelConfig& c) {
   f.integer({nullptr, "rope.scaling.original_context_length"}, rope.original_context, 0);
   f.number({nullptr, "rope.scaling.yarn_beta_fast"}, rope.beta_fast, 32);
   f.number({nullptr, "rope.scaling.yarn_beta_slow"}, rope.beta_slow, 1);
-  float log_multiplier = rope.mscale_all_dim / 10;
-  f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, log_multiplier, 0);
-  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, 0);
+  f.number({nullptr, "rope.scaling.yarn_log_multiplier"}, rope.mscale_all_dim, 0);
+  f.number({nullptr, "rope.scaling.yarn_mscale"}, rope.mscale, rope.mscale_all_dim > 0 ? 1 : 0);
   f.gguf_numbers("rope_factors_short.weight", rope.short_factor);
   f.gguf_numbers("rope_factors_long.weight", rope.long_factor);
 }

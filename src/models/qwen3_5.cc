@@ -76,8 +76,9 @@ void fields(ConfigFields& f, ModelConfig& c) {
   }
   kind_fields(f, c);
   if (!f.gguf() || !f.status().ok()) return;
-  // llama.cpp wants to see how the rotated pairs are shared between the axes.
-  std::vector<int64_t> sections = {11, 11, 10, 0};
+  // llama.cpp wants to see how the rotated pairs are shared between the axes: 11, 11, 10 of 32.
+  const int64_t pairs = (c.rope.dims > 0 ? c.rope.dims : c.Dh) / 2;
+  std::vector<int64_t> sections = {(pairs + 2) / 3, (pairs + 1) / 3, pairs / 3, 0};
   if (!f.reading()) return f.integers({nullptr, "rope.dimension_sections"}, sections);
   const auto attends = std::ranges::find(c.kinds, LayerKind::kFull) - c.kinds.begin();
   c.qkv_bias = f.has_tensor(fmt::format("blk.{}.attn_q.bias", attends).c_str());

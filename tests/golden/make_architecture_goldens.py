@@ -78,7 +78,7 @@ MODELS = {
     "granite": ("granite", MUP),
     "olmo2": ("olmo2", dict(rope_parameters=dict(rope_type="default", rope_theta=5e5))),
     "qwen3_5": ("qwen3_5_text", dict(num_hidden_layers=4, head_dim=8, full_attention_interval=2, linear_num_key_heads=2,
-                                     linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=6,
+                                     linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=4,
                                      linear_conv_kernel_dim=4, rope_parameters=dict(
         rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5, mrope_section=[1, 1, 0]))),
     "qwen3_5_bias": ("qwen3_5_text", dict(num_hidden_layers=2, layer_types=["full_attention", "linear_attention"], head_dim=8,

@@ -45,4 +45,8 @@ if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
    cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release "${flags[@]}" -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
    cmake --build llama --target llama-bench llama-gguf-split llama-perplexity llama-quantize) >"$parity/llama.log" 2>&1 || true
 fi
+llama=$parity/llama_cpp_python-0.3.36/vendor/llama.cpp
+if [ -f "$parity/llama/src/libllama.a" ] && [ "$LLAMA_BIN" = "$parity/llama/bin" ] && [ "$root/tests/parity/llama_logits.cc" -nt "$LLAMA_BIN/llama_logits" ]; then
+  c++ -std=c++17 -O1 -I"$llama/include" -I"$llama/ggml/include" "$root/tests/parity/llama_logits.cc" "$parity"/llama/{src/libllama,ggml/src/libggml,ggml/src/libggml-cpu,ggml/src/libggml-base}.a -fopenmp -lpthread -ldl -o "$LLAMA_BIN/llama_logits" || true
+fi
 [ -x "$LLAMA_BIN/llama-perplexity" ] || { echo "parity: llama.cpp is not at hand; its comparisons are skipped"; export LLAMA_BIN=; }
