@@ -1,4 +1,5 @@
 // GGUF -> tokenizer.json and tokenizer_config.json.
+#include <algorithm>
 #include <unordered_set>
 
 #include "io/byte_reader.h"
@@ -28,6 +29,29 @@ ordered_json sequence(ordered_json first, ordered_json second) {
           {"pretokenizers", ordered_json::array({std::move(first), std::move(second)})}};
 }
 
+// GGUF names that stand for Llama 3's pattern (text/pre_tokenizer_families.cc has them all).
+struct Llama3Name {
+  std::string_view name;
+  bool ignores_merges = true, adds_bos = true;
+};
+constexpr Llama3Name kLlama3Names[] = {
+    {"llama-bpe"},
+    {"llama3"},
+    {"llama-v3"},
+    {"falcon3"},
+    {"falcon-h1"},
+    {"pixtral"},
+    {"midm-2.0"},
+    {"lfm2"},
+    {"smollm3", true, false},
+    {"dbrx", false, false},
+    {"smaug-bpe", false, false},
+};
+const Llama3Name* llama3_name(std::string_view pre) {
+  const auto found = std::ranges::find(kLlama3Names, pre, &Llama3Name::name);
+  return found == std::end(kLlama3Names) ? nullptr : found;
+}
+
 // The pre-tokenizer of a GGUF name; null when it is not one we know.
 ordered_json pre_tokenizer_of(std::string_view pre) {
   if (pre == "gpt-2" || pre == "phi-2") return byte_level(true);
@@ -35,16 +59,12 @@ ordered_json pre_tokenizer_of(std::string_view pre) {
     return sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level(true));
   if (pre == "qwen2" || pre == "deepseek-r1-qwen")
     return sequence(split(kQwen2Pattern), byte_level(false));
-  if (pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3")
-    return sequence(split(kLlama3Pattern), byte_level(false));
+  if (llama3_name(pre)) return sequence(split(kLlama3Pattern), byte_level(false));
   return nullptr;
 }
-bool is_llama3(std::string_view pre) {
-  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
-}
-
 ordered_json post_processor_of(const TokenizerSource::Gguf& t) {
-  const bool add_bos = t.bos_id >= 0 && t.add_bos.value_or(is_llama3(t.pre));
+  const Llama3Name* llama3 = llama3_name(t.pre);
+  const bool add_bos = t.bos_id >= 0 && t.add_bos.value_or(llama3 && llama3->adds_bos);
   if (!add_bos) return byte_level(false);
   const std::string& bos = t.tokens[static_cast<size_t>(t.bos_id)];
   const ordered_json begin = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}},
@@ -86,6 +106,7 @@ Result<ordered_json> bpe_model(const TokenizerSource::Gguf& t, ordered_json& add
       return bad_input("the merge \"{}\" is not two tokens with a space between", merge);
     merges.push_back({merge.substr(0, space), merge.substr(space + 1)});
   }
+  const Llama3Name* llama3 = llama3_name(t.pre);
   return ordered_json{{"type", "BPE"},
                       {"dropout", nullptr},
                       {"unk_token", nullptr},
@@ -93,7 +114,7 @@ Result<ordered_json> bpe_model(const TokenizerSource::Gguf& t, ordered_json& add
                       {"end_of_word_suffix", nullptr},
                       {"fuse_unk", false},
                       {"byte_fallback", false},
-                      {"ignore_merges", is_llama3(t.pre)},
+                      {"ignore_merges", llama3 && llama3->ignores_merges},
                       {"vocab", std::move(vocab)},
                       {"merges", std::move(merges)}};
 }
