@@ -6,7 +6,7 @@
 #        run.sh all        every comparison
 #        run.sh name ...   tests/parity/name.py
 #   PARITY_TIMEOUT  seconds for each (default 2400: logits and lm_eval_scores take long)
-#   PARITY_QUICK=1  logits on the smaller model alone, tune with 5 steps
+#   PARITY_QUICK=1  logits on the smaller model alone, tune with 5 steps, fewer tokenizers
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$(cd "$here/../.." && pwd)
 . "$here/setup.sh"
