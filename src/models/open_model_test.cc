@@ -141,6 +141,31 @@ TEST_F(ModelSourceTest, TokenizerSurvivesTheWayThroughAFolder) {
   }
 }
 
+TEST_F(ModelSourceTest, OtherNamesOfLlama3sPatternHaveAFolderToo) {
+  for (const char* pre : {"smaug-bpe", "smollm3", "lfm2"}) {
+    ModelToWrite model = tiny();
+    model.tokenizer.gguf->pre = pre;
+    write_hf_folder(folder / "hf", model).value();
+    const auto source = open_model(folder / "hf").value();
+    EXPECT_EQ(to_gguf_tokenizer(source->tokenizer(), source->config()).value().pre, "llama-bpe");
+  }
+}
+
+TEST_F(ModelSourceTest, YarnsMultipliersAreThoseOfLlamaCpp) {
+  ModelToWrite model = tiny();
+  model.config.rope.type = "yarn";
+  model.config.rope.factor = 4;
+  model.config.rope.original_context = 64;
+  model.config.rope.mscale = model.config.rope.mscale_all_dim = 1;
+  const fs::path file = write_gguf(folder / "yarn.gguf", model).value();
+  const auto gguf = GgufFile::open(file).value();
+  EXPECT_EQ(gguf.number("llama.rope.scaling.yarn_log_multiplier").value(), 1);
+  EXPECT_FALSE(gguf.has("llama.rope.scaling.yarn_mscale"));  // which llama.cpp takes to be 1
+  const auto source = open_model(file).value();
+  EXPECT_EQ(source->config().rope.mscale, 1);
+  EXPECT_EQ(source->config().rope.mscale_all_dim, 1);
+}
+
 TEST_F(ModelSourceTest, ReadsShards) {
   const ModelToWrite model = tiny();
   write_hf_folder(folder / "hf", model).value();
