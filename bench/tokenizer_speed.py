@@ -1,7 +1,7 @@
 """Tokenizing speed, one thread: this library against Hugging Face's tokenizers, interleaved on the
 same files, with their ids compared.
 
-  bench/tokenizers.py BENCH SHARED [rounds]
+  bench/tokenizer_speed.py BENCH SHARED [rounds]
 
 BENCH is the program tokenizer_bench (CMake option SLLM_BENCH), SHARED the folder with data/. Both
 sides are timed in processor time without loading, so that other work on the machine counts less; the
