@@ -112,7 +112,8 @@ TEST_P(ArchitectureTest, LogitsAreThoseOfTransformers) {
 
 // cls, mean and two linear layers: as torch pools transformers' hidden states.
 TEST_P(ArchitectureTest, PooledVectorsAreThoseOfTransformers) {
-  if (!model_->config().pooling) GTEST_SKIP() << "the model pools nothing";
+  if (!model_->config().pooling)
+    GTEST_SKIP() << "this golden is a decoder: it has no pooling, so no pooled vectors to compare";
   const Pooler pooler = Pooler::load(*source_).value();
   const Tensor hidden = model_->forward(ctx_, Batch::single(ids_));
   const auto n = std::ssize(ids_);
@@ -126,7 +127,8 @@ TEST_P(ArchitectureTest, PooledVectorsAreThoseOfTransformers) {
 }
 
 TEST_P(ArchitectureTest, EveryCutOfTheSequenceGivesTheSameBits) {
-  if (encodes()) GTEST_SKIP() << "an encoder reads a text in one piece";
+  if (encodes())
+    GTEST_SKIP() << "an encoder sees the whole text at once: its sequence cannot be cut";
   StatePool pool(model_->config(), DType::kF32, 4096);
   SequenceState whole(pool), steps(pool), parent(pool);
   const Tensor expected = run(whole, ids_);
@@ -143,7 +145,9 @@ TEST_P(ArchitectureTest, EveryCutOfTheSequenceGivesTheSameBits) {
 }
 
 TEST_P(ArchitectureTest, ASnapshotContinuesWithTheSameBits) {
-  if (encodes()) GTEST_SKIP() << "an encoder has no state";
+  if (encodes())
+    GTEST_SKIP()
+        << "an encoder keeps no state between calls, so there is nothing to take a snapshot of";
   StatePool pool(model_->config(), DType::kF32, 4096);
   SequenceState whole(pool), state(pool);
   const Tensor expected = run(whole, ids_);
@@ -181,7 +185,8 @@ struct InterruptingBackend : Backend {
 };
 
 TEST_P(ArchitectureTest, AnInterruptedForwardCanBeRunAgain) {
-  if (encodes()) GTEST_SKIP() << "an encoder has no state";
+  if (encodes())
+    GTEST_SKIP() << "an encoder keeps no state that an interruption could leave half moved on";
   StatePool pool(model_->config(), DType::kF32, 4096);
   SequenceState whole(pool), state(pool);
   InterruptingBackend backend;

@@ -86,7 +86,8 @@ class ParsedTemplate final : public ChatTemplate {
       if (run.origin & jinja::kSpoken) mark(result.assistant, from, run.end);
       from = run.end;
     }
-    if (!parsed.has_generation)
+    // A prompt for an answer is served, not trained on: its turns would cost two renderings each.
+    if (!parsed.has_generation && !options.add_generation_prompt)
       for (const auto& [begin, end] : assistant_ranges(messages, options, text))
         mark(result.assistant, begin, end);
     return result;

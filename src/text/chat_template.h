@@ -33,7 +33,7 @@ struct RenderedText {
   // One per byte of text: 0 written by the template, 1 taken from a message (or tool, document).
   std::vector<uint8_t> from_message;
   // One per byte: 1 where the assistant speaks (what a model is trained to produce, its end token
-  // too).
+  // too). With add_generation_prompt, which is no training text, only {% generation %} marks.
   std::vector<uint8_t> assistant;
 };
 
