@@ -1,4 +1,4 @@
-# sllm_folder(name DEPS other-folders... LIBS external-targets...)
+# sllm_folder(name DEPS other-folders... LIBS external-targets... TEST_DEPS folders-of-its-tests...)
 #   src/name/*.cc become the static library sllm_name, src/name/*_test.cc the test program sllm_name_test.
 #   A folder without sources yet is an interface target, so that the list in CMakeLists.txt is the architecture.
 function(sllm_flags target)
@@ -14,8 +14,9 @@ function(sllm_flags target)
 endfunction()
 
 function(sllm_folder name)
-  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
   list(TRANSFORM ARG_DEPS PREPEND sllm_)
+  list(TRANSFORM ARG_TEST_DEPS PREPEND sllm_)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
@@ -34,7 +35,7 @@ function(sllm_folder name)
     include(${PROJECT_SOURCE_DIR}/src/${name}/folder.cmake)
   endif()
   if(SLLM_TESTS AND tests)
-    sllm_test(sllm_${name}_test "${tests}" sllm_${name})
+    sllm_test(sllm_${name}_test "${tests}" sllm_${name} ${ARG_TEST_DEPS})
   endif()
 endfunction()
 

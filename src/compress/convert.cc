@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "text/tokenizer_convert.h"
+
 namespace sllm {
 namespace {
 
@@ -98,6 +100,9 @@ WrittenModel count_types(const std::vector<TensorInfo>& tensors) {
 Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, ThreadPool& pool,
                                  const ProgressSink& progress) {
   const bool gguf = out.extension() == ".gguf";
+  SLLM_TRY(model.tokenizer,
+           gguf ? tokenizer_for_gguf(model.tokenizer, model.config)
+                : tokenizer_for_folder(model.tokenizer, model.chat_template, model.config));
   for (TensorInfo& t : model.tensors)
     if (gguf && t.shape.size() != 2) t.dtype = DType::kF32;
   WrittenModel written = count_types(model.tensors);

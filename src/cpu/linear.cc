@@ -8,6 +8,7 @@ namespace sllm {
 void CpuBackend::linear(float* y, Operand& x, const Weight& w, Numerics numerics, bool accumulate) {
   SLLM_CHECK(x.K() == w.K(), "linear: rows of {} do not fit weight {}", x.K(),
              w.tensor().to_string());
+  numerics = for_weight(numerics, w.tensor().dtype());
   if (numerics == Numerics::kExact) return linear_f32(y, x.f32(), w.tensor(), accumulate);
   if (numerics == Numerics::kFast && kernels_.int8_gemm[static_cast<int>(w.tensor().dtype())])
     return linear_int8(y, x, w.tensor(), accumulate);

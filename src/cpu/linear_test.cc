@@ -49,6 +49,7 @@ constexpr double kTolerance = 2e-6;
 
 // What a level computes as kFast: bf16 products where it has none of int8.
 Numerics as_computed(Numerics numerics, DType type) {
+  numerics = for_weight(numerics, type);
   const bool int8 = kernels::active().value()->int8_gemm[static_cast<int>(type)] != nullptr;
   return numerics == Numerics::kFast && !int8 ? Numerics::kBf16 : numerics;
 }

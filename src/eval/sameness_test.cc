@@ -8,6 +8,7 @@
 #include "eval/sameness_parts.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/tiny_tokenizer.h"
+#include "tests/support/written.h"
 
 namespace sllm::eval {
 namespace {
@@ -53,7 +54,7 @@ class SamenessTest : public ::testing::Test {
     if (path.extension() == ".gguf")
       write_gguf(path, model).value();
     else
-      write_hf_folder(path, model).value();
+      testing::to_folder(path, model).value();
     return path.string();
   }
   static Sameness compare(const ArtefactName& a, const ArtefactName& b,

@@ -111,6 +111,8 @@ Result<std::optional<TokenizerSource::Gguf>> gguf_tokenizer(const GgufFile& file
       {"tokenizer.ggml.unknown_token_id", &t.unknown_id},
       {"tokenizer.ggml.padding_token_id", &t.padding_id},
       {"tokenizer.ggml.eot_token_id", &t.eot_id},
+      {"tokenizer.ggml.seperator_token_id", &t.separator_id},  // llama.cpp's spelling
+      {"tokenizer.ggml.mask_token_id", &t.mask_id},
   };
   for (const auto& [key, field] : ids) {
     SLLM_TRY(const auto id, file.integer(key));
@@ -124,6 +126,8 @@ Result<std::optional<TokenizerSource::Gguf>> gguf_tokenizer(const GgufFile& file
   SLLM_TRY(t.remove_extra_spaces, file.boolean("tokenizer.ggml.remove_extra_whitespaces"));
   SLLM_TRY(const auto charsmap, file.bytes("tokenizer.ggml.precompiled_charsmap"));
   t.precompiled_charsmap = charsmap.value_or("");
+  SLLM_TRY(const auto steps, file.string("sllm.tokenizer.steps"));
+  t.steps = steps.value_or("");
   return std::optional(std::move(t));
 }
 

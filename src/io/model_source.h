@@ -40,10 +40,13 @@ struct TokenizerSource {
     std::vector<float> scores;
     std::vector<int32_t> types;  // 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte
     int32_t bos_id = -1, eos_id = -1, unknown_id = -1, padding_id = -1, eot_id = -1;
-    std::optional<bool> add_bos, add_eos;  // absent: the default of the model and pre-tokenizer
+    int32_t separator_id = -1, mask_id = -1;  // [SEP] and [MASK]
+    std::optional<bool> add_bos, add_eos;     // absent: the default of the model and pre-tokenizer
     // SentencePiece models; absent: the default of the model.
     std::optional<bool> add_space_prefix, remove_extra_spaces;
     std::string precompiled_charsmap;  // raw bytes
+    // sllm.tokenizer.steps: parts of a tokenizer.json that the keys above only come near to.
+    std::string steps;
   };
   std::optional<Gguf> gguf;
 };
@@ -80,7 +83,7 @@ class ModelSource {
 // memory is one tensor; `infos` announces them all beforehand, in order.
 struct ModelToWrite {
   ModelConfig config;
-  TokenizerSource tokenizer;
+  TokenizerSource tokenizer;  // in the form of what is written (text/tokenizer_convert.h)
   std::string chat_template;
   ModelExtras extras;
   std::vector<TensorInfo> tensors;

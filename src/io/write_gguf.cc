@@ -3,7 +3,6 @@
 #include "io/gguf_writer.h"
 #include "io/model_source.h"
 #include "io/pooling.h"
-#include "io/tokenizer_convert.h"
 
 namespace sllm {
 namespace {
@@ -94,6 +93,8 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
       {"tokenizer.ggml.eot_token_id", t.eot_id},
       {"tokenizer.ggml.unknown_token_id", t.unknown_id},
       {"tokenizer.ggml.padding_token_id", t.padding_id},
+      {"tokenizer.ggml.seperator_token_id", t.separator_id},  // llama.cpp's spelling
+      {"tokenizer.ggml.mask_token_id", t.mask_id},
   };
   for (const auto& [key, id] : ids)
     if (id >= 0) out.add(key, static_cast<uint32_t>(id));
@@ -105,6 +106,7 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
   if (!t.precompiled_charsmap.empty())
     out.add("tokenizer.ggml.precompiled_charsmap",
             std::as_bytes(std::span<const char>(t.precompiled_charsmap)));
+  if (!t.steps.empty()) out.add("sllm.tokenizer.steps", t.steps);
   if (!model.chat_template.empty()) out.add("tokenizer.chat_template", model.chat_template);
   // GGUF has room for one end token; ours keeps the others.
   if (model.config.eos_ids.size() > 1)
@@ -127,11 +129,10 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
   if (config.token_types > 0)
     out.add("tokenizer.ggml.token_type_count", static_cast<uint32_t>(config.token_types));
   out.add(kModelTypeKey, config.architecture->model_type);
-  if (model.tokenizer.gguf || !model.tokenizer.tokenizer_json.empty() ||
-      !model.tokenizer.files.empty()) {
-    SLLM_TRY(const auto tokenizer, to_gguf_tokenizer(model.tokenizer, config));
-    add_tokenizer(out, tokenizer, model);
-  }
+  SLLM_CHECK(model.tokenizer.gguf ||
+                 (model.tokenizer.tokenizer_json.empty() && model.tokenizer.files.empty()),
+             "write_gguf: the tokenizer is not in GGUF's form");
+  if (model.tokenizer.gguf) add_tokenizer(out, *model.tokenizer.gguf, model);
   SLLM_OK(add_gguf_extras(out, model.extras));
   std::map<std::string, TensorSpec> specs;
   for (TensorSpec& spec : expected_tensors(config)) specs[spec.hf] = std::move(spec);

@@ -5,23 +5,19 @@
 #include "io/hf_shards.h"
 #include "io/model_source.h"
 #include "io/pooling.h"
-#include "io/tokenizer_convert.h"
 
 namespace sllm {
 namespace {
 
 Status write_tokenizer(const fs::path& folder, const ModelToWrite& model) {
-  HfTokenizerFiles files{model.tokenizer.tokenizer_json, model.tokenizer.tokenizer_config_json};
-  if (model.tokenizer.gguf) {
-    SLLM_TRY(files,
-             to_hf_tokenizer(*model.tokenizer.gguf, model.chat_template, model.config.max_context));
-  }
-  for (const auto& [name, content] : model.tokenizer.files)
+  const TokenizerSource& t = model.tokenizer;
+  SLLM_CHECK(!t.gguf, "write_hf_folder: the tokenizer is not in a folder's form");
+  for (const auto& [name, content] : t.files)
     SLLM_OK(write_file_atomically(folder / name, content));
-  if (!files.tokenizer_json.empty())
-    SLLM_OK(write_file_atomically(folder / "tokenizer.json", files.tokenizer_json));
-  if (!files.tokenizer_config_json.empty())
-    SLLM_OK(write_file_atomically(folder / "tokenizer_config.json", files.tokenizer_config_json));
+  if (!t.tokenizer_json.empty())
+    SLLM_OK(write_file_atomically(folder / "tokenizer.json", t.tokenizer_json));
+  if (!t.tokenizer_config_json.empty())
+    SLLM_OK(write_file_atomically(folder / "tokenizer_config.json", t.tokenizer_config_json));
   if (!model.chat_template.empty())
     SLLM_OK(write_file_atomically(folder / "chat_template.jinja", model.chat_template));
   return ok();

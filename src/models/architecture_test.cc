@@ -16,6 +16,7 @@
 #include "models/pooler.h"
 #include "models/registry.h"
 #include "support/tiny_tokenizer.h"
+#include "support/written.h"
 
 namespace sllm {
 namespace {
@@ -238,9 +239,9 @@ TEST_P(ArchitectureTest, RaggedBatchGivesTheSameBits) {
 // half a last place of numbers from 1 to 2.
 TEST_P(ArchitectureTest, SurvivesGgufAndBack) {
   testing::TemporaryFolder folder;
-  write_gguf(folder / "m.gguf", as_written(source_)).value();
+  testing::to_gguf_file(folder / "m.gguf", as_written(source_)).value();
   const auto gguf = open_model(folder / "m.gguf").value();
-  write_hf_folder(folder / "hf", as_written(gguf)).value();
+  testing::to_folder(folder / "hf", as_written(gguf)).value();
   const auto back = open_model(folder / "hf").value();
   for (const auto& other : {gguf, back}) {
     ASSERT_EQ(other->tensors().size(), source_->tensors().size());

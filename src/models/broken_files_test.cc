@@ -18,6 +18,7 @@
 #include "models/registry.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
+#include "support/written.h"
 
 namespace sllm {
 namespace {
@@ -333,7 +334,7 @@ class BrokenFolder : public ::testing::Test {
   BrokenFolder() {
     ModelToWrite model = as_written(std::make_shared<testing::TinyModel>());
     model.tokenizer.gguf = testing::tiny_tokenizer();
-    write_hf_folder(hf, model).value();
+    testing::to_folder(hf, model).value();
   }
   void expect(const char* sentence) {
     const auto result = open_model(hf);

@@ -14,6 +14,7 @@
 #include "models/registry.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
+#include "support/written.h"
 
 namespace sllm {
 namespace {
@@ -29,7 +30,7 @@ class ModelExtrasTest : public ::testing::Test {
     model = as_written(std::make_shared<testing::TinyModel>(config));
     model.tokenizer.gguf = testing::tiny_tokenizer();
     model.chat_template = "plain";
-    write_hf_folder(folder / "hf", model).value();
+    testing::to_folder(folder / "hf", model).value();
   }
   void spill(const fs::path& path, std::string_view text) {
     fs::create_directories(path.parent_path());
@@ -40,8 +41,8 @@ class ModelExtrasTest : public ::testing::Test {
   }
   // The folder written as GGUF and that as a folder.
   std::shared_ptr<ModelSource> there_and_back() {
-    write_gguf(folder / "m.gguf", as_written(open_model(folder / "hf").value())).value();
-    write_hf_folder(folder / "back", as_written(open_model(folder / "m.gguf").value())).value();
+    testing::to_gguf_file(folder / "m.gguf", as_written(open_model(folder / "hf").value())).value();
+    testing::to_folder(folder / "back", as_written(open_model(folder / "m.gguf").value())).value();
     return open_model(folder / "back").value();
   }
   testing::TemporaryFolder folder;
@@ -60,7 +61,7 @@ TEST_F(ModelExtrasTest, TemplatesInFilesGoThereAndBack) {
   EXPECT_EQ(gguf.string("tokenizer.chat_template.tool_use").value(), "tools");
   EXPECT_THAT(*gguf.strings("tokenizer.chat_templates").value(), ElementsAre("rag", "tool_use"));
   // A folder with them is still known as one of ours and may be written anew.
-  EXPECT_TRUE(write_hf_folder(folder / "back", as_written(back)).ok());
+  EXPECT_TRUE(testing::to_folder(folder / "back", as_written(back)).ok());
 }
 
 TEST_F(ModelExtrasTest, TemplatesInTheTokenizersListGoThereAndBack) {
@@ -77,7 +78,7 @@ TEST_F(ModelExtrasTest, TemplatesInTheTokenizersListGoThereAndBack) {
 
 TEST_F(ModelExtrasTest, TemplateNamesThatNoFileCanHaveAreRefused) {
   model.extras.templates["../escape"] = "x";
-  const auto written = write_hf_folder(folder / "bad", model);
+  const auto written = testing::to_folder(folder / "bad", model);
   EXPECT_THAT(written.error().message, HasSubstr("\"../escape\" has a name that no file can have"));
   EXPECT_FALSE(fs::exists(folder / "escape.jinja"));
 }
@@ -122,7 +123,7 @@ TEST_F(ModelExtrasTest, ListedTemplatesMustBeThere) {
 
 TEST_F(ModelExtrasTest, ShardsHoldTheWholeModel) {
   model.max_file_bytes = 60000;  // the embedding's 81920 bytes have a shard of their own
-  write_hf_folder(folder / "shards", model).value();
+  testing::to_folder(folder / "shards", model).value();
   EXPECT_FALSE(fs::exists(folder / "shards/model.safetensors"));
   const auto index =
       parse_json(read_file(folder / "shards/model.safetensors.index.json").value(), "").value();
@@ -141,7 +142,7 @@ TEST_F(ModelExtrasTest, ShardsHoldTheWholeModel) {
   }
   // Written anew as one file: the shards of before do not stay.
   model.max_file_bytes = 0;
-  write_hf_folder(folder / "shards", model).value();
+  testing::to_folder(folder / "shards", model).value();
   EXPECT_FALSE(fs::exists(folder / "shards/model.safetensors.index.json"));
 }
 

@@ -13,10 +13,10 @@
 #include "io/hf_config.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "io/tokenizer_convert.h"
 #include "models/registry.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
+#include "support/written.h"
 
 namespace sllm {
 namespace {
@@ -109,7 +109,7 @@ TEST_F(ModelSourceTest, LlamaQueryRowsArePermutedInTheFile) {
 TEST_F(ModelSourceTest, FolderKeepsEverything) {
   for (DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
     const ModelToWrite model = tiny(tiny_config(), type);
-    write_hf_folder(folder / "hf", model).value();
+    testing::to_folder(folder / "hf", model).value();
     const auto source = open_model(folder / "hf").value();
     expect_same(model, *source);
     EXPECT_EQ(source->chat_template(), kTemplate);
@@ -127,9 +127,9 @@ TEST_F(ModelSourceTest, TokenizerSurvivesTheWayThroughAFolder) {
     model.tokenizer.gguf->add_bos = std::string(pre) == "llama-bpe";
     model.tokenizer.gguf->types[0] = 4;  // an added token that is not special
     model.tokenizer.gguf->tokens[0] = "<tool>";
-    write_hf_folder(folder / "hf", model).value();
+    testing::to_folder(folder / "hf", model).value();
     const auto source = open_model(folder / "hf").value();
-    const auto back = to_gguf_tokenizer(source->tokenizer(), source->config()).value();
+    const auto back = *tokenizer_for_gguf(source->tokenizer(), source->config()).value().gguf;
     const auto& t = *model.tokenizer.gguf;
     EXPECT_EQ(back.pre, pre);
     EXPECT_EQ(back.tokens, t.tokens);
@@ -142,12 +142,13 @@ TEST_F(ModelSourceTest, TokenizerSurvivesTheWayThroughAFolder) {
 }
 
 TEST_F(ModelSourceTest, OtherNamesOfLlama3sPatternHaveAFolderToo) {
-  for (const char* pre : {"smaug-bpe", "smollm3", "lfm2"}) {
+  for (const auto& [pre, written] :
+       {std::pair("smaug-bpe", "dbrx"), {"smollm3", "llama-bpe"}, {"lfm2", "llama-bpe"}}) {
     ModelToWrite model = tiny();
     model.tokenizer.gguf->pre = pre;
-    write_hf_folder(folder / "hf", model).value();
+    testing::to_folder(folder / "hf", model).value();
     const auto source = open_model(folder / "hf").value();
-    EXPECT_EQ(to_gguf_tokenizer(source->tokenizer(), source->config()).value().pre, "llama-bpe");
+    EXPECT_EQ(tokenizer_for_gguf(source->tokenizer(), source->config()).value().gguf->pre, written);
   }
 }
 
@@ -168,7 +169,7 @@ TEST_F(ModelSourceTest, YarnsMultipliersAreThoseOfLlamaCpp) {
 
 TEST_F(ModelSourceTest, ReadsShards) {
   const ModelToWrite model = tiny();
-  write_hf_folder(folder / "hf", model).value();
+  testing::to_folder(folder / "hf", model).value();
   const fs::path hf = folder / "hf";
   auto all = read_safetensors(hf / "model.safetensors").value();
   nlohmann::json map;
@@ -189,7 +190,7 @@ TEST_F(ModelSourceTest, ReadsShards) {
 TEST_F(ModelSourceTest, ReadsTheTextPartOfAModelThatSees) {
   const ModelToWrite model = tiny();
   const fs::path hf = folder / "hf";
-  write_hf_folder(hf, model).value();
+  testing::to_folder(hf, model).value();
   const auto text = nlohmann::json::parse(read_file(hf / "config.json").value());
   std::ofstream(hf / "config.json")
       << nlohmann::json{{"model_type", "seeing"}, {"text_config", text}, {"vision_config", {}}};
@@ -207,7 +208,7 @@ TEST_F(ModelSourceTest, Llama3ScalingSurvivesGgufAndFolder) {
   config.rope = {.theta = 500000, .type = "llama3", .factor = 32, .original_context = 8192};
   const ModelToWrite model = tiny(config);
   write_gguf(folder / "m.gguf", model).value();
-  write_hf_folder(folder / "hf", model).value();
+  testing::to_folder(folder / "hf", model).value();
   for (const char* name : {"m.gguf", "hf"}) {
     const Rope r = open_model(folder / name).value()->config().rope;
     EXPECT_EQ(r.type, "llama3") << name;

@@ -46,8 +46,7 @@ Tensor seen(Backend& backend, Operand& x, Numerics numerics) {
 
 void decode_row(float* row, const Weight& w, int64_t n, Numerics numerics) {
   info(w.tensor().dtype()).decode(w.tensor().row(n), row, w.K());
-  const bool int8 = numerics == Numerics::kFast && is_block_format(w.tensor().dtype());
-  if (numerics != Numerics::kExact && !int8) round_to_bf16(row, w.K());
+  if (numerics == Numerics::kBf16) round_to_bf16(row, w.K());
 }
 
 }  // namespace
@@ -74,7 +73,8 @@ const Tensor& Backend::bf16_form(Operand& x) {
 
 void Backend::linear(float* y, Operand& x, const Weight& w, Numerics numerics, bool accumulate) {
   const int64_t M = x.M(), N = w.N(), K = w.K();
-  const bool int8 = numerics == Numerics::kFast && is_block_format(w.tensor().dtype());
+  numerics = for_weight(numerics, w.tensor().dtype());
+  const bool int8 = numerics == Numerics::kFast;
   Tensor rows = int8 ? x.f32().clone() : seen(*this, x, numerics);
   if (int8) round_to_int8(rows.data<float>(), M * K, info(w.tensor().dtype()).block_elements);
   std::vector<float> weight(static_cast<size_t>(K));

@@ -15,4 +15,9 @@ std::string_view name(Numerics numerics) {
   return "";
 }
 
+Numerics for_weight(Numerics numerics, DType weight) {
+  if (numerics != Numerics::kFast || is_block_format(weight)) return numerics;
+  return weight == DType::kBF16 ? Numerics::kBf16 : Numerics::kExact;
+}
+
 }  // namespace sllm

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "quant/format.h"
+
 namespace sllm {
 
 enum class Numerics : uint8_t {
@@ -11,8 +13,12 @@ enum class Numerics : uint8_t {
            // stated
   kBf16,   // activations rounded to bf16 at every matrix product, weights bf16, f32 accumulation
   kFast,   // activations rounded to int8 where a weight is in a block format and the processor's
-           // level has such products, else as kBf16
+           // level has such products, else as kBf16; but as kExact where a weight is F32 or F16,
+           // which hold more than bf16 can
 };
 std::string_view name(Numerics numerics);  // "exact", "bf16", "fast"
+
+// What `numerics` means for a product with a weight of this type: kFast only for block formats.
+Numerics for_weight(Numerics numerics, DType weight);
 
 }  // namespace sllm

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <map>
 
+#include "compress/recipe.h"
 #include "project/toml_section.h"
 
 namespace sllm::project {
 namespace {
 
 constexpr int64_t kAny = INT64_MAX;
-const std::vector<std::string> kQuantTypes = {"q8_0", "q6_k", "q4_k", "q4_0"};
 const std::vector<std::string> kAnswerMetrics = {"exact_match", "json_match", "token_f1",
                                                  "key_facts"};
 // Metrics that a threshold may name besides task.<name>.
@@ -163,13 +163,13 @@ class ProjectReader {
     TomlSection s = section("quantize");
     SLLM_OK(s.read("types", project_.quantize));
     for (const std::string& type : project_.quantize)
-      if (std::ranges::find(kQuantTypes, type) == kQuantTypes.end())
-        return usage_error("{}:{}: [quantize] types: \"{}\" is not known; expected {}", file(),
-                           root_["quantize"]["types"].node()->source().begin.line, type,
-                           fmt::join(kQuantTypes, ", "));
+      if (const auto recipe = find_recipe(type); !recipe.ok())
+        return usage_error("{}:{}: [quantize] types: {}", file(),
+                           root_["quantize"]["types"].node()->source().begin.line,
+                           recipe.error().message);
     if (project_.quantize.empty())
-      return usage_error("{}: [quantize] types is empty; expected at least one of {}", file(),
-                         fmt::join(kQuantTypes, ", "));
+      return usage_error("{}: [quantize] types is empty; expected at least one, such as q8_0",
+                         file());
     return s.finish();
   }
 

@@ -80,7 +80,7 @@ TEST(ProjectFile, EachBrokenFileGetsItsSentence) {
       {with("[quantize]", "[quantise]"),
        "there is no section [quantise]. Did you mean [quantize]?"},
       {with("goal = ", "gaol = "), "[purpose] goal is missing"},
-      {with("\"q4_k\"]", "\"q3_k\"]"), "bad.toml:20: [quantize] types: \"q3_k\" is not known"},
+      {with("\"q4_k\"]", "\"q9_k\"]"), "bad.toml:20: [quantize] types: unknown type \"q9_k\""},
       {with("alpha = 16", "alpha = \"big\""),
        "bad.toml:16: [tune] alpha: expected a number, found text"},
       {with("memory_mb = 512", "memory_mb = -1"),

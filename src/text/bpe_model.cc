@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "text/byte_level.h"
+#include "text/tokenizer_gguf.h"
 
 namespace sllm {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
 constexpr size_t kShortWord = 48;  // bytes; above it the heap pays
 
 constexpr uint64_t kFree = UINT64_MAX;  // no pair: ids are not negative

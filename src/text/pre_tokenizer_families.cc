@@ -63,12 +63,12 @@ Steps falcon() {
 Steps deepseek_llm() {
   Steps steps =
       split({R"([\r\n])", kDeepSeekLetters, kDeepSeekPunctuation, R"(\s+$)", kDeepSeekCjk});
-  steps.push_back(DigitsStep{true});
+  steps.emplace_back(DigitsStep{true});
   return steps;
 }
 Steps deepseek_coder() {
   Steps steps = split({R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kDeepSeekCjk});
-  steps.push_back(DigitsStep{true});
+  steps.emplace_back(DigitsStep{true});
   return steps;
 }
 Steps deepseek_v3() { return split({R"(\p{N}{1,3})", kKanaAndHan, kDeepSeekV3Words}); }
@@ -82,6 +82,7 @@ struct Row {
   Steps (*steps)();
   bool nfc = false, ignore_merges = false, adds_bos = false;
 };
+// Of those that say the same, the first is written.
 constexpr std::array kRows = {
     Row{"gpt-2", gpt2},
     Row{"default", gpt2},
@@ -94,9 +95,9 @@ constexpr std::array kRows = {
     Row{"jais", gpt2},
     Row{"trillion", gpt2},
     Row{"exaone4", gpt2},
+    Row{"olmo", gpt2, true},
     Row{"modern-bert", gpt2, true},
     Row{"mpt", gpt2, true},
-    Row{"olmo", gpt2, true},
     Row{"gpt-neox", gpt2, true},
     Row{"smollm", digits_gpt2},
     Row{"starcoder", digits_gpt2},
@@ -157,6 +158,18 @@ Result<PreTokenizerFamily> pre_tokenizer_family(std::string_view pre) {
   return with_hint(bad_input("tokenizer.ggml.pre is \"{}\"; known are {}", pre, known),
                    "Convert the model from its Hugging Face folder, whose tokenizer.json says how "
                    "text is cut");
+}
+
+Result<std::string> pre_tokenizer_name(const TokenizerSpec& spec) {
+  const bool nfc = spec.normalizers == std::vector<NormalizerStep>{FormStep{unicode::Form::kNfc}};
+  const bool known = nfc || spec.normalizers.empty();
+  for (const Row& row : kRows)
+    if (known && row.steps() == spec.pre_tokenizer && row.nfc == nfc &&
+        row.ignore_merges == spec.ignore_merges)
+      return std::string(row.name);
+  return with_hint(
+      bad_input("its normalizer and pre-tokenizer have no name in GGUF (tokenizer.ggml.pre)"),
+      "Keep the model as a Hugging Face folder");
 }
 
 }  // namespace sllm

@@ -17,4 +17,8 @@ struct PreTokenizerFamily {
 // Errors: kBadInput naming those that are known.
 Result<PreTokenizerFamily> pre_tokenizer_family(std::string_view pre);
 
+// The name for a byte-level BPE's normalizer, pre-tokenizer and ignore_merges. kBadInput when none
+// says the same.
+Result<std::string> pre_tokenizer_name(const TokenizerSpec& spec);
+
 }  // namespace sllm

@@ -211,18 +211,18 @@ class PipelineTokenizer final : public Tokenizer {
 
 }  // namespace
 
+Result<TokenizerSpec> read_tokenizer(const TokenizerSource& source) {
+  if (source.gguf) return read_tokenizer_gguf(*source.gguf);
+  if (source.tokenizer_json.empty()) return read_tokenizer_files(source);
+  return read_tokenizer_json(source.tokenizer_json, source.tokenizer_config_json);
+}
+
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const TokenizerSource& source) {
-  if (source.gguf) {
-    SLLM_TRY(TokenizerSpec spec, read_tokenizer_gguf(*source.gguf));
-    return PipelineTokenizer::build(std::move(spec)).context("tokenizer.ggml");
-  }
-  if (source.tokenizer_json.empty()) {
-    SLLM_TRY(TokenizerSpec spec, read_tokenizer_files(source));
-    return PipelineTokenizer::build(std::move(spec)).context(source.files.begin()->first);
-  }
-  SLLM_TRY(TokenizerSpec spec,
-           read_tokenizer_json(source.tokenizer_json, source.tokenizer_config_json));
-  return PipelineTokenizer::build(std::move(spec)).context("tokenizer.json");
+  SLLM_TRY(TokenizerSpec spec, read_tokenizer(source));
+  return PipelineTokenizer::build(std::move(spec))
+      .context(source.gguf                     ? "tokenizer.ggml"
+               : source.tokenizer_json.empty() ? source.files.begin()->first
+                                               : "tokenizer.json");
 }
 
 std::string StreamDecoder::push(TokenId id) {

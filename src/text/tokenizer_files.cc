@@ -100,6 +100,9 @@ Result<TokenizerSpec> read_sentencepiece(const std::string& bytes, const std::st
   SLLM_OK(read_tokenizer_config(config_json, spec));
   if (spec.bos < 0) spec.bos = model.bos_id;
   if (spec.eos.empty() && model.eos_id >= 0) spec.eos.push_back(model.eos_id);
+  if (spec.named.eos < 0) spec.named.eos = model.eos_id;
+  if (spec.named.unknown < 0) spec.named.unknown = model.unknown_id;
+  if (spec.named.padding < 0) spec.named.padding = model.padding_id;
   surround(config, model.type == Model::Type::kBpe, spec);
   return spec;
 }

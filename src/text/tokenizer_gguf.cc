@@ -4,13 +4,11 @@
 #include <array>
 
 #include "text/pre_tokenizer_families.h"
+#include "text/tokenizer_gguf.h"
 #include "text/tokenizer_spec.h"
 
 namespace sllm {
 namespace {
-
-enum GgufTokenType { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
-constexpr const char* kSpaceSymbol = "\xE2\x96\x81";
 
 Status check_id(const TokenizerSource::Gguf& source, TokenId id, const char* key) {
   if (id >= static_cast<int64_t>(source.tokens.size()) || id < -1)
@@ -32,9 +30,9 @@ Status read_tokens(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
       return bad_input("tokenizer.ggml.tokens[{}] is {}", id,
                        text.size() > kMaxTokenBytes ? "too long" : "not UTF-8");
     const int32_t type = source.types.empty() ? kNormal : source.types[id];
-    if (text.empty() || (type != kControl && type != kUserDefined)) continue;
+    if (text.empty() || (type != kControl && type != kUserDefined && type != kUnknown)) continue;
     spec.added.push_back(
-        {.id = static_cast<TokenId>(id), .text = text, .special = type == kControl});
+        {.id = static_cast<TokenId>(id), .text = text, .special = type != kUserDefined});
   }
   spec.tokens = source.tokens;
   return ok();
@@ -72,6 +70,8 @@ Status read_byte_level(const TokenizerSource::Gguf& source, TokenizerSpec& spec)
   SLLM_OK(read_merges(source, spec));
   spec.byte_level = true;
   spec.ignore_merges = family.ignore_merges;
+  for (size_t id = 0; id < source.tokens.size(); ++id)
+    spec.matchable.push_back(type_of(source, id) != kUnused);
   // GPT-NeoX's files name no pre-tokenizer; its vocabulary tells that it normalizes.
   const bool neox = source.pre.empty() && source.tokens.size() > 1 &&
                     source.tokens[0] == "<|endoftext|>" && source.tokens[1] == "<|padding|>";
@@ -102,8 +102,8 @@ void read_unknown(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
 }
 
 std::vector<DecoderStep> sentencepiece_decoder(bool prefix) {
-  std::vector<DecoderStep> steps = {ReplaceDecode{kSpaceSymbol, " "}, ByteFallbackDecode{},
-                                    FuseDecode{}};
+  std::vector<DecoderStep> steps = {ReplaceDecode{std::string(kSpaceSymbol), " "},
+                                    ByteFallbackDecode{}, FuseDecode{}};
   if (prefix) steps.push_back(StripDecode{" ", 1, 0});
   return steps;
 }
@@ -126,8 +126,15 @@ Status read_sentencepiece_bpe(const TokenizerSource::Gguf& source, TokenizerSpec
   read_unknown(source, spec);
   spec.byte_fallback = true;
   const bool prefix = source.add_space_prefix.value_or(source.model == "llama");
-  if (prefix) spec.normalizers.push_back(PrependStep{kSpaceSymbol});
-  spec.normalizers.push_back(ReplaceStep{" ", kSpaceSymbol});
+  if (source.remove_extra_spaces.value_or(false) || !source.precompiled_charsmap.empty()) {
+    spec.normalizers.push_back(
+        SentencePieceStep{.charsmap = source.precompiled_charsmap,
+                          .dummy_prefix = prefix,
+                          .remove_extra_spaces = source.remove_extra_spaces.value_or(false)});
+  } else {
+    if (prefix) spec.normalizers.push_back(PrependStep{std::string(kSpaceSymbol)});
+    spec.normalizers.push_back(ReplaceStep{" ", std::string(kSpaceSymbol)});
+  }
   spec.decoders = sentencepiece_decoder(prefix);
   strip_behind_phi3(spec);
   if (source.add_bos.value_or(true) && spec.bos >= 0) spec.prefix = {spec.bos};
@@ -164,7 +171,7 @@ Status read_word_piece(const TokenizerSource::Gguf& source, TokenizerSpec& spec)
   };
   for (std::string& token : spec.tokens) {
     if (token.starts_with(kSpaceSymbol))
-      token.erase(0, std::string_view(kSpaceSymbol).size());
+      token.erase(0, kSpaceSymbol.size());
     else if (!(token.starts_with('[') && token.ends_with(']')) && !token.empty())
       token.insert(0, "##");
   }
@@ -190,10 +197,16 @@ Result<TokenizerSpec> read_tokenizer_gguf(const TokenizerSource::Gguf& source) {
   SLLM_OK(check_id(source, source.bos_id, "bos_token_id"));
   SLLM_OK(check_id(source, source.eos_id, "eos_token_id"));
   SLLM_OK(check_id(source, source.eot_id, "eot_token_id"));
+  SLLM_OK(check_id(source, source.unknown_id, "unknown_token_id"));
+  SLLM_OK(check_id(source, source.padding_id, "padding_token_id"));
+  SLLM_OK(check_id(source, source.separator_id, "seperator_token_id"));
+  SLLM_OK(check_id(source, source.mask_id, "mask_token_id"));
   TokenizerSpec spec;
   SLLM_OK(read_tokens(source, spec));
   read_ends(source, spec);
   spec.bos = source.bos_id;
+  spec.named = {source.eos_id, source.unknown_id, source.padding_id, source.separator_id,
+                source.mask_id};
   const std::string& model = source.model;
   if (model == "gpt2" && source.pre == "gemma4") {
     SLLM_OK(read_sentencepiece_bpe(source, spec));
@@ -208,6 +221,12 @@ Result<TokenizerSpec> read_tokenizer_gguf(const TokenizerSource::Gguf& source) {
   } else {
     return bad_input("tokenizer.ggml.model is \"{}\"; gpt2, llama, gemma4, t5 and bert are known",
                      model);
+  }
+  if (!source.steps.empty()) {
+    SLLM_OK(read_tokenizer_steps(source.steps, spec).context("sllm.tokenizer.steps"));
+    for (NormalizerStep& step : spec.normalizers)
+      if (auto* rules = std::get_if<PrecompiledStep>(&step); rules && rules->charsmap.empty())
+        rules->charsmap = source.precompiled_charsmap;
   }
   return spec;
 }

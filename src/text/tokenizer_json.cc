@@ -3,6 +3,7 @@
 // name.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "text/tokenizer_json_parts.h"
 #include "text/tokenizer_spec.h"
@@ -137,20 +138,25 @@ Status read_model(const object& root, TokenizerSpec& spec) {
       "Use a model with one of these tokenizers");
 }
 
+Result<AddedToken> read_added_token(const element& entry) {
+  object o;
+  element id;
+  AddedToken token;
+  if (entry.get(o) != simdjson::SUCCESS || o["id"].get(id) != simdjson::SUCCESS ||
+      (token.text = text_or(o, "content")).empty())
+    return bad_input("an entry of added_tokens is not an object with id and content");
+  SLLM_TRY(token.id, id_of(id, token.text));
+  token.special = flag_or(o, "special", false);
+  token.normalized = flag_or(o, "normalized", !token.special);
+  token.lstrip = flag_or(o, "lstrip", false);
+  token.rstrip = flag_or(o, "rstrip", false);
+  token.single_word = flag_or(o, "single_word", false);
+  return token;
+}
+
 Status read_added_tokens(const object& root, TokenizerSpec& spec) {
   for (const element entry : items_of(root, "added_tokens")) {
-    object o;
-    element id;
-    AddedToken token;
-    if (entry.get(o) != simdjson::SUCCESS || o["id"].get(id) != simdjson::SUCCESS ||
-        (token.text = text_or(o, "content")).empty())
-      return bad_input("added_tokens[{}] is not an object with id and content", spec.added.size());
-    SLLM_TRY(token.id, id_of(id, token.text));
-    token.special = flag_or(o, "special", false);
-    token.normalized = flag_or(o, "normalized", !token.special);
-    token.lstrip = flag_or(o, "lstrip", false);
-    token.rstrip = flag_or(o, "rstrip", false);
-    token.single_word = flag_or(o, "single_word", false);
+    SLLM_TRY(AddedToken token, read_added_token(entry));
     SLLM_OK(set_token(spec, token.id, token.text));
     spec.added.push_back(std::move(token));
   }
@@ -226,7 +232,6 @@ TokenId id_of_text(const TokenizerSpec& spec, const std::string& text) {
 }  // namespace
 
 Status read_tokenizer_config(const std::string& json, TokenizerSpec& spec) {
-  std::string bos, eos;
   if (!json.empty()) {
     // Not simdjson: real files hold integers past 64 bits (model_max_length 1e30).
     const auto config = nlohmann::json::parse(json, nullptr, false);
@@ -238,11 +243,14 @@ Status read_tokenizer_config(const std::string& json, TokenizerSpec& spec) {
                  ? token["content"]
                  : "";
     };
-    bos = name("bos_token");
-    eos = name("eos_token");
+    spec.bos = id_of_text(spec, name("bos_token"));
+    spec.named = {.eos = id_of_text(spec, name("eos_token")),
+                  .unknown = id_of_text(spec, name("unk_token")),
+                  .padding = id_of_text(spec, name("pad_token")),
+                  .separator = id_of_text(spec, name("sep_token")),
+                  .mask = id_of_text(spec, name("mask_token"))};
   }
-  spec.bos = id_of_text(spec, bos);
-  if (const TokenId id = id_of_text(spec, eos); id >= 0) spec.eos.push_back(id);
+  if (spec.named.eos >= 0) spec.eos.push_back(spec.named.eos);
   for (const AddedToken& token : spec.added)
     if (token.special && ends_answer(token.text) &&
         std::ranges::find(spec.eos, token.id) == spec.eos.end())
@@ -276,6 +284,33 @@ Result<TokenizerSpec> read(const std::string& json, const std::string& config_js
 }
 
 }  // namespace
+
+Status read_tokenizer_steps(const std::string& json, TokenizerSpec& spec) {
+  simdjson::dom::parser parser;
+  object root, part;
+  if (const auto error = parser.parse(json).get(root))
+    return bad_input("not a JSON object: {}", simdjson::error_message(error));
+  const bool byte_level = std::exchange(spec.byte_level, false);
+  spec.float_scores = false;  // tokenizers adds them as double
+  spec.normalizers.clear(), spec.pre_tokenizer.clear(), spec.decoders.clear();
+  if (root["normalizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_normalizer(part, spec));
+  if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_pre_tokenizer(part, spec));
+  if (root["decoder"].get(part) == simdjson::SUCCESS) SLLM_OK(read_decoder(part, spec));
+  if (spec.byte_level != byte_level)
+    return bad_input("its pre-tokenizer does not fit tokenizer.ggml.model");
+  for (const element entry : items_of(root, "added_tokens")) {
+    SLLM_TRY(const AddedToken token, read_added_token(entry));
+    const auto known = std::ranges::find(spec.added, token.id, &AddedToken::id);
+    if (known == spec.added.end())
+      return bad_input("added_tokens: token {} is none of those in tokenizer.ggml.token_type",
+                       token.id);
+    if (token.text.size() > kMaxTokenBytes)
+      return bad_input("added_tokens: token {} has {} bytes", token.id, token.text.size());
+    spec.tokens[static_cast<size_t>(token.id)] = token.text;
+    *known = token;
+  }
+  return ok();
+}
 
 Result<TokenizerSpec> read_tokenizer_json(const std::string& json, const std::string& config_json) {
   return read(json, config_json).context("tokenizer.json");

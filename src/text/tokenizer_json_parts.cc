@@ -18,6 +18,19 @@ std::string regex_of_text(std::string_view text) {
   return regex;
 }
 
+std::optional<std::string> text_of_regex(std::string_view regex) {
+  std::string text;
+  for (size_t i = 0; i < regex.size(); ++i) {
+    const bool escaped = regex[i] == '\\';
+    if (escaped && ++i == regex.size()) return std::nullopt;
+    const bool letter = std::isalnum(static_cast<uint8_t>(regex[i])) != 0;
+    const bool syntax = std::string_view("^$.|?*+()[]{}").find(regex[i]) != std::string_view::npos;
+    if (escaped ? letter : syntax) return std::nullopt;
+    text += regex[i];
+  }
+  return text;
+}
+
 namespace tokenizer_json {
 namespace {
 

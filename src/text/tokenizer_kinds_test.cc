@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "support/tokenizer_samples.h"
 #include "text/charsmap.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_spec.h"
@@ -13,56 +13,13 @@ namespace sllm {
 namespace {
 
 using nlohmann::json;
+using namespace testing::samples;
 using Texts = std::vector<std::string>;
 
 Texts texts(const Tokenizer& t, const std::vector<TokenId>& ids) {
   Texts result;
   for (const TokenId id : ids) result.emplace_back(t.token_text(id));
   return result;
-}
-
-// A protocol buffer, field by field.
-std::string number(int field, uint64_t value) {
-  std::string out;
-  for (uint64_t v : {static_cast<uint64_t>(field) << 3, value}) {
-    for (; v >= 0x80; v >>= 7) out += static_cast<char>(v | 0x80);
-    out += static_cast<char>(v);
-  }
-  return out;
-}
-std::string bytes(int field, const std::string& value) {
-  std::string key = number(field, value.size());
-  key[0] = static_cast<char>(field << 3 | 2);  // fields below 16 have a key of one byte
-  return key + value;
-}
-std::string piece(const std::string& text, float score, int type = 1) {
-  std::string raw(5, '\0');
-  raw[0] = 2 << 3 | 5;
-  std::memcpy(raw.data() + 1, &score, 4);
-  return bytes(1, bytes(1, text) + raw + number(3, static_cast<uint64_t>(type)));
-}
-
-std::string special_pieces() {
-  return piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3);
-}
-std::string trainer(int type, bool byte_fallback) {
-  return bytes(2, number(3, static_cast<uint64_t>(type)) + std::string("\x98\x02", 2) +
-                      std::string(1, byte_fallback ? '\1' : '\0'));
-}
-
-Result<std::shared_ptr<const Tokenizer>> load_file(const std::string& name,
-                                                   const std::string& content) {
-  TokenizerSource source;
-  source.files[name] = content;
-  return Tokenizer::load(source);
-}
-
-std::string llama_like() {
-  std::string file = special_pieces();
-  for (int b = 0; b < 256; ++b) file += piece(fmt::format("<0x{:02X}>", b), 0, 6);
-  float score = 0;
-  for (const char* text : {"▁a", "ab", "▁", "a", "b", "▁▁"}) file += piece(text, score--);
-  return file + trainer(2, true) + bytes(3, number(4, 0));  // extra spaces stay
 }
 
 TEST(SentencePiece, MergesTheBestScoreFirst) {
@@ -175,26 +132,6 @@ TEST(Tekken, SpecialTokensHaveTheFirstIds) {
   EXPECT_EQ(t->encode("ab", {.add_special = true}), (std::vector<TokenId>{1, 5}));
   EXPECT_EQ(t->encode("</s>a"), (std::vector<TokenId>{2, 3}));
   EXPECT_FALSE(load_file("tekken.json", "{}").ok());
-}
-
-// tokenizer.json as Llama-2's: U+2581 for spaces, characters, bytes for the rest.
-json char_bpe() {
-  json vocab = {{"<unk>", 0}, {"▁", 1},  {"a", 2},      {"b", 3},
-                {"▁a", 4},    {"ab", 5}, {"<0xC3>", 6}, {"<0xA9>", 7}};
-  return {
-      {"added_tokens", json::array()},
-      {"normalizer",
-       {{"type", "Sequence"},
-        {"normalizers",
-         json::array({{{"type", "Prepend"}, {"prepend", "▁"}},
-                      {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}}})}}},
-      {"model",
-       {{"type", "BPE"},
-        {"unk_token", "<unk>"},
-        {"fuse_unk", true},
-        {"byte_fallback", true},
-        {"vocab", vocab},
-        {"merges", json::array({json::array({"a", "b"}), json::array({"▁", "a"})})}}}};
 }
 
 TEST(CharacterBpe, FallsBackToBytesThenToOneUnknown) {

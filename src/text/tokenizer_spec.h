@@ -20,38 +20,54 @@ struct AddedToken {
   bool lstrip = false;       // swallows white space before it
   bool rstrip = false;       // and after it
   bool single_word = false;  // only between non-word characters
+  bool operator==(const AddedToken&) const = default;
 };
 
 // What happens to text before it is cut. Names are those of tokenizer.json.
 struct FormStep {
   unicode::Form form = unicode::Form::kNone;
+  bool operator==(const FormStep&) const = default;
 };
 struct PrependStep {
   std::string text;
+  bool operator==(const PrependStep&) const = default;
 };
 struct ReplaceStep {
   std::string regex;  // PCRE2 syntax
   std::string content;
+  bool operator==(const ReplaceStep&) const = default;
 };
-struct LowercaseStep {};
-struct StripAccentsStep {};
+struct LowercaseStep {
+  bool operator==(const LowercaseStep&) const = default;
+};
+struct StripAccentsStep {
+  bool operator==(const StripAccentsStep&) const = default;
+};
 struct BertStep {
   bool clean_text = true, chinese_apart = true, strip_accents = true, lowercase = true;
+  bool operator==(const BertStep&) const = default;
 };
 struct StripStep {
   bool left = true, right = true;
+  bool operator==(const StripStep&) const = default;
 };
 struct PrecompiledStep {
   std::string charsmap;
+  bool operator==(const PrecompiledStep&) const = default;
 };
-struct NmtStep {};
-struct BytesStep {};  // ByteLevel: every byte becomes its printable character
+struct NmtStep {
+  bool operator==(const NmtStep&) const = default;
+};
+struct BytesStep {
+  bool operator==(const BytesStep&) const = default;
+};  // ByteLevel: every byte becomes its printable character
 // All that sentencepiece's own normalizer does.
 struct SentencePieceStep {
   std::string charsmap;
   bool dummy_prefix = true, remove_extra_spaces = true, escape_spaces = true;
   bool space_as_suffix = false;
   std::vector<std::string> kept;  // user-defined symbols, which no rule may change
+  bool operator==(const SentencePieceStep&) const = default;
 };
 using NormalizerStep =
     std::variant<FormStep, PrependStep, ReplaceStep, LowercaseStep, StripAccentsStep, BertStep,
@@ -69,24 +85,35 @@ struct SplitStep {
   std::string regex;  // PCRE2 syntax
   SplitBehaviour behaviour = SplitBehaviour::kIsolated;
   bool invert = false;
+  bool operator==(const SplitStep&) const = default;
 };
 struct DigitsStep {
   bool individual = false;
+  bool operator==(const DigitsStep&) const = default;
 };
 struct PunctuationStep {
   SplitBehaviour behaviour = SplitBehaviour::kIsolated;
+  bool operator==(const PunctuationStep&) const = default;
 };
 struct WhitespaceStep {  // Whitespace (\w+|[^\w\s]+), WhitespaceSplit (\S+)
   bool words_apart = true;
+  bool operator==(const WhitespaceStep&) const = default;
 };
-struct BertSplitStep {};
-struct ScriptsStep {};
-struct PrefixSpaceStep {};  // ByteLevel's add_prefix_space
+struct BertSplitStep {
+  bool operator==(const BertSplitStep&) const = default;
+};
+struct ScriptsStep {
+  bool operator==(const ScriptsStep&) const = default;
+};
+struct PrefixSpaceStep {
+  bool operator==(const PrefixSpaceStep&) const = default;
+};  // ByteLevel's add_prefix_space
 struct MetaspaceStep {
   enum class Prepend { kAlways, kFirst, kNever };
   std::string replacement = "\xE2\x96\x81";
   Prepend prepend = Prepend::kAlways;
   bool split = true;
+  bool operator==(const MetaspaceStep&) const = default;
 };
 // BytesStep: only where ByteLevel is not the last step; at the end a byte-level model does it.
 using PreTokenizerStep =
@@ -94,26 +121,37 @@ using PreTokenizerStep =
                  PrefixSpaceStep, MetaspaceStep, BytesStep>;
 
 // How tokens become text. Names are those of tokenizer.json.
-struct ByteLevelDecode {};
+struct ByteLevelDecode {
+  bool operator==(const ByteLevelDecode&) const = default;
+};
 struct ReplaceDecode {
   std::string regex, content;
+  bool operator==(const ReplaceDecode&) const = default;
 };
-struct ByteFallbackDecode {};
-struct FuseDecode {};
+struct ByteFallbackDecode {
+  bool operator==(const ByteFallbackDecode&) const = default;
+};
+struct FuseDecode {
+  bool operator==(const FuseDecode&) const = default;
+};
 struct StripDecode {
   std::string content = " ";
   size_t start = 0, stop = 0;
+  bool operator==(const StripDecode&) const = default;
 };
 struct MetaspaceDecode {
   std::string replacement = "\xE2\x96\x81";
   bool prepended = true;
+  bool operator==(const MetaspaceDecode&) const = default;
 };
 struct WordPieceDecode {
   std::string prefix = "##";
   bool cleanup = true;
+  bool operator==(const WordPieceDecode&) const = default;
 };
 struct SuffixDecode {  // BPEDecoder
   std::string suffix = "</w>";
+  bool operator==(const SuffixDecode&) const = default;
 };
 using DecoderStep = std::variant<ByteLevelDecode, ReplaceDecode, ByteFallbackDecode, FuseDecode,
                                  StripDecode, MetaspaceDecode, WordPieceDecode, SuffixDecode>;
@@ -147,6 +185,9 @@ struct TokenizerSpec {
   std::vector<TokenId> prefix, suffix;  // what add_special puts around the text
   TokenId bos = -1;
   std::vector<TokenId> eos;  // the main one first
+  struct {                   // those that the files name; -1: none
+    TokenId eos = -1, unknown = -1, padding = -1, separator = -1, mask = -1;
+  } named;
 };
 
 // The patterns of the families that have hand-written scanners (text/word_scanner.h).
@@ -169,15 +210,22 @@ inline constexpr const char* kTekkenPattern =
 inline constexpr size_t kMaxTokens = size_t{1} << 22;
 inline constexpr size_t kMaxTokenBytes = size_t{1} << 16;
 
-// Errors: kBadInput naming the entry. `config_json` may be "".
+// Whichever of the following fits the source. Errors: kBadInput naming the file and the entry.
+Result<TokenizerSpec> read_tokenizer(const TokenizerSource& source);
+// `config_json` may be "".
 Result<TokenizerSpec> read_tokenizer_json(const std::string& json, const std::string& config_json);
 Result<TokenizerSpec> read_tokenizer_gguf(const TokenizerSource::Gguf& source);
 // tokenizer.model, tekken.json, *.tiktoken, vocab.json with merges.txt, vocab.txt.
 Result<TokenizerSpec> read_tokenizer_files(const TokenizerSource& source);
+// What sllm.tokenizer.steps of a GGUF file says: normalizer, pre-tokenizer, decoder and added
+// tokens as in tokenizer.json, in place of what the file's other keys stand for.
+Status read_tokenizer_steps(const std::string& json, TokenizerSpec& spec);
 // Reads what tokenizer_config.json says of the tokens that begin and end a text.
 Status read_tokenizer_config(const std::string& json, TokenizerSpec& spec);
 // The pattern that finds `text` itself.
 std::string regex_of_text(std::string_view text);
+// The one text that a pattern finds; nullopt for patterns that find others too.
+std::optional<std::string> text_of_regex(std::string_view regex);
 
 // Texts that end an answer wherever they are special tokens (as llama.cpp treats them).
 bool ends_answer(std::string_view token_text);

@@ -23,16 +23,25 @@ constexpr int64_t kVocabulary = 8192;
 constexpr int64_t kProgram = int64_t{80} << 20;  // code, tokenizer, buffers kept for reuse
 constexpr int64_t kLogitsChunk = int64_t{48} << 20;
 
-// Rank times (in + out), summed over a layer's seven linears.
-double lora_numbers_per_layer(const ModelConfig& c, int64_t rank) {
-  const int64_t q = c.H * c.Dh, kv = c.Hk * c.Dh;
-  return static_cast<double>(rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * (c.D + c.F)));
+// Rank times (in + out), summed over all layers' seven linears.
+double lora_numbers(const ModelConfig& c, int64_t rank) {
+  double numbers = 0;
+  for (int64_t i = 0; i < c.L; ++i) {
+    const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
+    const int64_t mlp = c.D + c.mlp_width(i);
+    numbers += static_cast<double>(rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * mlp));
+  }
+  return numbers;
 }
 
-// Numbers per token and layer that wait for the backward (ops::Saved and operands).
-int64_t saved_per_layer(const ModelConfig& c, int64_t rank) {
-  const int64_t q = c.H * c.Dh, kv = c.Hk * c.Dh;
-  return 4 * c.D + 3 * q + 2 * kv + 3 * c.F + 7 * rank;
+// Numbers per token that wait for the backward (ops::Saved and operands), all layers together.
+int64_t saved_numbers(const ModelConfig& c, int64_t rank) {
+  int64_t numbers = 0;
+  for (int64_t i = 0; i < c.L; ++i) {
+    const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
+    numbers += 4 * c.D + 3 * q + 2 * kv + 3 * c.mlp_width(i) + 7 * rank;
+  }
+  return numbers;
 }
 
 double seconds_since(Clock::time_point start) {
@@ -122,7 +131,7 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const Tuning
 
 TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const TuneOptions& options,
                            TuningSpeed speed) {
-  const double lora = static_cast<double>(c.L) * lora_numbers_per_layer(c, options.rank);
+  const double lora = lora_numbers(c, options.rank);
   TuneEstimate estimate;
   estimate.tokens = work.tokens;
   estimate.steps = work.steps;
@@ -130,7 +139,7 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
                      static_cast<double>(work.supervised) * speed.head;
   const int64_t rows = rows_of_a_forward(work, options);
   const int64_t width = options.mode == Numerics::kExact ? 4 : 2;
-  const int64_t saved = rows * c.L * saved_per_layer(c, options.rank) * width;
+  const int64_t saved = rows * saved_numbers(c, options.rank) * width;
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
   const auto adapter = static_cast<int64_t>(lora) * 4;
   estimate.memory =

@@ -17,7 +17,7 @@ def folders():
     text = (ROOT / "CMakeLists.txt").read_text()
     out = {}
     for name, rest in re.findall(r"^sllm_folder\((\w+)([^)]*)\)", text, re.M):
-        deps = re.search(r"DEPS([^\n]*?)(?:LIBS|$)", rest, re.S)
+        deps = re.search(r" DEPS([^\n]*?)(?:LIBS|TEST_DEPS|$)", rest, re.S)
         out[name] = deps.group(1).split() if deps else []
     program = re.search(r"^sllm_program\(\w+ FOLDER (\w+) DEPS ([\w ]+?) LIBS", text, re.M)
     out[program.group(1)] = program.group(2).split()

@@ -46,7 +46,9 @@ if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
    cmake --build llama --target llama-bench llama-gguf-split llama-perplexity llama-quantize) >"$parity/llama.log" 2>&1 || true
 fi
 llama=$parity/llama_cpp_python-0.3.36/vendor/llama.cpp
-if [ -f "$parity/llama/src/libllama.a" ] && [ "$LLAMA_BIN" = "$parity/llama/bin" ] && [ "$root/tests/parity/llama_logits.cc" -nt "$LLAMA_BIN/llama_logits" ]; then
-  c++ -std=c++17 -O1 -I"$llama/include" -I"$llama/ggml/include" "$root/tests/parity/llama_logits.cc" "$parity"/llama/{src/libllama,ggml/src/libggml,ggml/src/libggml-cpu,ggml/src/libggml-base}.a -fopenmp -lpthread -ldl -o "$LLAMA_BIN/llama_logits" || true
-fi
+for program in llama_logits llama_tokens; do
+  if [ -f "$parity/llama/src/libllama.a" ] && [ "$LLAMA_BIN" = "$parity/llama/bin" ] && [ "$root/tests/parity/$program.cc" -nt "$LLAMA_BIN/$program" ]; then
+    c++ -std=c++17 -O1 -I"$llama/include" -I"$llama/ggml/include" "$root/tests/parity/$program.cc" "$parity"/llama/{src/libllama,ggml/src/libggml,ggml/src/libggml-cpu,ggml/src/libggml-base}.a -fopenmp -lpthread -ldl -o "$LLAMA_BIN/$program" || true
+  fi
+done
 [ -x "$LLAMA_BIN/llama-perplexity" ] || { echo "parity: llama.cpp is not at hand; its comparisons are skipped"; export LLAMA_BIN=; }

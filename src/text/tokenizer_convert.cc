@@ -1,0 +1,81 @@
+#include "text/tokenizer_convert.h"
+
+#include <algorithm>
+
+#include "text/tokenizer_writers.h"
+
+namespace sllm {
+namespace {
+
+// What tells tokenizers apart: contractions, runs of digits and of white space, scripts, case,
+// Hangul composed and in jamo, characters that few vocabularies hold, text at the start of a line.
+constexpr std::string_view kProbes[] = {
+    "Hello, world! It's what we'LL see: don't they've 1 22 333 4444 12345678.",
+    "def f(x):\n\treturn  x**2   # 제곱\n\n\n    if x >= 10: pass",
+    "안녕하세요. 오늘은 2026년 11월 27일입니다 — 날씨가 참 좋네요!",
+    "\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB\xE1\x84\x80\xE1\x85\xB3\xE1\x86\xAF",  // 한글 in jamo
+    "ÄÖÜ straße naïve Ça İstanbul ﬁne ①②③ ½ x² ﾊﾝｶｸ",
+    "日本語の文章と中文，混在。 ไทย हिन्दी عربى עברית ελληνικά русский",
+    "🙂👩‍👩‍👧 🇰🇷 \xF0\x9F\xA7\xA0 ∑∫√ ♥ \xEE\x80\x80",
+    "CamelCase snake_case kebab-case HTTPServer 3.14e-10 0xFF user@example.com https://a.b/c?d=e",
+};
+
+Status check_same_ids(const TokenizerSource& from, const TokenizerSource& to) {
+  SLLM_TRY(const auto a, Tokenizer::load(from));
+  SLLM_TRY(const auto b, Tokenizer::load(to));
+  for (const std::string_view probe : kProbes) {
+    const EncodeOptions options{.add_special = true, .parse_special = false};
+    const std::vector<TokenId> before = a->encode(probe, options),
+                               after = b->encode(probe, options);
+    if (before == after) continue;
+    const auto at = std::ranges::mismatch(before, after).in1 - before.begin();
+    return with_hint(
+        bad_input("the tokenizer would not stay the same: \"{}\" becomes {} tokens, and {} from "
+                  "number {} on when it is converted",
+                  probe.substr(0, 40), before.size(), "others", at),
+        "Use the model in the format that it has now");
+  }
+  return ok();
+}
+
+bool is_empty(const TokenizerSource& source) {
+  return !source.gguf && source.tokenizer_json.empty() && source.files.empty();
+}
+
+Result<TokenizerSource> to_gguf(const TokenizerSource& source, const ModelConfig& config) {
+  SLLM_TRY(const TokenizerSpec spec, read_tokenizer(source));
+  TokenizerSource out;
+  SLLM_TRY(out.gguf, write_tokenizer_gguf(spec, config.V));
+  if (out.gguf->bos_id < 0) out.gguf->bos_id = config.bos_id;
+  if (out.gguf->eos_id < 0 && !config.eos_ids.empty()) out.gguf->eos_id = config.eos_ids.front();
+  SLLM_OK(check_same_ids(source, out));
+  return out;
+}
+
+Result<TokenizerSource> to_files(const TokenizerSource& source, const std::string& chat_template,
+                                 const ModelConfig& config) {
+  SLLM_TRY(const TokenizerSpec spec, read_tokenizer(source));
+  SLLM_TRY(TokenizerJson files, write_tokenizer_json(spec, chat_template, config.max_context));
+  TokenizerSource out;
+  out.tokenizer_json = std::move(files.tokenizer_json);
+  out.tokenizer_config_json = std::move(files.config_json);
+  SLLM_OK(check_same_ids(source, out));
+  return out;
+}
+
+}  // namespace
+
+Result<TokenizerSource> tokenizer_for_gguf(const TokenizerSource& source,
+                                           const ModelConfig& config) {
+  if (source.gguf || is_empty(source)) return source;
+  return to_gguf(source, config).context("writing the tokenizer to GGUF");
+}
+
+Result<TokenizerSource> tokenizer_for_folder(const TokenizerSource& source,
+                                             const std::string& chat_template,
+                                             const ModelConfig& config) {
+  if (!source.gguf) return source;
+  return to_files(source, chat_template, config).context("writing the tokenizer to tokenizer.json");
+}
+
+}  // namespace sllm
