@@ -70,7 +70,10 @@ Result<BpeModel> BpeModel::build(const TokenizerSpec& spec) {
     SLLM_OK(model.add_merges(spec, ids));
   }
   model.find_cuts(spec, ids);
-  if (spec.byte_level) model.fill_byte_pairs();
+  if (spec.byte_level) {
+    model.fill_byte_pairs();
+    model.fill_starts(spec);
+  }
   return model;
 }
 
@@ -213,6 +216,24 @@ void BpeModel::fill_byte_pairs() {
     byte_pairs_[pair] = find(id_of_byte_[pair >> 8], id_of_byte_[pair & 0xFF]);
 }
 
+void BpeModel::fill_starts(const TokenizerSpec& spec) {
+  if (std::ranges::count(id_of_byte_, -1) > 0) return;
+  std::vector<HangulStarts::Edges> edges(spec.tokens.size());
+  for (size_t id = 0; id < edges.size(); ++id)
+    if (const auto bytes = bytes_of_token_text(spec.tokens[id]); bytes && !bytes->empty())
+      edges[id] = {static_cast<uint8_t>(bytes->front()), static_cast<uint8_t>(bytes->back())};
+  std::vector<HangulStarts::Merge> merges;
+  for (size_t slot = 0; slot < pairs_.size(); ++slot)
+    if (pairs_[slot] != kFree)
+      merges.push_back({static_cast<TokenId>(pairs_[slot] >> 32),
+                        static_cast<TokenId>(pairs_[slot] & UINT32_MAX), merges_[slot].result,
+                        merges_[slot].rank});
+  hangul_ = HangulStarts(id_of_byte_, edges, merges, [this](TokenId left, TokenId right) {
+    const Merge merge = find(left, right);
+    return HangulStarts::Merge{left, right, merge.result, merge.rank};
+  });
+}
+
 void BpeModel::encode(std::string_view word, std::vector<TokenId>& ids) const {
   if (!cuts_) return encode_part(word, ids);
   for (size_t from = 0; from < word.size();) {
@@ -271,7 +292,8 @@ void BpeModel::merge_word(std::string_view word, uint64_t hash, Symbols& symbols
     symbols.bytes.push_back(static_cast<uint32_t>(word.size()));
     return;
   }
-  byte_level_ ? split_bytes(word, symbols) : split_chars(word, symbols);
+  if (!hangul_.begin(word, symbols.ids, symbols.bytes))
+    byte_level_ ? split_bytes(word, symbols) : split_chars(word, symbols);
   symbols.ids.size() <= kShortWord ? merge_short(word, symbols) : merge_long(symbols);
 }
 

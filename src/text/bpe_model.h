@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "text/byte_trie.h"
+#include "text/hangul_starts.h"
 #include "text/word_model.h"
 #include "text/word_table.h"
 
@@ -45,6 +46,7 @@ class BpeModel final : public WordModel {
   void find_cuts(const TokenizerSpec& spec, const Ids& ids);
   Merge find(TokenId left, TokenId right) const;
   void fill_byte_pairs();
+  void fill_starts(const TokenizerSpec& spec);
   void reserve_merges(size_t count);
   void insert(TokenId left, TokenId right, Merge merge);
   void encode_part(std::string_view part, std::vector<TokenId>& ids) const;
@@ -79,7 +81,8 @@ class BpeModel final : public WordModel {
   std::vector<uint64_t> maybe_;
   // Byte-level models: what each pair of bytes becomes. Every word begins with such pairs.
   std::vector<Merge> byte_pairs_;
-  uint32_t owner_ = 0;  // tells models apart in the word cache
+  HangulStarts hangul_;  // byte-level models
+  uint32_t owner_ = 0;   // tells models apart in the word cache
 };
 
 }  // namespace sllm
