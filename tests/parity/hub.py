@@ -347,14 +347,16 @@ def kill_and_resume(p):
 
 
 def several_at_once(p):
-    cache, before = p.root / "several", p.hub.sent
+    cache, before = p.root / "several", len(p.hub.log)
     p.hub.pause = 0.01
     processes = [subprocess.Popen([SLLM, "pull", "-q", "hf:org/folder"], env=p.environment(cache), stdout=subprocess.PIPE)
                  for _ in range(4)]
     paths = {process.communicate()[0].decode().strip() for process in processes}
     p.hub.pause = 0.0
     check("four at once all succeed", [q.returncode for q in processes] == [0] * 4 and len(paths) == 1, paths)
-    check("and each file came once", p.hub.sent - before == 1_300_000, p.hub.sent - before)
+    # By requests: a connection that an earlier, killed client left may still send a block.
+    asked = [(r[2].split("?")[0], r[3].get("Range")) for r in p.hub.log[before:] if r[0] == "storage"]
+    check("and each file came once", asked and len(asked) == len(set(asked)) and all(r is None for _, r in asked), asked)
 
 
 def main():
