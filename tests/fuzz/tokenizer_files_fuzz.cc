@@ -1,5 +1,5 @@
 // Tokenizer files other than tokenizer.json, from anywhere: each loads or is refused; what loads
-// encodes and decodes text.
+// encodes and decodes text and converts or is refused.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -19,7 +19,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   source.files[name] = input.substr(0, input.size() - text);
   if (source.files.contains("merges.txt"))
     source.files["vocab.json"] = R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})";
-  const auto tokenizer = sllm::Tokenizer::load(source);
-  if (tokenizer.ok()) round_trip(*tokenizer, input.substr(input.size() - text));
+  round_trip(source, input.substr(input.size() - text));
   return 0;
 }

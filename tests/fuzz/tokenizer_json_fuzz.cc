@@ -1,4 +1,5 @@
-// tokenizer.json from anywhere: loads or is refused; what loads encodes and decodes text.
+// tokenizer.json from anywhere: loads or is refused; what loads
+// encodes and decodes text and converts or is refused.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -12,7 +13,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t text = std::min<size_t>(data[0], input.size());
   sllm::TokenizerSource source;
   source.tokenizer_json = input.substr(0, input.size() - text);
-  const auto tokenizer = sllm::Tokenizer::load(source);
-  if (tokenizer.ok()) round_trip(*tokenizer, input.substr(input.size() - text));
+  round_trip(source, input.substr(input.size() - text));
   return 0;
 }
