@@ -7,6 +7,7 @@
 #include "eval/perplexity.h"
 #include "eval/recorded.h"
 #include "infer/runner.h"
+#include "infer/state_type.h"
 #include "models/registry.h"
 
 namespace sllm::eval {
@@ -24,8 +25,8 @@ struct Side {
     SLLM_TRY(std::shared_ptr<ModelSource> source, open_model(path));
     SLLM_OK(check_generates(source->config()).context(path.string()));
     SLLM_TRY(side.tokenizer, Tokenizer::load(source->tokenizer()));
+    const DType kv = state_type(numerics, *source);
     SLLM_TRY(side.model, Model::load(std::move(source)));
-    const DType kv = numerics == Numerics::kExact ? DType::kF32 : DType::kF16;
     side.pool = std::make_unique<StatePool>(side.model->config(), kv, window);
     side.runner = std::make_unique<Runner>(side.model, std::move(backend), numerics);
     return side;

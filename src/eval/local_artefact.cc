@@ -72,7 +72,7 @@ Result<int64_t> LocalArtefact::prompt_tokens(const Conversation& messages) {
 }
 
 Tensor LocalArtefact::hidden(const std::vector<TokenId>& ids) {
-  StatePool pool(source_->config(), state_type(numerics_), block_tokens(ids.size()));
+  StatePool pool(source_->config(), state_type(numerics_, *source_), block_tokens(ids.size()));
   SequenceState state(pool);
   const Feed feed{&state, ids, adapter_ ? &bound_ : nullptr};
   std::vector<Tensor> parts;
@@ -146,7 +146,7 @@ Result<std::vector<Answer>> LocalArtefact::answers(const std::vector<Conversatio
     room += block_tokens(ids.size() + static_cast<size_t>(tokens));
     prompts.push_back(std::move(ids));
   }
-  StatePool pool(source_->config(), state_type(numerics_), room);
+  StatePool pool(source_->config(), state_type(numerics_, *source_), room);
   struct Writer {
     size_t answer;
     SequenceState state;

@@ -60,15 +60,18 @@ Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& 
 }  // namespace
 
 // Halves keep the error of rounding below that of int8 activations at half the traffic of f32;
-// exact rounds nothing.
-DType state_type(Numerics numerics) {
+// exact rounds nothing, nor does fast where every matrix is F32.
+DType state_type(Numerics numerics, const ModelSource& source) {
+  const auto plain = [](const TensorInfo& t) {
+    return t.shape.size() < 2 || t.dtype == DType::kF32;
+  };
   switch (numerics) {
     case Numerics::kExact:
       return DType::kF32;
     case Numerics::kBf16:
       return DType::kBF16;
     case Numerics::kFast:
-      return DType::kF16;
+      return std::ranges::all_of(source.tensors(), plain) ? DType::kF32 : DType::kF16;
   }
   return DType::kF32;
 }
@@ -94,7 +97,7 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }
-  setup.kv = state_type(options.numerics);
+  setup.kv = state_type(options.numerics, *parts.source);
   SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, setup.kv, options));
   setup.pool_tokens =
       std::min(setup.scoring_tokens,

@@ -1,5 +1,6 @@
 // The engine on a tiny random model: the same answer in any company, clean ends, honest scores.
 #include "infer/engine.h"
+#include "infer/state_type.h"
 
 #include <gtest/gtest.h>
 
@@ -306,6 +307,17 @@ TEST(EncoderEngine, EmbedsAsItsPoolingSaysAndRefusesToGenerate) {
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
   EXPECT_NE(refused.error().message.find("encoder"), std::string::npos);
   EXPECT_EQ(engine->logits(text).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(EngineTest, FastLosesNothingOfAModelInF32) {
+  const TinyModel model(config());
+  EXPECT_EQ(state_type(Numerics::kFast, model), DType::kF32);
+  EXPECT_EQ(state_type(Numerics::kFast, TinyModel(config(), DType::kBF16)), DType::kF16);
+  EXPECT_EQ(state_type(Numerics::kBf16, model), DType::kBF16);
+  EXPECT_EQ(for_weight(Numerics::kFast, DType::kF32), Numerics::kExact);
+  EXPECT_EQ(for_weight(Numerics::kFast, DType::kF16), Numerics::kExact);
+  EXPECT_EQ(for_weight(Numerics::kFast, DType::kBF16), Numerics::kBf16);
+  EXPECT_EQ(for_weight(Numerics::kFast, DType::kQ4_K), Numerics::kFast);
 }
 
 TEST_F(EngineTest, GoingAwayEndsWhatIsRunning) {
