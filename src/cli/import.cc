@@ -24,7 +24,7 @@ Result<std::optional<DType>> float_type(const std::string& name, const char* hol
 }
 
 // The types of the result: as stored when nothing was asked for and the format can hold them.
-Status choose_types(ModelToWrite& model, const Flags& flags) {
+Status choose_types(ModelToWrite& model, const Flags& flags, bool from_gguf) {
   if (fs::path(flags.out).extension() == ".gguf") {
     if (flags.type.empty()) return ok();
     SLLM_TRY(const Recipe recipe, find_recipe(flags.type));
@@ -35,7 +35,7 @@ Status choose_types(ModelToWrite& model, const Flags& flags) {
   if (!type.ok())
     return with_hint(std::move(type).error(), "Let the output's name end in .gguf for other types");
   keep_floats(model, *type);
-  return ok();
+  return from_gguf && !*type ? restore_vector_types(model) : ok();
 }
 
 Status import_model(const Flags& flags, const Globals& globals) {
@@ -43,7 +43,7 @@ Status import_model(const Flags& flags, const Globals& globals) {
   SLLM_OK(check_output(flags.out, {path}));
   SLLM_TRY(const auto source, open_model(path));
   ModelToWrite model = as_written(source);
-  SLLM_OK(choose_types(model, flags));
+  SLLM_OK(choose_types(model, flags, source->format().starts_with("GGUF")));
   SLLM_TRY(model.max_file_bytes, parse_size(flags.split));
   if (globals.dry_run) {
     report_written(globals, "import", flags.out, count_types(model.tensors));

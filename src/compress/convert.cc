@@ -1,5 +1,6 @@
 #include "compress/convert.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -77,6 +78,23 @@ Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressS
 void keep_floats(ModelToWrite& model, std::optional<DType> type) {
   for (TensorInfo& t : model.tensors)
     t.dtype = type ? *type : is_block_format(t.dtype) ? DType::kBF16 : t.dtype;
+}
+
+Status restore_vector_types(ModelToWrite& model) {
+  std::map<DType, int> matrices;
+  for (const TensorInfo& t : model.tensors) matrices[t.dtype] += t.shape.size() == 2;
+  const auto most =
+      std::ranges::max_element(matrices, {}, [](const auto& count) { return count.second; });
+  if (most == matrices.end() || most->first == DType::kF32) return ok();
+  for (TensorInfo& t : model.tensors) {
+    if (t.shape.size() == 2 || t.dtype != DType::kF32) continue;
+    SLLM_TRY(const Tensor tensor, model.tensor(t));
+    const Tensor rounded = tensor.to(most->first).to_f32();
+    if (std::memcmp(rounded.raw(), tensor.to_f32().raw(), static_cast<size_t>(rounded.bytes())) ==
+        0)
+      t.dtype = most->first;
+  }
+  return ok();
 }
 
 void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure) {

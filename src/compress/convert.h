@@ -24,6 +24,9 @@ Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressS
 // One type for every tensor, as a folder needs it: `type`, or each one's own float type and BF16
 // for block formats.
 void keep_floats(ModelToWrite& model, std::optional<DType> type);
+// GGUF holds what is no matrix in F32. Such tensors get the matrices' float type back where it
+// holds every number of theirs exactly, so that a folder that went through GGUF is the same again.
+Status restore_vector_types(ModelToWrite& model);
 void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure);
 
 struct WrittenModel {

@@ -169,6 +169,42 @@ TEST_F(WriteModelTest, QuantisedFilesHoldTheTypesTheyAnnounce) {
   EXPECT_EQ(count_types(source->tensors()).bytes, written.bytes);
 }
 
+TEST_F(WriteModelTest, AFolderThatWentThroughGgufIsTheSameFile) {
+  ModelToWrite model = tiny();
+  keep_floats(model, DType::kBF16);
+  write_model(folder / "hf", std::move(model), pool).value();
+  const auto through = [&](const fs::path& from, const fs::path& to) {
+    ModelToWrite m = as_written(open_model(from).value());
+    keep_floats(m, std::nullopt);
+    if (from.extension() == ".gguf") restore_vector_types(m).value();
+    write_model(to, std::move(m), pool).value();
+  };
+  through(folder / "hf", folder / "m.gguf");
+  EXPECT_EQ(open_model(folder / "m.gguf").value()->tensor("model.norm.weight")->dtype(),
+            DType::kF32);
+  through(folder / "m.gguf", folder / "back");
+  EXPECT_EQ(read_file(folder / "back" / "model.safetensors").value(),
+            read_file(folder / "hf" / "model.safetensors").value());
+}
+
+TEST_F(WriteModelTest, VectorsThatBf16CannotHoldStayF32) {
+  ModelToWrite model = tiny(DType::kBF16);
+  const auto read = std::move(model.tensor);
+  model.tensor = [&](const TensorInfo& t) -> Result<Tensor> {
+    SLLM_TRY(Tensor tensor, read(t));
+    if (t.shape.size() == 2) return tensor;
+    tensor = tensor.to_f32().clone();
+    std::fill_n(tensor.data<float>(), tensor.size(),
+                t.name == "model.norm.weight" ? 1 / 3.f : 0.5f);
+    return tensor;
+  };
+  for (TensorInfo& t : model.tensors)
+    if (t.shape.size() != 2) t.dtype = DType::kF32;
+  restore_vector_types(model).value();
+  for (const TensorInfo& t : model.tensors)
+    EXPECT_EQ(t.dtype, t.name == "model.norm.weight" ? DType::kF32 : DType::kBF16) << t.name;
+}
+
 TEST_F(WriteModelTest, AStopRequestLeavesNothingBehind) {
   request_stop(2);
   const auto result = write_model(folder / "q.gguf", tiny(), pool);
