@@ -1,9 +1,10 @@
 // Why beginning with merged syllables gives the same tokens: merging takes the lowest rank first.
-// Let x be a symbol at a syllable's edge that the syllable's own merges take up, and `need` the
-// highest rank among those merges up to the one that does. If every merge of x with a symbol beyond
-// the edge has a higher rank than `need`, the own merges always come first; where that holds for
-// all x at both edges, merging passes the state in which the syllable is merged alone. Any token
-// that ends or begins as Hangul does counts as a symbol beyond the edge.
+// Let x be a symbol that is at a syllable's edge at some time of its own merging, and `need` the
+// highest rank among its own merges up to the one that takes x up (all of them for the symbol that
+// stays). Where every merge of x with a symbol beyond the edge has a higher rank than `need`, the
+// own merges always come first: a merge that is possible only because the syllable was merged
+// beforehand has a higher rank than those it would have waited for. Any token that ends or begins
+// as Hangul does counts as a symbol beyond the edge.
 #include "text/hangul_starts.h"
 
 #include <algorithm>
@@ -16,7 +17,7 @@ namespace {
 struct Alone {
   std::vector<TokenId> ids;
   std::vector<uint8_t> bytes;
-  struct Passing {  // a symbol at an edge that is not there in the end, or not alone
+  struct Passing {  // a symbol that is at an edge at some time, the last one too
     TokenId id;
     uint32_t need;
   };
@@ -47,10 +48,8 @@ Alone merge_alone(std::string_view text, const std::array<TokenId, 256>& id_of_b
     a.ids.erase(a.ids.begin() + next);
     a.bytes.erase(a.bytes.begin() + next);
   }
-  if (a.ids.size() > 1) {
-    a.firsts.push_back({a.ids.front(), highest});
-    a.lasts.push_back({a.ids.back(), highest});
-  }
+  a.firsts.push_back({a.ids.front(), highest});
+  a.lasts.push_back({a.ids.back(), highest});
   return a;
 }
 

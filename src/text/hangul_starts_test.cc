@@ -89,5 +89,32 @@ TEST(HangulStarts, NeverChangeTheIds) {
   EXPECT_GT(merged_words, 10000);
 }
 
+// "나한" becomes one before "가" is put together, so "가나" may not.
+TEST(HangulStarts, ASyllableThatIsFinishedLateIsNotThereEarly) {
+  TokenizerSpec spec;
+  spec.byte_level = true;
+  for (int byte = 0; byte < 256; ++byte)
+    spec.tokens.push_back(token_text_of_bytes(std::string(1, static_cast<char>(byte))));
+  Ranks ranks;
+  const auto add = [&](const std::string& left, const std::string& right) {
+    const std::string l = token_text_of_bytes(left), r = token_text_of_bytes(right);
+    ranks[{l, r}] = spec.merges.size();
+    spec.merges.emplace_back(l, r);
+    if (std::ranges::find(spec.tokens, l + r) == spec.tokens.end()) spec.tokens.push_back(l + r);
+  };
+  const std::string b = "가", c = "나", d = "한";
+  for (const std::string& s : {c, d})
+    add(s.substr(0, 1), s.substr(1, 1)), add(s.substr(0, 2), s.substr(2));
+  spec.tokens.push_back(token_text_of_bytes(b));  // made by the last merge only
+  add(b, c), add(c, d);
+  add(b.substr(0, 1), b.substr(1, 1)), add(b.substr(0, 2), b.substr(2));
+  const BpeModel model = BpeModel::build(spec).value();
+  std::vector<TokenId> ids;
+  model.encode(b + c + d, ids);
+  std::vector<std::string> got;
+  for (const TokenId id : ids) got.push_back(spec.tokens[static_cast<size_t>(id)]);
+  EXPECT_EQ(got, merged(in_bytes(b + c + d), ranks));
+}
+
 }  // namespace
 }  // namespace sllm
