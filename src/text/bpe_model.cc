@@ -217,7 +217,9 @@ void BpeModel::fill_byte_pairs() {
 }
 
 void BpeModel::fill_starts(const TokenizerSpec& spec) {
-  if (std::ranges::count(id_of_byte_, -1) > 0) return;
+  if (std::ranges::count(id_of_byte_, -1) > 0 || !continuing_prefix_.empty() ||
+      !end_suffix_.empty())
+    return;
   std::vector<HangulStarts::Edges> edges(spec.tokens.size());
   for (size_t id = 0; id < edges.size(); ++id)
     if (const auto bytes = bytes_of_token_text(spec.tokens[id]); bytes && !bytes->empty())

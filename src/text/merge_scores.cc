@@ -18,7 +18,7 @@ Ids mergeable_tokens(const TokenizerSpec& spec) {
   Ids ids;
   for (size_t id = 0; id < spec.tokens.size(); ++id)
     if (!spec.tokens[id].empty() && (spec.matchable.empty() || spec.matchable[id]) &&
-        (spec.whole.empty() || !spec.whole[id]) && !added.contains(static_cast<TokenId>(id)))
+        !added.contains(static_cast<TokenId>(id)))
       ids.emplace(spec.tokens[id], id);
   return ids;
 }
@@ -35,7 +35,9 @@ void each_cut(const Ids& ids, std::string_view text, Use&& use) {
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> merges_of_scores(const TokenizerSpec& spec) {
+Result<std::vector<std::pair<std::string, std::string>>> merges_of_scores(
+    const TokenizerSpec& spec) {
+  constexpr size_t kMaxBytes = size_t{256} << 20;
   const Ids ids = mergeable_tokens(spec);
   std::vector<size_t> order;
   for (const auto& [text, id] : ids) order.push_back(id);
@@ -44,10 +46,16 @@ std::vector<std::pair<std::string, std::string>> merges_of_scores(const Tokenize
   });
   std::vector<std::pair<std::string, std::string>> merges;
   std::vector<std::pair<size_t, size_t>> cuts;
+  size_t bytes = 0;
   for (const size_t id : order) {
     cuts.clear();
     each_cut(ids, spec.tokens[id],
              [&](size_t left, size_t right) { cuts.emplace_back(left, right); });
+    if (cuts.empty()) continue;
+    bytes += cuts.size() * spec.tokens[id].size();
+    if (bytes > kMaxBytes)
+      return bad_input("its tokens can be cut in too many ways to list them as merges (\"{}\")",
+                       spec.tokens[id].substr(0, 40));
     std::ranges::sort(cuts);
     for (const auto& [left, right] : cuts)
       merges.emplace_back(spec.tokens[left], spec.tokens[right]);

@@ -153,21 +153,6 @@ Piece precompiled(const Charsmap& map, const Piece& piece, bool trace, PieceBuff
   return editor.finish();
 }
 
-// The bytes that the pattern stands for when it is one plain text; "": it is not.
-std::string plain_text_of(const std::string& regex) {
-  std::string text;
-  for (size_t i = 0; i < regex.size(); ++i) {
-    char c = regex[i];
-    if (c == '\\') {
-      if (++i == regex.size() || std::isalnum(static_cast<uint8_t>(c = regex[i]))) return "";
-    } else if (std::string_view("^$.[]|()?*+{}").find(c) != std::string_view::npos) {
-      return "";
-    }
-    text += c;
-  }
-  return text;
-}
-
 Result<Normalizer::Step> build_step(const NormalizerStep& what) {
   using Step = Normalizer::Step;
   struct Build {
@@ -186,7 +171,7 @@ Result<Normalizer::Step> build_step(const NormalizerStep& what) {
       });
     }
     Result<Step> operator()(const ReplaceStep& s) const {
-      if (const std::string text = plain_text_of(s.regex); !text.empty())
+      if (const std::string text = text_of_regex(s.regex).value_or(""); !text.empty())
         return Step([text, content = s.content](const Piece& p, bool trace, PieceBuffer& b) {
           return replace_text(text, content, p, trace, b);
         });

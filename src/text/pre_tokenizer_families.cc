@@ -168,7 +168,8 @@ Result<std::string> pre_tokenizer_name(const TokenizerSpec& spec) {
         row.ignore_merges == spec.ignore_merges)
       return std::string(row.name);
   return with_hint(
-      bad_input("its normalizer and pre-tokenizer have no name in GGUF (tokenizer.ggml.pre)"),
+      bad_input("its normalizer, its pre-tokenizer and whether whole words come before merges have "
+                "no name together in GGUF (tokenizer.ggml.pre)"),
       "Keep the model as a Hugging Face folder");
 }
 

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "support/tiny_tokenizer.h"
 #include "support/tokenizer_samples.h"
 #include "text/base64.h"
@@ -154,6 +156,69 @@ TEST(TokenizerConvert, WhatGgufOnlyComesNearToIsKeptBeside) {
   EXPECT_EQ(tokenizer_for_gguf(folder, sized(320)).value().gguf->steps, "");
 }
 
+TEST(TokenizerConvert, WhatGgufSaysItselfIsNotKeptBeside) {
+  json file = char_bpe();
+  file["decoder"] = {
+      {"type", "Sequence"},
+      {"decoders",
+       json::array({{{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}},
+                    {{"type", "ByteFallback"}},
+                    {{"type", "Fuse"}},
+                    {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}})}};
+  EXPECT_EQ(there_and_back(json_source(file), 8, {"ab a", "é b"}).steps, "");
+}
+
+TEST(TokenizerConvert, MarkersStayWhatTheirFileCallsThem) {
+  json file = char_bpe();
+  file["added_tokens"] = json::array({{{"id", 8}, {"content", "<|sep|>"}, {"special", false}}});
+  const TokenizerSource source = json_source(file);
+  const auto gguf = there_and_back(source, 9, {"a<|sep|>a"});
+  EXPECT_EQ(gguf.types[8], 3);  // a control token for other programs
+  TokenizerSource back;
+  back.gguf = gguf;
+  const EncodeOptions plain{.parse_special = false};
+  EXPECT_EQ(Tokenizer::load(back).value()->encode("a<|sep|>", plain),
+            Tokenizer::load(source).value()->encode("a<|sep|>", plain));
+}
+
+TEST(TokenizerConvert, UnigramTextNeverBecomesASpecialToken) {
+  const std::string file = special_pieces() + piece("▁", -2) + piece("a", -2) + piece("<", -3) +
+                           piece("/", -3) + piece("s", -3) + piece(">", -3) + trainer(1, false);
+  const TokenizerSource source = file_source("tokenizer.model", file);
+  const auto gguf = tokenizer_for_gguf(source, sized(12)).value();
+  const auto folder = tokenizer_for_folder(gguf, "", sized(12)).value();
+  for (const TokenizerSource* s : {&source, &gguf, &folder})
+    EXPECT_EQ(Tokenizer::load(*s).value()->encode("</s>", {.parse_special = false}).size(), 5u);
+}
+
+TEST(TokenizerConvert, CutsWithoutEndAreRefused) {
+  TokenizerSpec spec;
+  spec.merge_by_score = true;
+  spec.scores = {0}, spec.tokens = {"a"};
+  for (int length = 2; length < 3000; ++length) {
+    spec.tokens.push_back(std::string(static_cast<size_t>(length), 'a'));
+    spec.scores.push_back(-length);
+  }
+  EXPECT_THAT(merges_of_scores(spec).error().message, HasSubstr("too many ways"));
+}
+
+TEST(TokenizerConvert, BrokenTextOfOthersIsRefused) {
+  TokenizerSource source;
+  source.gguf = testing::tiny_tokenizer();
+  EXPECT_THAT(tokenizer_for_folder(source, "\xFF", sized(320)).error().message,
+              HasSubstr("chat template is not UTF-8"));
+  source = tokenizer_for_gguf(file_source("tokenizer.model", llama_like()), sized(265)).value();
+  source.gguf->scores[260] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(Tokenizer::load(source).error().message, HasSubstr("scores[260]"));
+  for (const char* decoder :
+       {R"({"type": "Metaspace", "replacement": ""})", R"({"type": "BPEDecoder", "suffix": ""})",
+        R"({"type": "Strip", "content": "", "start": 9000000000})"}) {
+    json file = char_bpe();
+    file["decoder"] = json::parse(decoder);
+    EXPECT_THAT(Tokenizer::load(json_source(file)).error().message, HasSubstr("is empty"));
+  }
+}
+
 TEST(TokenizerConvert, BrokenStepsAreRefused) {
   const auto says = [](const char* steps, const char* what) {
     TokenizerSource source;
@@ -191,7 +256,7 @@ TEST(TokenizerConvert, TiktokenRanksBecomeMerges) {
 
   const TokenizerSource json = json_source(json::object());
   TokenizerSpec spec = read_tokenizer(source).value();
-  const auto merges = merges_of_scores(spec);
+  const auto merges = merges_of_scores(spec).value();
   EXPECT_THAT(merges, ElementsAre(::testing::Pair("a", "b"), ::testing::Pair("b", "c"),
                                   ::testing::Pair("a", "bc"), ::testing::Pair("ab", "c"),
                                   ::testing::Pair("Ġ", "a"), ::testing::Pair("h", "e")));
@@ -229,7 +294,7 @@ TEST(TokenizerConvert, ByteLevelNamesStandForTheirSteps) {
 
 TEST(TokenizerConvert, WhatGgufHasNoWordsForIsRefused) {
   const auto refused = [](const json& file, const char* what) {
-    const auto gguf = tokenizer_for_gguf(json_source(file), sized(8));
+    const auto gguf = tokenizer_for_gguf(json_source(file, {{"bos_token", "▁"}}), sized(8));
     ASSERT_FALSE(gguf.ok()) << what;
     EXPECT_EQ(gguf.error().code, ErrorCode::kBadInput);
     EXPECT_THAT(gguf.error().message, HasSubstr(what));
@@ -244,9 +309,12 @@ TEST(TokenizerConvert, WhatGgufHasNoWordsForIsRefused) {
   file["model"]["byte_fallback"] = false;
   refused(file, "a BPE without bytes");
   file = char_bpe();
+  file["model"]["ignore_merges"] = true;
+  refused(file, "whole words");
+  file = char_bpe();
   file["post_processor"] = {
       {"type", "BertProcessing"}, {"cls", json::array({"a", 2})}, {"sep", json::array({"b", 3})}};
-  refused(file, "a text begins with these tokens");
+  refused(file, "a text begins with a");
   EXPECT_THAT(tokenizer_for_gguf(json_source(char_bpe()), sized(7)).error().message,
               HasSubstr("token \"<0xA9>\" has the id 7, but the model has 7 embeddings"));
 }

@@ -2,6 +2,7 @@
 // ("llama", "gemma4") and Unigram ("t5"), WordPiece ("bert") (ggml/docs/gguf.md, "Tokenizer").
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "text/pre_tokenizer_families.h"
 #include "text/tokenizer_gguf.h"
@@ -87,6 +88,9 @@ Status read_scores(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
   if (source.scores.size() != source.tokens.size())
     return bad_input("tokenizer.ggml.scores has {} entries for {} tokens", source.scores.size(),
                      source.tokens.size());
+  for (size_t id = 0; id < source.scores.size(); ++id)
+    if (!std::isfinite(source.scores[id]))
+      return bad_input("tokenizer.ggml.scores[{}] is not a finite number", id);
   spec.scores.assign(source.scores.begin(), source.scores.end());
   for (size_t id = 0; id < source.tokens.size(); ++id)
     spec.matchable.push_back(type_of(source, id) == kNormal);
@@ -133,7 +137,7 @@ Status read_sentencepiece_bpe(const TokenizerSource::Gguf& source, TokenizerSpec
                           .remove_extra_spaces = source.remove_extra_spaces.value_or(false)});
   } else {
     if (prefix) spec.normalizers.push_back(PrependStep{std::string(kSpaceSymbol)});
-    spec.normalizers.push_back(ReplaceStep{" ", std::string(kSpaceSymbol)});
+    spec.normalizers.push_back(ReplaceStep{regex_of_text(" "), std::string(kSpaceSymbol)});
   }
   spec.decoders = sentencepiece_decoder(prefix);
   strip_behind_phi3(spec);

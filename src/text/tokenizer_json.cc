@@ -3,6 +3,7 @@
 // name.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 #include <utility>
 
 #include "text/tokenizer_json_parts.h"
@@ -138,13 +139,13 @@ Status read_model(const object& root, TokenizerSpec& spec) {
       "Use a model with one of these tokenizers");
 }
 
-Result<AddedToken> read_added_token(const element& entry) {
+Result<AddedToken> read_added_token(const element& entry, size_t index) {
   object o;
   element id;
   AddedToken token;
   if (entry.get(o) != simdjson::SUCCESS || o["id"].get(id) != simdjson::SUCCESS ||
       (token.text = text_or(o, "content")).empty())
-    return bad_input("an entry of added_tokens is not an object with id and content");
+    return bad_input("added_tokens[{}] is not an object with id and content", index);
   SLLM_TRY(token.id, id_of(id, token.text));
   token.special = flag_or(o, "special", false);
   token.normalized = flag_or(o, "normalized", !token.special);
@@ -156,7 +157,7 @@ Result<AddedToken> read_added_token(const element& entry) {
 
 Status read_added_tokens(const object& root, TokenizerSpec& spec) {
   for (const element entry : items_of(root, "added_tokens")) {
-    SLLM_TRY(AddedToken token, read_added_token(entry));
+    SLLM_TRY(AddedToken token, read_added_token(entry, spec.added.size()));
     SLLM_OK(set_token(spec, token.id, token.text));
     spec.added.push_back(std::move(token));
   }
@@ -270,6 +271,10 @@ Result<TokenizerSpec> read(const std::string& json, const std::string& config_js
   for (const std::string& text : spec.tokens) spec.matchable.push_back(!text.empty());
   SLLM_OK(read_added_tokens(root, spec));
   spec.matchable.resize(spec.tokens.size(), false);
+  // No text becomes a special token by being likely.
+  for (const AddedToken& token : spec.added)
+    if (token.special && spec.kind == ModelKind::kUnigram)
+      spec.matchable[static_cast<size_t>(token.id)] = false;
   object part;
   if (root["normalizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_normalizer(part, spec));
   if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_pre_tokenizer(part, spec));
@@ -298,16 +303,19 @@ Status read_tokenizer_steps(const std::string& json, TokenizerSpec& spec) {
   if (root["decoder"].get(part) == simdjson::SUCCESS) SLLM_OK(read_decoder(part, spec));
   if (spec.byte_level != byte_level)
     return bad_input("its pre-tokenizer does not fit tokenizer.ggml.model");
+  std::unordered_map<TokenId, AddedToken*> added;
+  for (AddedToken& token : spec.added) added[token.id] = &token;
+  size_t index = 0;
   for (const element entry : items_of(root, "added_tokens")) {
-    SLLM_TRY(const AddedToken token, read_added_token(entry));
-    const auto known = std::ranges::find(spec.added, token.id, &AddedToken::id);
-    if (known == spec.added.end())
+    SLLM_TRY(const AddedToken token, read_added_token(entry, index++));
+    const auto known = added.find(token.id);
+    if (known == added.end())
       return bad_input("added_tokens: token {} is none of those in tokenizer.ggml.token_type",
                        token.id);
     if (token.text.size() > kMaxTokenBytes)
       return bad_input("added_tokens: token {} has {} bytes", token.id, token.text.size());
     spec.tokens[static_cast<size_t>(token.id)] = token.text;
-    *known = token;
+    *known->second = token;
   }
   return ok();
 }

@@ -87,6 +87,13 @@ Result<MetaspaceStep::Prepend> read_prepend(const object& o) {
   return bad_input("Metaspace's prepend_scheme \"{}\" is unknown", scheme);
 }
 
+// A text that is looked for until no more of it is found: never empty.
+Result<std::string> text_to_find(const object& o, const char* key, std::string_view otherwise) {
+  std::string text = text_or(o, key, otherwise);
+  if (text.empty()) return bad_input("{}: its {} is empty", text_or(o, "type"), key);
+  return text;
+}
+
 size_t count_or(const object& o, std::string_view key, size_t otherwise) {
   uint64_t value = 0;
   return o[key].get(value) == simdjson::SUCCESS ? static_cast<size_t>(value) : otherwise;
@@ -124,7 +131,7 @@ Status read_step(const object& o, std::vector<PreTokenizerStep>& steps, int dept
         SplitStep{regex_of_text(text_or(o, "delimiter")), SplitBehaviour::kRemoved, false});
   } else if (type == "Metaspace") {
     MetaspaceStep step;
-    step.replacement = text_or(o, "replacement", step.replacement);
+    SLLM_TRY(step.replacement, text_to_find(o, "replacement", step.replacement));
     SLLM_TRY(step.prepend, read_prepend(o));
     step.split = flag_or(o, "split", true);
     steps.push_back(std::move(step));
@@ -201,17 +208,20 @@ Status read_decoder(const object& o, TokenizerSpec& spec, int depth) {
   } else if (type == "Fuse") {
     spec.decoders.push_back(FuseDecode{});
   } else if (type == "Strip") {
+    SLLM_TRY(std::string content, text_to_find(o, "content", " "));
     spec.decoders.push_back(
-        StripDecode{text_or(o, "content", " "), count_or(o, "start", 0), count_or(o, "stop", 0)});
+        StripDecode{std::move(content), count_or(o, "start", 0), count_or(o, "stop", 0)});
   } else if (type == "Metaspace") {
     SLLM_TRY(const auto prepend, read_prepend(o));
-    spec.decoders.push_back(MetaspaceDecode{text_or(o, "replacement", "\xE2\x96\x81"),
-                                            prepend != MetaspaceStep::Prepend::kNever});
+    SLLM_TRY(std::string replacement, text_to_find(o, "replacement", MetaspaceStep().replacement));
+    spec.decoders.push_back(
+        MetaspaceDecode{std::move(replacement), prepend != MetaspaceStep::Prepend::kNever});
   } else if (type == "WordPiece") {
     spec.decoders.push_back(
         WordPieceDecode{text_or(o, "prefix", "##"), flag_or(o, "cleanup", true)});
   } else if (type == "BPEDecoder") {
-    spec.decoders.push_back(SuffixDecode{text_or(o, "suffix", "</w>")});
+    SLLM_TRY(std::string suffix, text_to_find(o, "suffix", "</w>"));
+    spec.decoders.push_back(SuffixDecode{std::move(suffix)});
   } else {
     return bad_input("decoder \"{}\" is not supported", type);
   }

@@ -1,6 +1,7 @@
 // A tokenizer as GGUF metadata, the inverse of text/tokenizer_gguf.cc. What would change ids and
 // has no words there is refused by name.
 #include <algorithm>
+#include <unordered_map>
 
 #include "text/byte_level.h"
 #include "text/pre_tokenizer_families.h"
@@ -34,8 +35,9 @@ std::string with_spaces(std::string_view text) {
 
 Status add_tokens(const TokenizerSpec& spec, int64_t V, Gguf& out) {
   const auto at_most = static_cast<size_t>(V);
+  const std::vector<bool> is_hole = holes(spec);
   for (size_t id = 0; id < at_most; ++id) {
-    const bool hole = id >= spec.tokens.size() || is_hole(spec, id);
+    const bool hole = id >= spec.tokens.size() || is_hole[id];
     const bool text_becomes_it =
         !hole && (spec.matchable.empty() || spec.matchable[id] || spec.tokens[id] == spec.unknown);
     out.tokens.push_back(hole ? fmt::format("[PAD{}]", id) : spec.tokens[id]);
@@ -49,7 +51,7 @@ Status add_tokens(const TokenizerSpec& spec, int64_t V, Gguf& out) {
     out.tokens[id] = with_spaces(spec.tokens[id]);
   }
   for (size_t id = at_most; id < spec.tokens.size(); ++id)
-    if (!is_hole(spec, id))
+    if (!is_hole[id])
       return bad_input("token \"{}\" has the id {}, but the model has {} embeddings",
                        spec.tokens[id], id, V);
   for (const AddedToken& token : spec.added) {
@@ -57,18 +59,24 @@ Status add_tokens(const TokenizerSpec& spec, int64_t V, Gguf& out) {
     if (out.types[id] == kUnknown) continue;
     const bool special = token.special || looks_special(token.text);
     out.types[id] = special ? kControl : kUserDefined;
-    out.tokens[id] = token.normalized && !special ? with_spaces(token.text) : token.text;
+    const bool escaped = token.normalized && !special && !spec.byte_level;
+    out.tokens[id] = escaped ? with_spaces(token.text) : token.text;
   }
   return ok();
 }
 
 // The tokens around a text: none, or the one that begins and the one that ends it.
 Status add_ends(const TokenizerSpec& spec, Gguf& out) {
-  const auto surrounded = [](const std::vector<TokenId>& around, TokenId by) {
-    return around.empty() || (around.size() == 1 && around[0] == by);
+  const auto check = [&](const std::vector<TokenId>& around, TokenId& by,
+                         const char* what) -> Status {
+    if (around.size() == 1 && by < 0) by = around[0];
+    if (around.empty() || (around.size() == 1 && around[0] == by)) return ok();
+    std::string texts;
+    for (const TokenId id : around) texts += spec.tokens[static_cast<size_t>(id)];
+    return no_words(fmt::format("a text {} with {}", what, texts));
   };
-  if (!surrounded(spec.prefix, out.bos_id)) return no_words("a text begins with these tokens");
-  if (!surrounded(spec.suffix, out.eos_id)) return no_words("a text ends with these tokens");
+  SLLM_OK(check(spec.prefix, out.bos_id, "begins"));
+  SLLM_OK(check(spec.suffix, out.eos_id, "ends"));
   out.add_bos = !spec.prefix.empty();
   if (!spec.suffix.empty() || !spec.byte_level) out.add_eos = !spec.suffix.empty();
   return ok();
@@ -81,8 +89,11 @@ std::vector<float> floats(const std::vector<double>& numbers) {
 Status byte_level_bpe(const TokenizerSpec& spec, Gguf& out) {
   out.model = "gpt2";
   SLLM_TRY(out.pre, pre_tokenizer_name(spec));
-  for (const auto& [left, right] : spec.merge_by_score ? merges_of_scores(spec) : spec.merges)
-    out.merges.push_back(left + " " + right);
+  std::vector<std::pair<std::string, std::string>> merges = spec.merges;
+  if (spec.merge_by_score) {
+    SLLM_TRY(merges, merges_of_scores(spec));
+  }
+  for (const auto& [left, right] : merges) out.merges.push_back(left + " " + right);
   return add_ends(spec, out);
 }
 
@@ -97,7 +108,7 @@ Status read_step(const NormalizerStep& step, Spaces& spaces) {
   if (const auto* s = std::get_if<SentencePieceStep>(&step)) {
     if (s->space_as_suffix) return no_words("spaces follow words");
     spaces = {s->charsmap, s->dummy_prefix, s->remove_extra_spaces, s->escape_spaces};
-  } else if (const auto* p = std::get_if<PrecompiledStep>(&step)) {
+  } else if (const auto* p = std::get_if<PrecompiledStep>(&step); p && spaces.charsmap.empty()) {
     spaces.charsmap = p->charsmap;
   } else if (step == NormalizerStep(PrependStep{std::string(kSpaceSymbol)})) {
     spaces.dummy_prefix = true;
@@ -144,6 +155,8 @@ Status add_spaces(const TokenizerSpec& spec, Gguf& out) {
 Status sentencepiece_bpe(const TokenizerSpec& spec, Gguf& out) {
   if (!spec.byte_fallback || !spec.continuing_prefix.empty() || !spec.end_suffix.empty())
     return no_words("a BPE without bytes cuts the text");
+  if (spec.ignore_merges)
+    return no_words("whole words of a BPE with characters come before merges");
   out.model = "llama";
   out.pre = "default";
   out.scores = floats(spec.merge_by_score ? spec.scores : scores_of_merges(spec));
@@ -163,10 +176,12 @@ Status unigram(const TokenizerSpec& spec, Gguf& out) {
 
 // BERT's vocabulary marks where words go on ("##ing"), GGUF where they begin ("▁the").
 Status word_piece(const TokenizerSpec& spec, Gguf& out) {
+  if (spec.max_word_chars != TokenizerSpec().max_word_chars)
+    return no_words(fmt::format("words of more than {} letters are unknown", spec.max_word_chars));
   if (spec.continuing_prefix != "##" || spec.unknown != "[UNK]" || spec.normalizers.size() != 1 ||
       !std::holds_alternative<BertStep>(spec.normalizers[0]) ||
       spec.pre_tokenizer != std::vector<PreTokenizerStep>{BertSplitStep{}})
-    return no_words("a WordPiece tokenizer is not BERT's");
+    return no_words("a WordPiece tokenizer normalizes or cuts otherwise than BERT's");
   out.model = "bert";
   out.pre = "default";
   for (size_t id = 0; id < out.tokens.size(); ++id) {
@@ -184,20 +199,20 @@ Status word_piece(const TokenizerSpec& spec, Gguf& out) {
 // What only comes near to the tokenizer's own steps when it is read back is kept beside in
 // tokenizer.json's words: Metaspace that prefixes the first word alone, rules for whole graphemes,
 // white space that an added token swallows. Other programs do not read it and cut such texts as
-// GGUF's words say. A tokenizer.model says no more than GGUF does.
+// GGUF's words say. A tokenizer.model has no such words itself, only tokenizer_config.json beside
+// it.
 Status keep_steps(const TokenizerSpec& spec, Gguf& out) {
   const auto is_sentencepiece = [](const NormalizerStep& step) {
     return std::holds_alternative<SentencePieceStep>(step);
   };
   if (std::ranges::any_of(spec.normalizers, is_sentencepiece)) return ok();
   SLLM_TRY(const TokenizerSpec back, read_tokenizer_gguf(out));
+  std::unordered_map<TokenId, const AddedToken*> read;
+  for (const AddedToken& token : back.added) read[token.id] = &token;
   std::vector<AddedToken> other;
-  for (AddedToken token : spec.added) {
-    const auto read = std::ranges::find(back.added, token.id, &AddedToken::id);
-    if (read == back.added.end()) continue;
-    token.special = read->special;
-    if (token != *read) other.push_back(token);
-  }
+  for (const AddedToken& token : spec.added)
+    if (const auto it = read.find(token.id); it != read.end() && *it->second != token)
+      other.push_back(token);
   const bool same = spec.normalizers == back.normalizers &&
                     spec.pre_tokenizer == back.pre_tokenizer && spec.decoders == back.decoders;
   if (!same || !other.empty()) out.steps = write_tokenizer_steps(spec, other);
@@ -206,12 +221,13 @@ Status keep_steps(const TokenizerSpec& spec, Gguf& out) {
 
 }  // namespace
 
-bool is_hole(const TokenizerSpec& spec, size_t id) {
-  if (spec.tokens[id].empty()) return true;
-  return !spec.matchable.empty() && !spec.matchable[id] &&
-         spec.tokens[id] == fmt::format("[PAD{}]", id) &&
-         std::ranges::find(spec.added, static_cast<TokenId>(id), &AddedToken::id) ==
-             spec.added.end();
+std::vector<bool> holes(const TokenizerSpec& spec) {
+  std::vector<bool> out(spec.tokens.size());
+  for (size_t id = 0; id < out.size(); ++id)
+    out[id] = spec.tokens[id].empty() || (!spec.matchable.empty() && !spec.matchable[id] &&
+                                          spec.tokens[id] == fmt::format("[PAD{}]", id));
+  for (const AddedToken& token : spec.added) out[static_cast<size_t>(token.id)] = false;
+  return out;
 }
 
 Result<Gguf> write_tokenizer_gguf(const TokenizerSpec& spec, int64_t V) {
@@ -219,6 +235,9 @@ Result<Gguf> write_tokenizer_gguf(const TokenizerSpec& spec, int64_t V) {
   out.bos_id = spec.bos;
   out.eos_id = spec.named.eos;
   out.unknown_id = spec.named.unknown;
+  if (const auto unknown = std::ranges::find(spec.tokens, spec.unknown);
+      out.unknown_id < 0 && !spec.unknown.empty() && unknown != spec.tokens.end())
+    out.unknown_id = static_cast<TokenId>(unknown - spec.tokens.begin());
   out.padding_id = spec.named.padding;
   out.separator_id = spec.named.separator;
   out.mask_id = spec.named.mask;

@@ -1,7 +1,7 @@
 // A tokenizer as tokenizer.json and tokenizer_config.json, the inverse of text/tokenizer_json.cc.
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "text/base64.h"
 #include "text/tokenizer_gguf.h"
@@ -85,9 +85,9 @@ void add_sentencepiece(const SentencePieceStep& s, bool unigram, std::vector<jso
   steps.push_back(replace("\\ ", std::string(kSpaceSymbol)));
 }
 
-json normalizer_of(const TokenizerSpec& spec) {
+json normalizer_of(const std::vector<NormalizerStep>& normalizers, ModelKind kind) {
   std::vector<json> steps;
-  for (const NormalizerStep& step : spec.normalizers)
+  for (const NormalizerStep& step : normalizers)
     std::visit(Overloaded{
                    [&](const FormStep& s) {
                      steps.push_back({{"type", name_of(s.form)}});
@@ -124,7 +124,7 @@ json normalizer_of(const TokenizerSpec& spec) {
                      steps.push_back({{"type", "ByteLevel"}});
                    },
                    [&](const SentencePieceStep& s) {
-                     add_sentencepiece(s, spec.kind == ModelKind::kUnigram, steps);
+                     add_sentencepiece(s, kind == ModelKind::kUnigram, steps);
                    },
                },
                step);
@@ -263,26 +263,25 @@ json to_json(const AddedToken& token) {
 json added_tokens_of(const TokenizerSpec& spec) {
   json list = json::array();
   std::vector<AddedToken> added = spec.added;
-  for (size_t id = 0; id < spec.whole.size(); ++id)
-    if (const auto at = static_cast<TokenId>(id);
-        spec.whole[id] && std::ranges::find(added, at, &AddedToken::id) == added.end())
-      added.push_back({.id = at, .text = spec.tokens[id], .normalized = true});
   std::ranges::sort(added, {}, &AddedToken::id);
   for (const AddedToken& token : added) list.push_back(to_json(token));
   return list;
 }
 
-// A token may hold a place alone: no text becomes it, and no merge makes it.
 Result<json> vocabulary_of(const TokenizerSpec& spec) {
   json vocabulary = json::object();
   // ordered_json looks keys up one by one, so the pairs are put in behind its back.
   auto& pairs = static_cast<json::object_t::Container&>(vocabulary.get_ref<json::object_t&>());
   pairs.reserve(spec.tokens.size());
-  std::unordered_set<std::string_view> seen;
+  std::unordered_map<std::string_view, size_t> seen;
+  const std::vector<bool> hole = holes(spec);
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
-    if (is_hole(spec, id)) continue;
-    if (!seen.insert(spec.tokens[id]).second)
-      return bad_input("the token \"{}\" appears twice", spec.tokens[id]);
+    if (hole[id]) continue;
+    if (const auto [first, fresh] = seen.emplace(spec.tokens[id], id); !fresh)
+      return with_hint(bad_input("the tokens {} and {} have the same text \"{}\", which "
+                                 "tokenizer.json cannot say",
+                                 first->second, id, spec.tokens[id]),
+                       "Use the model as a GGUF file");
     pairs.emplace_back(spec.tokens[id], id);
   }
   return vocabulary;
@@ -290,9 +289,12 @@ Result<json> vocabulary_of(const TokenizerSpec& spec) {
 
 Result<json> bpe_model(const TokenizerSpec& spec) {
   SLLM_TRY(json vocabulary, vocabulary_of(spec));
+  std::vector<std::pair<std::string, std::string>> by_rank = spec.merges;
+  if (spec.merge_by_score) {
+    SLLM_TRY(by_rank, merges_of_scores(spec));
+  }
   json merges = json::array();
-  for (const auto& [left, right] : spec.merge_by_score ? merges_of_scores(spec) : spec.merges)
-    merges.push_back({left, right});
+  for (const auto& [left, right] : by_rank) merges.push_back({left, right});
   const auto text_or_null = [](const std::string& text) {
     return text.empty() ? json(nullptr) : json(text);
   };
@@ -318,10 +320,16 @@ Result<json> model_of(const TokenizerSpec& spec) {
                 {"max_input_chars_per_word", spec.max_word_chars},
                 {"vocab", std::move(vocabulary)}};
   }
-  json pieces = json::array();
+  // What fills a hole may not be less likely than the rest: unknown text is told from the lowest.
+  const std::vector<bool> hole = holes(spec);
+  double lowest = 0;
+  size_t count = 0;
   for (size_t id = 0; id < spec.tokens.size(); ++id)
-    pieces.push_back(
-        {is_hole(spec, id) ? fmt::format("[PAD{}]", id) : spec.tokens[id], spec.scores[id]});
+    if (!hole[id]) lowest = std::min(lowest, spec.scores[id]), count = id + 1;
+  json pieces = json::array();
+  for (size_t id = 0; id < count; ++id)
+    pieces.push_back({hole[id] ? fmt::format("[PAD{}]", id) : spec.tokens[id],
+                      hole[id] ? lowest : spec.scores[id]});
   const auto unknown = std::ranges::find(spec.tokens, spec.unknown);
   if (unknown == spec.tokens.end()) return bad_input("there is no token for unknown text");
   return json{{"type", "Unigram"},
@@ -349,12 +357,13 @@ std::string config_of(const TokenizerSpec& spec, const std::string& chat_templat
 
 }  // namespace
 
-std::string write_tokenizer_steps(TokenizerSpec spec, std::vector<AddedToken> added) {
-  for (NormalizerStep& step : spec.normalizers)
+std::string write_tokenizer_steps(const TokenizerSpec& spec, std::span<const AddedToken> added) {
+  std::vector<NormalizerStep> normalizers = spec.normalizers;
+  for (NormalizerStep& step : normalizers)
     if (auto* rules = std::get_if<PrecompiledStep>(&step)) rules->charsmap.clear();
   json list = json::array();
   for (const AddedToken& token : added) list.push_back(to_json(token));
-  return json{{"normalizer", normalizer_of(spec)},
+  return json{{"normalizer", normalizer_of(normalizers, spec.kind)},
               {"pre_tokenizer", pre_tokenizer_of(spec)},
               {"decoder", decoder_of(spec)},
               {"added_tokens", std::move(list)}}
@@ -365,12 +374,13 @@ Result<TokenizerJson> write_tokenizer_json(const TokenizerSpec& spec,
                                            const std::string& chat_template, int64_t max_context) {
   for (size_t id = 0; id < spec.tokens.size(); ++id)
     if (!unicode::valid_utf8(spec.tokens[id])) return bad_input("token {} is not UTF-8 text", id);
+  if (!unicode::valid_utf8(chat_template)) return bad_input("the chat template is not UTF-8 text");
   SLLM_TRY(json model, model_of(spec));
   const json root = {{"version", "1.0"},
                      {"truncation", nullptr},
                      {"padding", nullptr},
                      {"added_tokens", added_tokens_of(spec)},
-                     {"normalizer", normalizer_of(spec)},
+                     {"normalizer", normalizer_of(spec.normalizers, spec.kind)},
                      {"pre_tokenizer", pre_tokenizer_of(spec)},
                      {"post_processor", post_processor_of(spec)},
                      {"decoder", decoder_of(spec)},

@@ -1,6 +1,7 @@
 // The two writers of text/tokenizer_convert.h, and what they share.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,17 +20,19 @@ Result<TokenizerJson> write_tokenizer_json(const TokenizerSpec& spec,
                                            const std::string& chat_template, int64_t max_context);
 
 // What read_tokenizer_steps() reads; `added` are the tokens to list. The charsmap stays outside.
-std::string write_tokenizer_steps(TokenizerSpec spec, std::vector<AddedToken> added);
+std::string write_tokenizer_steps(const TokenizerSpec& spec, std::span<const AddedToken> added);
 
-// Merges by rank that do what merging by score does: every cut of a token into two, tokens of
-// higher scores first (transformers, convert_slow_tokenizer.py, generate_merges).
-std::vector<std::pair<std::string, std::string>> merges_of_scores(const TokenizerSpec& spec);
+// Merges by rank for merges by score: every cut of a token into two, tokens of higher scores first
+// (transformers, convert_slow_tokenizer.py, generate_merges). By score the leftmost of equals wins,
+// by rank the first that is listed (docs/parity.md). Errors: kBadInput where the cuts are too many.
+Result<std::vector<std::pair<std::string, std::string>>> merges_of_scores(
+    const TokenizerSpec& spec);
 
 // Scores by which SentencePiece merges as spec.merges do; empty where no scores could, because some
 // cut of a token is no merge or ranks of tokens overlap.
 std::vector<double> scores_of_merges(const TokenizerSpec& spec);
 
-// Whether `id` is an entry that only fills a hole between the tokens.
-bool is_hole(const TokenizerSpec& spec, size_t id);
+// By id: the entries that only fill holes between the tokens.
+std::vector<bool> holes(const TokenizerSpec& spec);
 
 }  // namespace sllm

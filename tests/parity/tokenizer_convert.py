@@ -10,7 +10,6 @@ import gzip
 import itertools
 import json
 import os
-import random
 import re
 import subprocess
 import sys
@@ -106,7 +105,7 @@ def compare(name, files, vocabulary, peer, lines, vectors, work):
     except RuntimeError as error:
         return report(False, f"{name}: {error}")
     if not LLAMA.exists():
-        return print(f"SKIP {name} in llama.cpp: llama_tokens is not there")
+        return print(f"SKIP {name} in llama.cpp: its ids need the program llama_tokens, which setup.sh builds where llama.cpp is at hand")
     left_out = re.compile(OTHER_THERE.get(name, r"(?!)"))
     some = [i for i in range(vectors) if lines[i] and "\0" not in lines[i] and not left_out.search(lines[i])]
     theirs = llama_ids(work / "m.gguf", [lines[i] for i in some])
@@ -177,7 +176,7 @@ def cases(folder, lines):
         import mistral_common
         from mistral_common.tokens.tokenizers.tekken import Tekkenizer
     except ImportError as error:
-        return print(f"SKIP tekken: {error}")
+        return print(f"SKIP tekken: the peer and its file are mistral-common's, which is not installed ({error})")
     file = Path(mistral_common.__file__).parent / "data/tekken_240911.json"
     tekken = Tekkenizer.from_file(str(file))
     yield ("tekken.json", {"tekken.json": file.read_bytes()}, tekken.n_words,
@@ -186,14 +185,13 @@ def cases(folder, lines):
 
 def main():
     if not SLLM or not DATA.exists():
-        print("SKIP tokenizer_convert: SLLM_BIN or SLLM_SHARED is missing")
+        print("SKIP tokenizer_convert: it needs our program (SLLM_BIN) and the published tokenizers in SLLM_SHARED/data")
         return 0
     try:
         import gguf, safetensors, sentencepiece, tokenizers, torch  # noqa: F401
     except ImportError as e:
-        print(f"SKIP tokenizer_convert: {e}")
+        print(f"SKIP tokenizer_convert: the peers are Python packages, of which one is not installed ({e})")
         return 0
-    random.seed(1)
     lines, vectors = texts()
     with tempfile.TemporaryDirectory(prefix="sllm-tokenizers-") as folder:
         for i, (name, files, vocabulary, peer) in enumerate(cases(Path(folder), lines)):
