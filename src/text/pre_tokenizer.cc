@@ -30,22 +30,35 @@ std::pair<size_t, size_t> next_word(std::string_view text, size_t from) {
   });
 }
 
-// Where tokenizers' UnicodeScripts cuts: between scripts, kana counting as Han; a space joins any,
-// and those in front are lost.
+constexpr int kAnyScript = -1;
+
+// The script of a character in the table of tokenizers' UnicodeScripts, which is Unicode 9's: what
+// came later has none. Kana count as Han there, and a space has no script.
+int script_in_unicode_9(char32_t code) {
+  constexpr int kCommon = 0, kDevanagari = 10, kHan = 17, kHiragana = 20, kKatakana = 22;  // ICU's
+  const int version = unicode::version_of(code);
+  if (code == ' ' || version < 1 || version > 9) return kAnyScript;
+  if (code == 0x589 || code == 0x61C) return kCommon;  // moved since
+  if (code == 0x953 || code == 0x954) return kDevanagari;
+  if (code == 0x30FC) return kHan;
+  const int script = unicode::script_of(code);
+  return script == kHiragana || script == kKatakana ? kHan : script;
+}
+
+// Where tokenizers' UnicodeScripts cuts: between scripts; what has none joins any, and is lost in
+// front.
 template <class Emit>
 void split_scripts(std::string_view text, Emit&& emit) {
-  constexpr int kAny = -1, kHan = 17, kHiragana = 20, kKatakana = 22;  // ICU's UScriptCode
   std::optional<size_t> begin;
   std::optional<int> last;
   for (size_t at = 0; at < text.size();) {
     const Char c = unicode::decode(text.data() + at);
-    int script = c.code == ' ' ? kAny : c.code == 0x30FC ? kHan : unicode::script_of(c.code);
-    if (script == kHiragana || script == kKatakana) script = kHan;
-    if (script != kAny && last != script) {
+    const int script = script_in_unicode_9(c.code);
+    if (script != kAnyScript && last != script) {
       if (begin) emit(*begin, at);
       begin = at;
     }
-    if (script != kAny) last = script;
+    if (script != kAnyScript) last = script;
     at += c.length;
   }
   if (begin) emit(*begin, text.size());

@@ -179,7 +179,8 @@ TEST(PreTokenizer, ScriptsAreCutApart) {
   TokenizerSource source;
   source.tokenizer_json = file.dump();
   const auto t = Tokenizer::load(source).value();
-  EXPECT_EQ(t->encode(" "), std::vector<TokenId>{});  // spaces in front are lost
+  EXPECT_EQ(t->encode(" "), std::vector<TokenId>{});     // spaces in front are lost
+  EXPECT_EQ(t->encode("🦙"), std::vector<TokenId>{});  // Unicode 11's, not in the table
   EXPECT_EQ(t->encode("ab한ab"), (std::vector<TokenId>{5, 0, 5}));
 }
 

@@ -159,6 +159,12 @@ int script_of(char32_t code) {
   return uscript_getScript(static_cast<UChar32>(code), &status);
 }
 
+int version_of(char32_t code) {
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(code), age);
+  return age[0];
+}
+
 void append_lowercase(std::string& out, char32_t code) {
   if (code == 0x130) {  // the one character whose lower case is two
     out += "i\xCC\x87";

@@ -57,7 +57,8 @@ inline Case case_of(char32_t code) {
   static const Case* const table = case_table();
   return table[code];
 }
-int script_of(char32_t code);  // ICU's UScriptCode
+int script_of(char32_t code);   // ICU's UScriptCode
+int version_of(char32_t code);  // the major version of Unicode that added it; 0: none yet
 // Lower case of one character, without context (Rust's char::to_lowercase).
 void append_lowercase(std::string& out, char32_t code);
 // Bytes of the extended grapheme cluster at the start of each entry: lengths in order.
