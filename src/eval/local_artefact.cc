@@ -139,33 +139,39 @@ Result<std::vector<Answer>> LocalArtefact::follow(const std::vector<Conversation
 
 Result<std::vector<Answer>> LocalArtefact::answers(const std::vector<Conversation>& questions,
                                                    int64_t tokens) {
-  std::vector<std::vector<TokenId>> prompts;
+  std::vector<std::vector<TokenId>> texts;  // prompts, then the answers
   int64_t room = 0;
   for (const Conversation& question : questions) {
     SLLM_TRY(auto ids, encode(question, {.add_generation_prompt = true}));
     room += block_tokens(ids.size() + static_cast<size_t>(tokens));
-    prompts.push_back(std::move(ids));
+    texts.push_back(std::move(ids));
   }
   StatePool pool(source_->config(), state_type(numerics_, *source_), room);
   struct Writer {
     size_t answer;
     SequenceState state;
     StreamDecoder decoder;
-    TokenId next = -1;
+    bool stretched = false;
     Tensor hidden;  // of the last row
   };
   std::vector<Writer> writers;
-  std::vector<Feed> feeds;
-  writers.reserve(prompts.size());
-  for (size_t i = 0; i < prompts.size(); ++i) {
+  for (size_t i = 0; i < texts.size(); ++i)
     writers.push_back({i, SequenceState(pool), StreamDecoder(tokenizer_)});
-    feeds.push_back({&writers[i].state, prompts[i], adapter_ ? &bound_ : nullptr});
-  }
-  runner_->run(feeds, kRows, [&](size_t i, int64_t, const Tensor& rows) {
-    writers[i].hidden = rows.slice_rows(rows.rows() - 1, rows.rows());
-  });
+  const auto read = [&] {
+    std::vector<Feed> feeds;
+    for (Writer& w : writers) {
+      const std::vector<TokenId>& text = texts[w.answer];
+      begin_again_if_stretched(source_->config().rope, std::ssize(text), w.state, w.stretched);
+      feeds.push_back({&w.state, std::span(text).subspan(static_cast<size_t>(w.state.length())),
+                       adapter_ ? &bound_ : nullptr});
+    }
+    runner_->run(feeds, kRows, [&](size_t i, int64_t, const Tensor& rows) {
+      writers[i].hidden = rows.slice_rows(rows.rows() - 1, rows.rows());
+    });
+  };
+  read();
   const std::vector<TokenId> ends = end_tokens();
-  std::vector<Answer> out(prompts.size());
+  std::vector<Answer> out(texts.size());
   for (int64_t step = 0; step < tokens && !writers.empty(); ++step) {
     if (const int signal = stop_requested())
       return make_error(static_cast<ErrorCode>(128 + signal), "interrupted while comparing");
@@ -173,22 +179,17 @@ Result<std::vector<Answer>> LocalArtefact::answers(const std::vector<Conversatio
     for (const Writer& w : writers) rows.push_back(w.hidden);
     runner_->logits(concatenate_rows(rows), [&](int64_t row, std::span<float> logits) {
       Writer& w = writers[static_cast<size_t>(row)];
-      w.next = argmax(logits);
-      if (w.next < 0) throw ResultError(bad_input("{}: computes no finite numbers", name_));
+      const TokenId next = argmax(logits);
+      if (next < 0) throw ResultError(bad_input("{}: computes no finite numbers", name_));
       Answer& answer = out[w.answer];
-      answer.ended = std::ranges::binary_search(ends, w.next);
-      answer.tokens.push_back(chances_of(logits, w.next));
-      answer.ids.push_back(w.next);
-      answer.text += answer.ended ? w.decoder.finish() : w.decoder.push(w.next);
+      answer.ended = std::ranges::binary_search(ends, next);
+      answer.tokens.push_back(chances_of(logits, next));
+      answer.ids.push_back(next);
+      answer.text += answer.ended ? w.decoder.finish() : w.decoder.push(next);
+      texts[w.answer].push_back(next);
     });
     std::erase_if(writers, [&](const Writer& w) { return out[w.answer].ended; });
-    if (step + 1 == tokens || writers.empty()) break;
-    feeds.clear();
-    for (Writer& w : writers)
-      feeds.push_back({&w.state, {&w.next, 1}, adapter_ ? &bound_ : nullptr});
-    const Tensor all = runner_->forward(feeds);
-    for (size_t i = 0; i < writers.size(); ++i)
-      writers[i].hidden = all.slice_rows(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1);
+    if (step + 1 < tokens && !writers.empty()) read();
   }
   for (Writer& w : writers) out[w.answer].text += w.decoder.finish();
   return out;

@@ -179,7 +179,10 @@ void BatchEngine::sweep_and_admit() {
 std::vector<BatchEngine::Work> BatchEngine::plan() {
   std::vector<Work> work;
   int64_t prompts = 0;
-  for (const auto& s : active_) prompts += s->pending().size() > 1;
+  for (const auto& s : active_) {
+    begin_again_if_stretched(config().rope, s->length(), *s->state, s->stretched);
+    prompts += s->pending().size() > 1;
+  }
   const bool decoding = prompts < static_cast<int64_t>(active_.size());
   int64_t budget = std::max<int64_t>(options().prefill_chunk / (decoding ? 4 : 1), 1);
   for (const auto& s : active_) {
@@ -202,7 +205,7 @@ void BatchEngine::step(const std::vector<Work>& work) {
     if (!cancelled_.empty()) return;  // came in since the sweep, which saw no prompt to interrupt
     for (const Work& w : work) {
       rows += w.rows;
-      if (!w.sequence->prefilling()) continue;
+      if (!w.sequence->prefilling() && w.rows == 1) continue;
       prompt_rows += w.rows;
       reading_.insert(w.sequence->id);
     }
@@ -228,7 +231,7 @@ void BatchEngine::run(const std::vector<Work>& work) {
     for (const Work& w : work)
       feeds.push_back({&*w.sequence->state,
                        w.sequence->pending().first(static_cast<size_t>(w.rows)),
-                       w.sequence->adapter});
+                       w.sequence->adapter, w.sequence->length()});
     const Tensor hidden = runner_.forward(feeds, &interrupt_);
     deliver(work, hidden);
   } catch (const Interrupted&) {

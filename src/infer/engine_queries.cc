@@ -41,7 +41,7 @@ Result<std::vector<ScoreResult>> BatchEngine::score(const std::vector<ScoreReque
           return usage_error("score: request {}: token {} is not in the vocabulary of {} tokens", i,
                              id, config().V);
   SLLM_TRY(const auto groups,
-           Scorer::group(requests, options().context,
+           Scorer::group(requests, options().context, config().rope,
                          [this](const std::string& name) { return find_adapter(name); }));
   std::vector<ScoreResult> results(requests.size());
   uint64_t done = 0;

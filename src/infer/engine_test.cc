@@ -1,5 +1,6 @@
 // The engine on a tiny random model: the same answer in any company, clean ends, honest scores.
 #include "infer/engine.h"
+#include "infer/sampler.h"
 #include "infer/state_type.h"
 
 #include <gtest/gtest.h>
@@ -307,6 +308,44 @@ TEST(EncoderEngine, EmbedsAsItsPoolingSaysAndRefusesToGenerate) {
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
   EXPECT_NE(refused.error().message.find("encoder"), std::string::npos);
   EXPECT_EQ(engine->logits(text).error().code, ErrorCode::kUsage);
+}
+
+// phi3_long turns texts of more than 24 tokens by other factors, from their first token on. An
+// answer that grows past that border goes on as if it had been read so; scores know it beforehand.
+TEST(LongRope, TextsAreReadAgainWhereTheyGrowPastTheBorder) {
+  const auto source =
+      open_model(fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures/phi3_long").value();
+  EngineOptions options;
+  options.numerics = Numerics::kExact;
+  options.prefill_chunk = 6;
+  const auto e = Engine::create({source, std::make_shared<ByteTokenizer>(),
+                                 std::make_shared<PlainTemplate>(), std::make_shared<Backend>()},
+                                options)
+                     .value();
+  GenerateRequest r;
+  r.max_tokens = 16, r.sampling.temperature = 0, r.ignore_eos = true;
+  for (const TokenId first : {3, 11, 19}) {
+    r.prompt.resize(20);
+    std::iota(r.prompt.begin(), r.prompt.end(), first);
+    const auto answer = e->generate(r).value().tokens;
+    std::vector<TokenId> text = r.prompt;
+    for (const TokenId token : answer) {
+      EXPECT_EQ(token, argmax(e->logits(text).value())) << text.size();
+      text.push_back(token);
+    }
+    // One text ends at the border, one beyond it, one context is shared.
+    std::vector<ScoreRequest> requests;
+    for (const size_t end : {22, 25, 26, 30})
+      requests.push_back({{text.begin(), text.begin() + 20},
+                          {text.begin() + 20, text.begin() + static_cast<int64_t>(end)}});
+    const auto scores = e->score(requests).value();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      std::vector<TokenId> ids = requests[i].context;
+      ids.insert(ids.end(), requests[i].continuation.begin(), requests[i].continuation.end());
+      EXPECT_EQ(scores[i].token_logprobs, e->token_logprobs(ids, 20).value()) << i;
+    }
+  }
+  EXPECT_EQ(e->stats().generated_tokens, 3u * 15u);  // what is read again was not generated
 }
 
 TEST_F(EngineTest, FastLosesNothingOfAModelInF32) {

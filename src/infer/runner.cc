@@ -9,6 +9,11 @@ namespace {
 constexpr int64_t kHeadRows = 64;  // 64 rows of 152k logits are 39 MB
 }
 
+void begin_again_if_stretched(const Rope& rope, int64_t tokens, SequenceState& state,
+                              bool& stretched) {
+  if (rope.stretches(tokens) != std::exchange(stretched, rope.stretches(tokens))) state.truncate(0);
+}
+
 Tensor Runner::forward(std::span<const Feed> feeds, const std::atomic<bool>* interrupt) {
   Batch batch;
   batch.interrupt = interrupt;
@@ -17,7 +22,7 @@ Tensor Runner::forward(std::span<const Feed> feeds, const std::atomic<bool>* int
     const Status reserved = feed.state->reserve(rows);
     if (!reserved.ok()) throw ResultError(reserved.error());
     batch.segments.push_back({static_cast<int64_t>(batch.tokens.size()), rows, feed.state->length(),
-                              feed.state, feed.adapter});
+                              feed.state, feed.adapter, feed.text_length});
     batch.tokens.insert(batch.tokens.end(), feed.tokens.begin(), feed.tokens.end());
   }
   return model_->forward(context_, batch);
@@ -45,11 +50,12 @@ void Runner::run(std::span<const Feed> feeds, int64_t rows, const Each& each) {
   };
   for (size_t i = 0; i < feeds.size(); ++i) {
     const auto total = static_cast<int64_t>(feeds[i].tokens.size());
+    const int64_t text = std::max(feeds[i].text_length, feeds[i].state->length() + total);
     for (int64_t first = 0; first < total;) {
       const int64_t n = std::min(left, total - first);
       batch.push_back({feeds[i].state,
                        feeds[i].tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(n)),
-                       feeds[i].adapter});
+                       feeds[i].adapter, text});
       parts.push_back({i, first});
       first += n, left -= n;
       if (left == 0) flush();

@@ -17,7 +17,13 @@ struct Feed {
   SequenceState* state;
   std::span<const TokenId> tokens;
   const BoundAdapter* adapter = nullptr;
+  int64_t text_length = 0;  // as Segment's: of the whole text, where more of it will follow
 };
+
+// A text that grows past the border of Rope::stretches is read again from its beginning: forgets
+// what `state` holds if that was computed for the other side, as `stretched` says, of `tokens`.
+void begin_again_if_stretched(const Rope& rope, int64_t tokens, SequenceState& state,
+                              bool& stretched);
 
 class Runner {
  public:

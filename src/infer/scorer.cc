@@ -25,10 +25,11 @@ struct Question {
 }  // namespace
 
 Result<std::vector<ScoreGroup>> Scorer::group(
-    const std::vector<ScoreRequest>& requests, int64_t max_context,
+    const std::vector<ScoreRequest>& requests, int64_t max_context, const Rope& rope,
     const std::function<Result<const BoundAdapter*>(const std::string&)>& adapter) {
   std::vector<std::span<const TokenId>> contexts;
   std::vector<const BoundAdapter*> adapters;
+  std::vector<int64_t> lengths;
   for (size_t i = 0; i < requests.size(); ++i) {
     const ScoreRequest& r = requests[i];
     const auto length = static_cast<int64_t>(r.continuation.size());
@@ -43,19 +44,23 @@ Result<std::vector<ScoreGroup>> Scorer::group(
     const auto keep = std::min(r.context.size(), static_cast<size_t>(max_context + 1 - length));
     contexts.push_back(std::span(r.context).last(keep));
     adapters.push_back(bound);
+    lengths.push_back(static_cast<int64_t>(keep) + length - 1);
   }
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), size_t{0});
   const auto less = [&](size_t a, size_t b) {
     if (adapters[a] != adapters[b]) return std::less<>()(adapters[a], adapters[b]);
+    if (rope.stretches(lengths[a]) != rope.stretches(lengths[b])) return rope.stretches(lengths[b]);
     return std::ranges::lexicographical_compare(contexts[a], contexts[b]);
   };
   std::stable_sort(order.begin(), order.end(), less);
   std::vector<ScoreGroup> groups;
   for (size_t i : order) {
     if (groups.empty() || groups.back().adapter != adapters[i] ||
+        rope.stretches(groups.back().text_length) != rope.stretches(lengths[i]) ||
         !std::ranges::equal(groups.back().context, contexts[i]))
-      groups.push_back({contexts[i], adapters[i], {}});
+      groups.push_back({contexts[i], adapters[i], lengths[i], {}});
+    groups.back().text_length = std::max(groups.back().text_length, lengths[i]);
     groups.back().requests.push_back(i);
   }
   return groups;
@@ -88,7 +93,8 @@ void Scorer::score(std::span<const ScoreGroup> groups, const std::vector<ScoreRe
   states.reserve(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
     states.emplace_back(pool_);
-    feeds.push_back({&states.back(), groups[g].context, groups[g].adapter});
+    feeds.push_back(
+        {&states.back(), groups[g].context, groups[g].adapter, groups[g].text_length});
     for (size_t i : groups[g].requests)
       questions[g].targets.push_back({i, 0, requests[i].continuation.front()});
   }
@@ -110,7 +116,7 @@ void Scorer::score(std::span<const ScoreGroup> groups, const std::vector<ScoreRe
       const auto& continuation = requests[i].continuation;
       if (continuation.size() > 1)
         feeds.push_back({&forks[next++], std::span(continuation).first(continuation.size() - 1),
-                         group.adapter});
+                         group.adapter, group.text_length});
     }
   states.clear();
   runner_.run(feeds, chunk_, [&](size_t f, int64_t first, const Tensor& hidden) {

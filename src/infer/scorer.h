@@ -15,6 +15,7 @@ namespace sllm {
 struct ScoreGroup {
   std::span<const TokenId> context;  // already cut to fit
   const BoundAdapter* adapter = nullptr;
+  int64_t text_length = 0;  // of the longest text, and all are alike for Rope::stretches
   std::vector<size_t> requests;
 };
 
@@ -25,7 +26,7 @@ class Scorer {
 
   // Groups in an order that keeps equal contexts together. Errors as Engine::score.
   static Result<std::vector<ScoreGroup>> group(
-      const std::vector<ScoreRequest>& requests, int64_t max_context,
+      const std::vector<ScoreRequest>& requests, int64_t max_context, const Rope& rope,
       const std::function<Result<const BoundAdapter*>(const std::string&)>& adapter);
   // Rows that a group costs.
   static int64_t rows(const ScoreGroup& group, const std::vector<ScoreRequest>& requests);

@@ -26,8 +26,10 @@ class Sequence {
   const GenerateRequest request;
   const BoundAdapter* adapter = nullptr;
   std::optional<SequenceState> state;  // set while it has a slot
+  bool stretched = false;              // what the state was computed for (Rope::stretches)
 
   int64_t prompt_size() const { return static_cast<int64_t>(request.prompt.size()); }
+  int64_t length() const { return static_cast<int64_t>(tokens_.size()); }  // with the answer so far
   int64_t max_tokens() const { return max_tokens_; }
   bool prefilling() const { return generated_ == 0; }
   bool finished() const { return finished_; }

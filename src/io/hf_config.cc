@@ -76,6 +76,7 @@ Result<ModelConfig> parse_hf_config(std::string_view config, std::string_view ge
   if (!generation_config.empty()) {
     const std::string generation_file = file + " (generation_config.json beside it)";
     SLLM_TRY(const json generation, parse_json(generation_config, generation_file));
+    if (!generation.is_object()) return bad_input("{}: is not an object", generation_file);
     SLLM_OK(add_eos(JsonFields(generation, generation_file), c.eos_ids));
   }
   SLLM_OK(add_eos(whole, c.eos_ids));

@@ -57,7 +57,23 @@ Status validate_layers(const ModelConfig& c) {
   return ok();
 }
 
+double yarn_mscale(double factor, double mscale) {
+  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
+
 }  // namespace
+
+// In double, then rounded, as transformers' modeling_rope_utils does.
+float Rope::scale_of_angles() const {
+  if (attention_factor > 0) return attention_factor;
+  if (type == "yarn" && mscale > 0 && mscale_all_dim > 0)
+    return static_cast<float>(yarn_mscale(factor, mscale) / yarn_mscale(factor, mscale_all_dim));
+  if (type == "yarn") return static_cast<float>(yarn_mscale(factor, 1));
+  if (type == "longrope" && factor > 1)
+    return static_cast<float>(std::sqrt(1 + std::log(static_cast<double>(factor)) /
+                                                std::log(static_cast<double>(original_context))));
+  return 1;
+}
 
 Status validate(const ModelConfig& c) {
   const Bound bounds[] = {
@@ -112,6 +128,9 @@ Status validate(const ModelConfig& c) {
   if (r.type == "longrope" && (r.short_factor.size() != pairs || r.long_factor.size() != pairs))
     return bad_input("rope_scaling has {} short and {} long factors, expected {} of each",
                      r.short_factor.size(), r.long_factor.size(), pairs);
+  if (r.type == "longrope" && r.original_context < 2)
+    return bad_input("original_max_position_embeddings is {}, expected the context before longrope",
+                     r.original_context);
   for (const auto* factors : {&r.short_factor, &r.long_factor})
     for (const float factor : *factors)
       if (!(factor > 0) || !std::isfinite(factor))

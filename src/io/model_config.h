@@ -29,6 +29,10 @@ struct Rope {
   bool truncate = true;                             // yarn: whole dimensions at the borders
   std::vector<float> short_factor, long_factor;     // longrope, [dims / 2]
   float share = 1;  // proportional: of a head's column pairs only the first turn, others stay
+  // What cos and sin are multiplied by: attention_factor, or what the type's formula says.
+  float scale_of_angles() const;
+  // longrope: whether all of a text of so many tokens turns by long_factor (transformers' rule).
+  bool stretches(int64_t tokens) const { return type == "longrope" && tokens > original_context; }
   bool operator==(const Rope&) const = default;
 };
 

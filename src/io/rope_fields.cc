@@ -3,6 +3,7 @@
 // "type" before it was "rope_type". We read both and write the older form, which both read. GGUF
 // has keys for linear and yarn; Llama 3.1's scaling and longrope's factors are tensors there.
 #include <cmath>
+#include <utility>
 
 #include "io/config_fields.h"
 #include "io/gguf_rope.h"
@@ -109,6 +110,9 @@ void read_gguf(ConfigFields& f, ModelConfig& c) {
     rope.type = "longrope";
     if (rope.original_context > 0)
       rope.factor = static_cast<float>(c.max_context) / static_cast<float>(rope.original_context);
+    // What the formula gives is not kept, so that config.json comes back as it was.
+    const float told = std::exchange(rope.attention_factor, 0.0f), formula = rope.scale_of_angles();
+    if (std::abs(told - formula) > 1e-6f * formula) rope.attention_factor = told;
   }
   if (rope.type == "none") {
     const Rope plain{.theta = rope.theta, .dims = rope.dims};
@@ -139,7 +143,9 @@ void write_gguf(ConfigFields& f, ModelConfig& c) {
   f.text({nullptr, "rope.scaling.type"}, rope.type, "none");
   if (rope.type == "linear" || rope.type == "yarn")
     f.number({nullptr, "rope.scaling.factor"}, rope.factor);
-  f.number({nullptr, "rope.scaling.attn_factor"}, rope.attention_factor, 0);
+  // llama.cpp has longrope's formula in its converter, yarn's in the program.
+  float scale = rope.type == "longrope" ? rope.scale_of_angles() : rope.attention_factor;
+  f.number({nullptr, "rope.scaling.attn_factor"}, scale, 0);
   f.integer({nullptr, "rope.scaling.original_context_length"}, rope.original_context, 0);
   f.number({nullptr, "rope.scaling.yarn_beta_fast"}, rope.beta_fast, 32);
   f.number({nullptr, "rope.scaling.yarn_beta_slow"}, rope.beta_slow, 1);
@@ -165,7 +171,10 @@ void read_rope_object(ConfigFields& f, const json& object, const std::string& wh
     return;
   }
   rope.type = type == "su" ? "longrope" : type;  // Phi-3's first spelling
-  in.number({"factor", nullptr}, rope.factor, 1);
+  if (type == "linear" || type == "yarn" || type == "llama3")
+    in.number({"factor", nullptr}, rope.factor);
+  else
+    in.number({"factor", nullptr}, rope.factor, 1);
   in.number({"low_freq_factor", nullptr}, rope.low_freq_factor, 1);
   in.number({"high_freq_factor", nullptr}, rope.high_freq_factor, 4);
   in.integer({"original_max_position_embeddings", nullptr}, rope.original_context, 0);

@@ -10,7 +10,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <numeric>
 
+#include "io/json.h"
 #include "io/safetensors.h"
 #include "models/model.h"
 #include "models/pooler.h"
@@ -86,7 +89,13 @@ class ArchitectureTest : public ::testing::TestWithParam<std::string> {
   Tensor run(SequenceState& state, std::span<const int32_t> ids) {
     if (encodes()) return model_->forward(ctx_, Batch::single({ids.begin(), ids.end()}));
     state.reserve(std::ssize(ids)).value();
-    return model_->forward(ctx_, Batch::single({ids.begin(), ids.end()}, &state, state.length()));
+    return model_->forward(ctx_, part_of_text(ids, state));
+  }
+  // Rows of the golden text, or of another as long: phi3_long turns by its length.
+  Batch part_of_text(std::span<const int32_t> ids, SequenceState& state) const {
+    Batch batch = Batch::single({ids.begin(), ids.end()}, &state, state.length());
+    batch.segments[0].text_length = std::ssize(ids_);
+    return batch;
   }
   // The mean next-token loss of the golden ids; gradients go to the tape.
   double loss(Context& ctx, const BoundAdapter* adapter = nullptr) {
@@ -166,6 +175,42 @@ TEST_P(DecoderTest, EveryCutOfTheSequenceGivesTheSameBits) {
   expect_same_bits(run(parent, std::span(ids_).subspan(13)), expected.slice_rows(13, n));
 }
 
+// GGUF cannot say that other layers than every fourth do not rotate: readers would compute another
+// model.
+TEST(SmolLm3, IsRefusedForGgufWhereItsLayersRotateOtherwise) {
+  testing::TemporaryFolder folder;
+  const fs::path other = folder / "other";
+  fs::copy(golden_folder() / "smollm3", other);
+  auto config = parse_json(read_file(other / "config.json").value(), "").value();
+  config["no_rope_layers"] = {1, 0, 1, 1};
+  std::ofstream(other / "config.json") << config;
+  const auto refused = testing::to_gguf_file(folder / "m.gguf", as_written(open_model(other).value()));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("no_rope_layers"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder / "m.gguf"));
+}
+
+// Texts of more than 24 tokens turn by other factors from their first token on, and shorter ones in
+// the same batch do not.
+TEST(LongRope, GoesByTheTextsLength) {
+  const auto source = open_model(golden_folder() / "phi3_long").value();
+  const auto model = Model::load(source).value();
+  Backend backend;
+  Context ctx{backend};
+  std::vector<int32_t> ids(50);
+  std::iota(ids.begin(), ids.begin() + 25, 0);
+  std::iota(ids.begin() + 25, ids.end(), 0);
+  Batch both;
+  both.tokens = {ids.begin(), ids.begin() + 49};
+  both.segments = {{0, 25}, {25, 24}};
+  const Tensor rows = model->forward(ctx, both);
+  const Tensor longer = model->forward(ctx, Batch::single({ids.begin(), ids.begin() + 25}));
+  const Tensor shorter = model->forward(ctx, Batch::single({ids.begin(), ids.begin() + 24}));
+  expect_same_bits(rows.slice_rows(0, 25), longer);
+  expect_same_bits(rows.slice_rows(25, 49), shorter);
+  EXPECT_GT(distance(longer.slice_rows(0, 24), shorter), 1e-2 * norm(shorter));
+}
+
 TEST_P(DecoderTest, ASnapshotContinuesWithTheSameBits) {
   StatePool pool(model_->config(), DType::kF32, 4096);
   SequenceState whole(pool), state(pool);
@@ -212,7 +257,7 @@ TEST_P(DecoderTest, AnInterruptedForwardCanBeRunAgain) {
   const Tensor expected = model_->forward(ctx, Batch::single(ids_, &whole));
   run(state, std::span(ids_).first(11));
   state.reserve(std::ssize(ids_) - 11).value();
-  Batch batch = Batch::single({ids_.begin() + 11, ids_.end()}, &state, 11);
+  Batch batch = part_of_text(std::span(ids_).subspan(11), state);
   batch.interrupt = &backend.interrupt;
   for (const int64_t at : {1, 2}) {  // both in the first layer: the last has no check behind it
     backend.norms = 0, backend.at = at;
@@ -239,7 +284,8 @@ TEST_P(ArchitectureTest, RaggedBatchGivesTheSameBits) {
     const auto rows = std::ssize(prompts[i]);
     states[i].reserve(rows).value();
     SequenceState* const state = encodes() ? nullptr : &states[i];
-    batch.segments.push_back({std::ssize(batch.tokens), rows, 0, state, nullptr});
+    batch.segments.push_back({std::ssize(batch.tokens), rows, 0, state, nullptr,
+                              encodes() ? 0 : std::ssize(ids_)});
     batch.tokens.insert(batch.tokens.end(), prompts[i].begin(), prompts[i].end());
   }
   const Tensor together = model_->forward(ctx_, batch);

@@ -13,7 +13,7 @@ RopeTables::RopeTables(const ModelConfig& c)
 
 Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const RopeTables& rope)
     : ctx(context), batch(rows), config(model) {
-  std::vector<int64_t> positions;
+  std::vector<int64_t> positions, text_lengths;
   positions.reserve(batch.tokens.size());
   for (const Segment& s : batch.segments) {
     SLLM_CHECK(s.first_row == static_cast<int64_t>(positions.size()),
@@ -21,6 +21,7 @@ Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const 
     SLLM_CHECK((s.state == nullptr) == (batch.segments.front().state == nullptr),
                "batch: either every segment has a state or none");
     for (int64_t i = 0; i < s.rows; ++i) positions.push_back(s.position + i);
+    text_lengths.resize(positions.size(), std::max(s.text_length, s.position + s.rows));
     segments_.push_back({s.first_row, s.rows, s.position, {}});
     training_ |= s.state == nullptr;
     adapted_ |= s.adapter != nullptr;
@@ -29,8 +30,8 @@ Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const 
              "batch: an encoder reads whole texts, without states");
   SLLM_CHECK(positions.size() == batch.tokens.size(), "batch: segments cover {} of {} rows",
              positions.size(), batch.tokens.size());
-  angles_ = rope.full.rows(positions);
-  sliding_angles_ = config.local_rope ? rope.sliding.rows(positions) : angles_;
+  angles_ = rope.full.rows(positions, text_lengths);
+  sliding_angles_ = config.local_rope ? rope.sliding.rows(positions, text_lengths) : angles_;
   if (config.query_scale_beta == 0) return;
   query_scale_ = Tensor::empty(DType::kF32, {std::ssize(positions), 1});
   for (size_t i = 0; i < positions.size(); ++i) {

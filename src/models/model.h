@@ -28,6 +28,9 @@ struct Segment {
   int64_t position = 0;            // position of the first row
   SequenceState* state = nullptr;  // null: training, attention within the segment only
   const BoundAdapter* adapter = nullptr;
+  // Tokens of the whole text that the rows are a part of, where it is known to be longer than what
+  // ends with them; longrope turns by it (Rope::stretches).
+  int64_t text_length = 0;
 };
 // Flat rows of all sequences, plus what each row is.
 struct Batch {

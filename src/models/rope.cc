@@ -47,26 +47,9 @@ int64_t turning_pairs(const Rope& s, int64_t dims) {
   return static_cast<int64_t>(static_cast<double>(s.share) * static_cast<double>(dims) / 2 + 1e-4);
 }
 
-double yarn_mscale(double factor, double mscale) {
-  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
-}
-
-float attention_factor(const Rope& s) {
-  if (s.attention_factor > 0) return s.attention_factor;
-  const double factor = s.factor;
-  if (s.type == "yarn" && s.mscale > 0 && s.mscale_all_dim > 0)
-    return static_cast<float>(yarn_mscale(factor, s.mscale) /
-                              yarn_mscale(factor, s.mscale_all_dim));
-  if (s.type == "yarn") return static_cast<float>(yarn_mscale(factor, 1));
-  if (s.type == "longrope" && factor > 1)
-    return static_cast<float>(
-        std::sqrt(1 + std::log(factor) / std::log(static_cast<double>(s.original_context))));
-  return 1;
-}
-
 }  // namespace
 
-RopeTable::RopeTable(const Rope& s, int64_t head_width) {
+RopeTable::RopeTable(const Rope& s, int64_t head_width) : rope_(s) {
   const int64_t dims = s.dims > 0 ? s.dims : head_width;
   const YarnRamp ramp(s, dims);
   for (int64_t i = 0; i < dims / 2; ++i) {
@@ -86,19 +69,19 @@ RopeTable::RopeTable(const Rope& s, int64_t head_width) {
     }
     inv_freq_.push_back(f);
   }
-  original_context_ = s.original_context;
-  attention_factor_ = attention_factor(s);
+  attention_factor_ = s.scale_of_angles();
 }
 
-Angles RopeTable::rows(const std::vector<int64_t>& positions) const {
+Angles RopeTable::rows(const std::vector<int64_t>& positions,
+                       const std::vector<int64_t>& text_lengths) const {
   const auto N = static_cast<int64_t>(positions.size());
   const auto half = static_cast<int64_t>(inv_freq_.size());
   Angles angles{Tensor::empty(DType::kF32, {N, half}), Tensor::empty(DType::kF32, {N, half})};
   float* c = angles.cos.data<float>();
   float* s = angles.sin.data<float>();
   for (int64_t n = 0; n < N; ++n) {
-    const bool beyond = !long_inv_freq_.empty() && positions[n] >= original_context_;
-    const std::vector<float>& inv_freq = beyond ? long_inv_freq_ : inv_freq_;
+    const std::vector<float>& inv_freq =
+        rope_.stretches(text_lengths[n]) ? long_inv_freq_ : inv_freq_;
     for (int64_t i = 0; i < half; ++i) {
       const float angle = static_cast<float>(positions[n]) * inv_freq[i];
       c[n * half + i] = std::cos(angle) * attention_factor_;

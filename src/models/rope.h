@@ -18,13 +18,15 @@ class RopeTable {
  public:
   RopeTable() = default;
   RopeTable(const Rope& rope, int64_t head_width);
-  Angles rows(const std::vector<int64_t>& positions) const;
+  // text_lengths: of each row, the tokens of its whole text (Rope::stretches).
+  Angles rows(const std::vector<int64_t>& positions,
+              const std::vector<int64_t>& text_lengths) const;
   const std::vector<float>& inverse_frequencies() const { return inv_freq_; }
 
  private:
+  Rope rope_;
   std::vector<float> inv_freq_;       // [R/2]
-  std::vector<float> long_inv_freq_;  // of positions beyond original_context_ (longrope), or empty
-  int64_t original_context_ = 0;
+  std::vector<float> long_inv_freq_;  // of texts that are stretched (longrope), or empty
   float attention_factor_ = 1;  // of cos and sin
 };
 

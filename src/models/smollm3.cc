@@ -6,6 +6,12 @@
 namespace sllm {
 namespace {
 
+std::vector<int64_t> every_fourth_stays(int64_t layers) {
+  std::vector<int64_t> rotates;
+  for (int64_t i = 0; i < layers; ++i) rotates.push_back((i + 1) % 4 != 0);
+  return rotates;
+}
+
 // no_rope_layers holds a 1 for each layer that rotates, in spite of its name.
 void nope_fields(ConfigFields& f, ModelConfig& c) {
   int64_t interval = 4;
@@ -14,6 +20,11 @@ void nope_fields(ConfigFields& f, ModelConfig& c) {
     for (int64_t i = 0; i < c.L; ++i) rotates.push_back(c.rotates(i));
   f.integer({f.reading() ? "no_rope_layer_interval" : nullptr, nullptr}, interval, 4);
   f.integers({"no_rope_layers", nullptr}, rotates);
+  if (!f.reading() && f.gguf() && rotates != every_fourth_stays(c.L))
+    return f.fail(with_hint(
+        bad_input("no_rope_layers is not 1, 1, 1, 0 repeated: GGUF has no word for it, and llama.cpp "
+                  "takes every fourth layer not to rotate"),
+        "Use the folder as it is"));
   if (!f.reading() || !f.status().ok()) return;
   if (interval < 1) return f.fail(bad_input("no_rope_layer_interval is {}", interval));
   if (!rotates.empty() && std::ssize(rotates) < c.L)

@@ -64,6 +64,10 @@ MODELS = {
                           original_max_position_embeddings=48, sliding_window=None, rope_parameters=dict(
         rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75, short_factor=pairs(3, 1, 2),
         long_factor=pairs(3, 1.5, 6), original_max_position_embeddings=48), )),
+    "phi3_long": ("phi3", dict(num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT,
+                               original_max_position_embeddings=24, sliding_window=None, rope_parameters=dict(
+        rope_type="longrope", rope_theta=1e4, partial_rotary_factor=0.75, short_factor=pairs(3, 1, 2),
+        long_factor=pairs(3, 1.5, 6), original_max_position_embeddings=24), )),
     "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rope_parameters=dict(
         rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5))),
     "gpt_neox_serial": ("gpt_neox", dict(num_key_value_heads=None, use_parallel_residual=False, rope_parameters=dict(
@@ -74,7 +78,7 @@ MODELS = {
     "exaone4_full": ("exaone4", dict(sliding_window=None, sliding_window_pattern=None, layer_types=["full_attention"] * L)),
     "hyperclovax": ("hyperclovax", dict(**MUP, use_post_norm=True)),
     "hyperclovax_plain": ("hyperclovax", dict(use_post_norm=False, attention_multiplier=None)),
-    "smollm3": ("smollm3", dict(no_rope_layer_interval=3, tie_word_embeddings=True)),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4, tie_word_embeddings=True)),
     "granite": ("granite", MUP),
     "olmo2": ("olmo2", dict(rope_parameters=dict(rope_type="default", rope_theta=5e5))),
     "qwen3_5": ("qwen3_5_text", dict(num_hidden_layers=4, head_dim=8, full_attention_interval=2, linear_num_key_heads=2,

@@ -23,6 +23,7 @@ sys.path.append(str(ROOT / "tests/golden"))
 ALL = 1 << 30
 
 GELU = (ALL, 1e-2, "llama.cpp reads GELU from a table of halves, each off by up to 2^-11 of itself")
+LONG = "llama.cpp chooses long factors by the context's size, which is at least 256, not by the text's length"
 RULES = {  # name: positions, bound, reason
     "mistral": (9, 1e-4, "under the architecture llama, llama.cpp has no sliding window"),
     "qwen2": (7, 1e-4, "llama.cpp's qwen2 has no sliding window"),
@@ -30,7 +31,8 @@ RULES = {  # name: positions, bound, reason
     "gemma2": (0, 0, "llama.cpp scales by the head's width, not by query_pre_attn_scalar"),
     "lfm2_bias": (0, 0, "llama.cpp has no biases in LFM2's convolutions"),
     "qwen3_5_bias": (0, 0, "llama.cpp has no biases in Qwen 3.5, nor value heads of another width than the key heads'"),
-    "phi3": (0, 0, "llama.cpp chooses long factors by the context's size, which is at least 256, not by the text's length"),
+    "phi3": (0, 0, LONG),
+    "phi3_long": (ALL, 1e-4, LONG),
     "bert": (0, 0, "an encoder: see embeddings"),
     "xlm_roberta": (0, 0, "an encoder: see embeddings"),
     "gemma3_embedding": (0, 0, "an encoder: see embeddings"),
