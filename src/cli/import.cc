@@ -102,7 +102,9 @@ Status import_adapter(const AdapterPath& in, const Flags& flags, const Globals& 
 Status run(const Flags& flags, const Globals& globals) {
   if (const auto adapter = find_adapter(flags.in)) return import_adapter(*adapter, flags, globals);
   if (!flags.base.empty())
-    return usage_error("--base {}: {} is not an adapter", flags.base, flags.in);
+    return with_hint(
+        bad_input("{}: is not an adapter, and --base {} is given", flags.in, flags.base),
+        "Give a PEFT folder, an mlx-lm folder or a GGUF LoRA");
   return import_model(flags, globals);
 }
 

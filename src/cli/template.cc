@@ -50,7 +50,7 @@ Status run(const Flags& flags, const Globals& globals) {
              ChatTemplate::parse(std::move(source), flags.bos, flags.eos).context(flags.model));
   } else {
     SLLM_TRY(const auto model, open_model(flags.model));
-    SLLM_TRY(tokenizer, Tokenizer::load(model->tokenizer()));
+    SLLM_TRY(tokenizer, Tokenizer::of(*model));
     SLLM_TRY(chat_template, ChatTemplate::of(*model, *tokenizer));
   }
   SLLM_TRY(const auto json, read_json(flags.messages));

@@ -1,6 +1,8 @@
 #include "compress/merge.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 
 #include "models/dora.h"
 
@@ -9,6 +11,7 @@ namespace {
 
 // W [out, in] += scale * B [out, R] A [R, in], the sum over R in ascending order; with DoRA each
 // row then gets the length that its magnitude says.
+// Undefined where a number of it is not finite.
 Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, ThreadPool& pool) {
   Tensor w = base.dtype() == DType::kF32 ? base.clone() : base.to_f32();
   const auto [rows, cols] = w.dims<2>();
@@ -16,6 +19,7 @@ Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, Th
   const Tensor A = pair.A.to(DType::kF32), B = pair.B.to(DType::kF32);
   const float *a = A.data<float>(), *b = B.data<float>();
   float* weights = w.data<float>();
+  std::atomic<bool> finite = true;
   pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> update(static_cast<size_t>(width));
     for (int64_t row = begin; row < end; ++row) {
@@ -25,12 +29,16 @@ Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, Th
           update[static_cast<size_t>(i)] += b[row * rank + r] * a[r * width + i];
       for (int64_t i = 0; i < width; ++i)
         weights[row * width + i] += scale * update[static_cast<size_t>(i)];
-      if (!pair.magnitude.defined()) continue;
-      const float gain = pair.magnitude.data<float>()[row] / row_norm(weights + row * width, width);
-      for (int64_t i = 0; i < width; ++i) weights[row * width + i] *= gain;
+      if (pair.magnitude.defined()) {
+        const float norm = row_norm(weights + row * width, width);
+        const float gain = pair.magnitude.data<float>()[row] / norm;
+        for (int64_t i = 0; i < width; ++i) weights[row * width + i] *= gain;
+      }
+      const std::span<const float> result(weights + row * width, static_cast<size_t>(width));
+      if (!std::ranges::all_of(result, [](float x) { return std::isfinite(x); })) finite = false;
     }
   });
-  return w;
+  return finite ? w : Tensor();
 }
 
 }  // namespace
@@ -69,7 +77,11 @@ Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, Lora
     const std::string module = t.name.substr(0, t.name.rfind('.'));
     const auto pair = shared->modules.find(module);
     if (pair == shared->modules.end() || !t.name.ends_with(".weight")) return stored;
-    return merged(stored, pair->second, shared->scale(pair->second), pool);
+    const Tensor w = merged(stored, pair->second, shared->scale(pair->second), pool);
+    if (!w.defined())
+      return bad_input("the adapter makes numbers of {} that are not finite (NaN or infinity)",
+                       module);
+    return w;
   };
   return model;
 }

@@ -271,6 +271,18 @@ TEST_F(WriteModelTest, MergingDoraGivesRowsTheirMagnitude) {
   }
 }
 
+TEST_F(WriteModelTest, MergingRefusesWhatIsNotFinite) {
+  const std::string module = "model.layers.1.self_attn.q_proj";
+  LoraAdapter adapter = adapter_for(module, 64, 64);
+  for (const Tensor& t : {adapter.modules[module].A, adapter.modules[module].B})
+    std::fill_n(Tensor(t).data<float>(), t.size(), 3e38f);  // finite; their product is not
+  const auto merged = merge_adapter(std::make_shared<TinyModel>(), adapter, pool)
+                          ->tensor({module + ".weight", {}, {}});
+  ASSERT_FALSE(merged.ok());
+  EXPECT_EQ(merged.error().code, ErrorCode::kBadInput);
+  EXPECT_THAT(merged.error().message, ::testing::HasSubstr(module));
+}
+
 TEST_F(WriteModelTest, AdaptersThatDoNotFitAreRefused) {
   auto base = std::make_shared<TinyModel>();
   const auto missing = merge_adapter(base, adapter_for("model.layers.7.mlp.up_proj", 96, 64), pool);

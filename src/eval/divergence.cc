@@ -24,7 +24,7 @@ struct Side {
     Side side;
     SLLM_TRY(std::shared_ptr<ModelSource> source, open_model(path));
     SLLM_OK(check_generates(source->config()).context(path.string()));
-    SLLM_TRY(side.tokenizer, Tokenizer::load(source->tokenizer()));
+    SLLM_TRY(side.tokenizer, Tokenizer::of(*source));
     const DType kv = state_type(numerics, *source);
     SLLM_TRY(side.model, Model::load(std::move(source)));
     side.pool = std::make_unique<StatePool>(side.model->config(), kv, window);

@@ -36,7 +36,7 @@ Result<std::unique_ptr<LocalArtefact>> LocalArtefact::open(const fs::path& path,
   out->numerics_ = numerics;
   SLLM_TRY(out->source_, open_model(path));
   SLLM_OK(check_generates(out->source_->config()).context(path.string()));
-  SLLM_TRY(out->tokenizer_, Tokenizer::load(out->source_->tokenizer()));
+  SLLM_TRY(out->tokenizer_, Tokenizer::of(*out->source_));
   SLLM_TRY(out->template_, ChatTemplate::of(*out->source_, *out->tokenizer_));
   SLLM_TRY(std::shared_ptr<Model> model, Model::load(out->source_));
   if (!adapter.empty()) {

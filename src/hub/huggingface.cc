@@ -95,7 +95,8 @@ Status check_space(const RepoCache& cache, const HfName& name, const FetchPlan& 
   for (const HubFile& file : plan.files) {
     if (fs::exists(cache.blob(file.hash), error)) continue;
     const auto part = fs::file_size(cache.blob(file.hash).string() + ".incomplete", error);
-    needed += file.bytes - (error ? 0 : std::min<uint64_t>(part, file.bytes));
+    const uint64_t left = file.bytes - (error ? 0 : std::min<uint64_t>(part, file.bytes));
+    needed += std::min(left, UINT64_MAX - needed);
   }
   struct statvfs disk {};
   if (::statvfs(cache.root().c_str(), &disk) != 0) return ok();

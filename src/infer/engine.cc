@@ -78,7 +78,7 @@ DType state_type(Numerics numerics, const ModelSource& source) {
 
 Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions options) {
   SLLM_TRY(auto source, open_model(path));
-  SLLM_TRY(auto tokenizer, Tokenizer::load(source->tokenizer()));
+  SLLM_TRY(auto tokenizer, Tokenizer::of(*source));
   SLLM_TRY(auto chat_template, ChatTemplate::of(*source, *tokenizer));
   return create({source, tokenizer, chat_template, nullptr}, std::move(options));
 }

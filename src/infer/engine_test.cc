@@ -8,13 +8,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <numeric>
 
 #include "base/rng.h"
+#include "io/json.h"
 #include "io/safetensors.h"
 #include "support/fake_engine.h"
 #include "support/tiny_model.h"
+#include "support/tiny_tokenizer.h"
 
 namespace sllm {
 namespace {
@@ -346,6 +349,29 @@ TEST(LongRope, TextsAreReadAgainWhereTheyGrowPastTheBorder) {
     }
   }
   EXPECT_EQ(e->stats().generated_tokens, 3u * 15u);  // what is read again was not generated
+}
+
+// Every text would begin with a token that the embedding has no row for.
+TEST(EngineOpen, RefusesATokenizerThatAddsWhatTheEmbeddingLacks) {
+  testing::TemporaryFolder folder;
+  const fs::path model = folder / "model";
+  fs::copy(fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures/llama", model);
+  auto tokenizer = parse_json(read_file(model / "tokenizer.json").value(), "").value();
+  tokenizer["added_tokens"] = {{{"id", 48}, {"content", "<x>"}, {"special", true}}};
+  std::ofstream(model / "tokenizer.json") << tokenizer;
+  EXPECT_TRUE(Engine::open(model).ok());  // a token that nothing adds may lie behind the rows
+  tokenizer["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single",
+       {{{"SpecialToken", {{"id", "<x>"}, {"type_id", 0}}}},
+        {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+      {"special_tokens", {{"<x>", {{"id", "<x>"}, {"ids", {48}}, {"tokens", {"<x>"}}}}}}};
+  std::ofstream(model / "tokenizer.json") << tokenizer;
+  const auto refused = Engine::open(model);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("adds <x> (id 48) to every text"), std::string::npos)
+      << refused.error().message;
+  EXPECT_NE(refused.error().message.find(model.string()), std::string::npos);
 }
 
 TEST_F(EngineTest, FastLosesNothingOfAModelInF32) {

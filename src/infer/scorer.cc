@@ -93,8 +93,7 @@ void Scorer::score(std::span<const ScoreGroup> groups, const std::vector<ScoreRe
   states.reserve(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
     states.emplace_back(pool_);
-    feeds.push_back(
-        {&states.back(), groups[g].context, groups[g].adapter, groups[g].text_length});
+    feeds.push_back({&states.back(), groups[g].context, groups[g].adapter, groups[g].text_length});
     for (size_t i : groups[g].requests)
       questions[g].targets.push_back({i, 0, requests[i].continuation.front()});
   }

@@ -184,7 +184,8 @@ TEST(SmolLm3, IsRefusedForGgufWhereItsLayersRotateOtherwise) {
   auto config = parse_json(read_file(other / "config.json").value(), "").value();
   config["no_rope_layers"] = {1, 0, 1, 1};
   std::ofstream(other / "config.json") << config;
-  const auto refused = testing::to_gguf_file(folder / "m.gguf", as_written(open_model(other).value()));
+  const auto refused =
+      testing::to_gguf_file(folder / "m.gguf", as_written(open_model(other).value()));
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("no_rope_layers"), std::string::npos);
   EXPECT_FALSE(fs::exists(folder / "m.gguf"));
@@ -284,8 +285,8 @@ TEST_P(ArchitectureTest, RaggedBatchGivesTheSameBits) {
     const auto rows = std::ssize(prompts[i]);
     states[i].reserve(rows).value();
     SequenceState* const state = encodes() ? nullptr : &states[i];
-    batch.segments.push_back({std::ssize(batch.tokens), rows, 0, state, nullptr,
-                              encodes() ? 0 : std::ssize(ids_)});
+    batch.segments.push_back(
+        {std::ssize(batch.tokens), rows, 0, state, nullptr, encodes() ? 0 : std::ssize(ids_)});
     batch.tokens.insert(batch.tokens.end(), prompts[i].begin(), prompts[i].end());
   }
   const Tensor together = model_->forward(ctx_, batch);

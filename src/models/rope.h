@@ -27,7 +27,7 @@ class RopeTable {
   Rope rope_;
   std::vector<float> inv_freq_;       // [R/2]
   std::vector<float> long_inv_freq_;  // of texts that are stretched (longrope), or empty
-  float attention_factor_ = 1;  // of cos and sin
+  float attention_factor_ = 1;        // of cos and sin
 };
 
 }  // namespace sllm

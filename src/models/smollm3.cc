@@ -22,8 +22,9 @@ void nope_fields(ConfigFields& f, ModelConfig& c) {
   f.integers({"no_rope_layers", nullptr}, rotates);
   if (!f.reading() && f.gguf() && rotates != every_fourth_stays(c.L))
     return f.fail(with_hint(
-        bad_input("no_rope_layers is not 1, 1, 1, 0 repeated: GGUF has no word for it, and llama.cpp "
-                  "takes every fourth layer not to rotate"),
+        bad_input(
+            "no_rope_layers is not 1, 1, 1, 0 repeated: GGUF has no word for it, and llama.cpp "
+            "takes every fourth layer not to rotate"),
         "Use the folder as it is"));
   if (!f.reading() || !f.status().ok()) return;
   if (interval < 1) return f.fail(bad_input("no_rope_layer_interval is {}", interval));

@@ -39,6 +39,9 @@ class CurlHandle {
 
 // True when no byte could be exchanged: unknown host, refused, unreachable.
 bool never_connected(CURLcode code);
+// True when trying again would end the same: not a URL, a scheme that is not followed, too many
+// redirects.
+bool never_will(CURLcode code);
 
 // Sleeps, but returns early when the process is asked to stop.
 void wait_unless_stopped(std::chrono::milliseconds delay);

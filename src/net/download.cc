@@ -15,6 +15,7 @@
 namespace sllm {
 namespace {
 
+constexpr uint64_t kProgress = 4096;  // bytes after which an attempt was not in vain
 constexpr auto kLongestDelay = std::chrono::seconds(30);
 
 std::optional<uint64_t> number(std::string_view text) {
@@ -74,7 +75,7 @@ class Download {
         return with_hint(make_error(static_cast<ErrorCode>(128 + signal), "{}: stopped at {} bytes",
                                     url_, size()),
                          "Run the same command again to go on");
-      if (size() > before) attempt = 1, delay = options_.first_delay;
+      if (size() >= before + kProgress) attempt = 1, delay = options_.first_delay;
       const int limit = connected_ ? options_.attempts : options_.connect_attempts;
       if (attempt++ >= limit)
         return with_hint(make_error(ErrorCode::kNetwork, "{} ({} attempts)", failure_, limit),
@@ -98,6 +99,12 @@ class Download {
     if (::ftruncate(fd_, 0) != 0) disk_error_ = errno;
     std::error_code error;
     fs::remove(etag_file_, error);
+  }
+
+  // A weak validator must not be used with If-Range (RFC 9110 13.1.5).
+  std::string validator() const {
+    const std::string etag = curl_->header("etag");
+    return etag.empty() || etag.starts_with("W/") ? curl_->header("last-modified") : etag;
   }
 
   std::string saved_validator() const {
@@ -145,6 +152,7 @@ class Download {
     }
     if (status >= 400) return refused(status);
     if (code == CURLE_OK && accepted_) return complete();
+    if (never_will(code)) return make_error(ErrorCode::kNetwork, "{}", curl_->failure(code));
     if (!failure_.empty() && checked_ && !accepted_) return Outcome::kRetry;
     return retry("{}", curl_->failure(code));
   }
@@ -198,6 +206,12 @@ class Download {
         failure_ = fmt::format("{}: the server continued at another byte", url_);
         return false;
       }
+      const std::string now = validator(), before = options_.immutable ? "" : saved_validator();
+      if (!now.empty() && !before.empty() && now != before) {  // a server that ignores If-Range
+        start_anew();
+        failure_ = fmt::format("{}: has changed since the part that is here came", url_);
+        return false;
+      }
       total_ = range.total.value_or(0);
     } else {
       if (offset_) start_anew(), offset_ = 0;
@@ -213,12 +227,8 @@ class Download {
       return false;
     }
     if (options_.immutable) return accepted_ = true;
-    // A weak validator must not be used with If-Range (RFC 9110 13.1.5).
-    std::string validator = curl_->header("etag");
-    if (validator.empty() || validator.starts_with("W/"))
-      validator = curl_->header("last-modified");
-    if (!validator.empty() && !write_file_atomically(etag_file_, validator).ok())
-      disk_error_ = ENOSPC;
+    const std::string now = validator();
+    if (!now.empty() && !write_file_atomically(etag_file_, now).ok()) disk_error_ = ENOSPC;
     return accepted_ = disk_error_ == 0;
   }
 

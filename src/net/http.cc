@@ -111,6 +111,11 @@ bool never_connected(CURLcode code) {
          code == CURLE_COULDNT_CONNECT;
 }
 
+bool never_will(CURLcode code) {
+  return code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+         code == CURLE_TOO_MANY_REDIRECTS;
+}
+
 bool is_transient_status(long status) {
   return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 ||
          status == 503 || status == 504;

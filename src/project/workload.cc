@@ -32,7 +32,7 @@ Result<KnownModel> model_that_is_here(const fs::path& path) {
   model.path = path;
   model.config = source->config();
   model.bytes = size_on_disk(path);
-  SLLM_TRY(model.tokenizer, Tokenizer::load(source->tokenizer()));
+  SLLM_TRY(model.tokenizer, Tokenizer::of(*source));
   std::map<std::string, DType> types;
   for (const TensorInfo& t : source->tensors()) types[t.name] = t.dtype;
   model.type_of = [types = std::move(types)](const TensorInfo& t) {

@@ -254,6 +254,15 @@ TEST_F(ServerTest, GroundsAnswersInDocuments) {
   EXPECT_EQ(events.back()["sllm"]["citations"], Json::array({1}));
 }
 
+TEST_F(ServerTest, SaysWhatTheTemplateRefuses) {
+  start();
+  const std::string response = ask(post("/v1/chat/completions", chat("unspeakable")));
+  EXPECT_EQ(status_of(response), 422);
+  EXPECT_THAT(body_of(response)["error"]["message"].get<std::string>(),
+              HasSubstr("roles must alternate"));
+  EXPECT_EQ(body_of(response)["error"]["param"], "messages");
+}
+
 TEST_F(ServerTest, RefusesPromptsBeyondTheContextWithBothNumbers) {
   start();
   const std::string response = ask(post("/v1/chat/completions", chat(std::string(300, 'a'))));

@@ -137,6 +137,7 @@ ApiResult<Job> Service::converse(
   if (!encoded.ok()) {
     ApiError error = to_api_error(encoded.error());
     error.param = "messages";
+    if (error.status == 400) error.status = 422;  // well-formed, but the template does not take it
     return error;
   }
   ReplyHead head;

@@ -225,6 +225,20 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const TokenizerSource& 
                                                : "tokenizer.json");
 }
 
+// A token of the vocabulary may lie behind the embedding's rows as long as no text holds it: Gemma
+// 3's 1B has <image_soft_token> there.
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::of(const ModelSource& source) {
+  const std::string where = source.path().string();
+  SLLM_TRY(auto tokenizer, load(source.tokenizer()).context(where));
+  for (const TokenId id : tokenizer->encode("", {.add_special = true}))
+    if (id >= source.config().V)
+      return bad_input(
+          "{}: the tokenizer adds {} (id {}) to every text, but the embedding has {} "
+          "rows",
+          where, tokenizer->token_bytes(id), id, source.config().V);
+  return tokenizer;
+}
+
 std::string StreamDecoder::push(TokenId id) {
   if (skip_special_ && tokenizer_->is_special(id)) return {};
   std::string_view bytes = tokenizer_->token_bytes(id);

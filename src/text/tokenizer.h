@@ -30,6 +30,9 @@ class Tokenizer {
  public:
   // Errors: kBadInput naming the entry that is malformed or the part that is not supported.
   static Result<std::shared_ptr<const Tokenizer>> load(const TokenizerSource& source);
+  // The tokenizer of a model. Errors as load()'s, with the model's path before them; and kBadInput
+  // where every text would hold a token that the model's embedding has no row for.
+  static Result<std::shared_ptr<const Tokenizer>> of(const ModelSource& source);
   virtual ~Tokenizer() = default;
 
   // Thread-safe; throws ResultError where a file's own pattern backtracks without bound. Invalid

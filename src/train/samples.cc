@@ -40,6 +40,14 @@ void take(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
     set.samples.push_back(std::move(sample));
 }
 
+Status check_rows(std::span<const TokenId> ids, const Reader& reader) {
+  for (const TokenId id : ids)
+    if (id >= reader.vocabulary)
+      return bad_input("the tokenizer makes {} (id {}) of it, but the embedding has {} rows",
+                       reader.tokenizer->token_bytes(id), id, reader.vocabulary);
+  return ok();
+}
+
 Status take_example(SampleSet& set, const Example& example, const Reader& reader) {
   if (!reader.tokenizer) return bad_input("{}: the model has no tokenizer", example.source);
   if (!example.messages.empty()) {
@@ -49,6 +57,7 @@ Status take_example(SampleSet& set, const Example& example, const Reader& reader
         const EncodedConversation encoded,
         encode_conversation(*reader.chat_template, *reader.tokenizer, example.messages, options)
             .context(example.source));
+    SLLM_OK(check_rows(encoded.ids, reader).context(example.source));
     std::vector<TokenId> labels = encoded.ids;
     for (size_t i = 0; i < labels.size(); ++i)
       if (!encoded.assistant[i]) labels[i] = -100;
@@ -58,6 +67,7 @@ Status take_example(SampleSet& set, const Example& example, const Reader& reader
   std::vector<TokenId> ids =
       reader.tokenizer->encode(example.text, {.add_special = true, .parse_special = false});
   if (!reader.tokenizer->eos_ids().empty()) ids.push_back(reader.tokenizer->eos_ids().front());
+  SLLM_OK(check_rows(ids, reader).context(example.source));
   for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(reader.max_length)) {
     const size_t end = std::min(ids.size(), begin + static_cast<size_t>(reader.max_length));
     std::vector<TokenId> part(ids.begin() + static_cast<ptrdiff_t>(begin),

@@ -317,7 +317,7 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_TRY(files.source, open_model(options.model));
   SLLM_OK(check_generates(files.source->config()).context(options.model.string()));
   Reader reader;
-  SLLM_TRY(reader.tokenizer, Tokenizer::load(files.source->tokenizer()));
+  SLLM_TRY(reader.tokenizer, Tokenizer::of(*files.source));
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
   reader.vocabulary = files.source->config().V;
   reader.max_length = std::min(options.max_length, files.source->config().max_context);

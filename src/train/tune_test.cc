@@ -10,6 +10,7 @@
 
 #include "base/events.h"
 #include "cpu/cpu_backend.h"
+#include "support/fake_engine.h"
 #include "support/tiny_model.h"
 #include "train/batches.h"
 #include "train/lora.h"
@@ -409,6 +410,19 @@ TEST(Samples, ReadsPretokenisedRowsWithLabels) {
   EXPECT_THAT(set.samples[1].targets, ElementsAre(5, -1));
   reader.vocabulary = 5;
   EXPECT_THAT(read_samples(file, reader).error().message, HasSubstr(":3: "));
+  fs::remove(file);
+}
+
+TEST(Samples, RefusesTextWhoseTokensHaveNoRow) {
+  const fs::path file = fs::temp_directory_path() / fmt::format("sllm-rows-{}", ::getpid());
+  ASSERT_TRUE(write_file_atomically(file, "{\"text\": \"ab\"}\n").ok());
+  Reader reader;
+  reader.tokenizer = std::make_shared<testing::ByteTokenizer>();
+  reader.chat_template = std::make_shared<testing::PlainTemplate>();
+  reader.vocabulary = 257;
+  EXPECT_EQ(read_samples(file, reader).value().samples.size(), 1u);
+  reader.vocabulary = 'b';
+  EXPECT_THAT(read_samples(file, reader).error().message, HasSubstr("the embedding has 98 rows"));
   fs::remove(file);
 }
 

@@ -51,11 +51,13 @@ class ByteTokenizer : public Tokenizer {
   std::vector<TokenId> eos_ = {256};
 };
 
-// Joins role and content: "user:hello\n".
+// Joins role and content: "user:hello\n". Refuses what begins with "unspeakable".
 class PlainTemplate : public ChatTemplate {
  public:
   Result<RenderedText> render(const Conversation& messages, const RenderOptions&) const override {
     RenderedText out;
+    for (const Message& m : messages)
+      if (m.content.starts_with("unspeakable")) return bad_input("roles must alternate");
     for (const Message& m : messages) out.text += m.role + ":" + m.content + "\n";
     out.from_message.assign(out.text.size(), 0);
     out.assistant.assign(out.text.size(), 0);
