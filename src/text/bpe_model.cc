@@ -118,8 +118,14 @@ Status BpeModel::add_merges(const TokenizerSpec& spec, const Ids& ids) {
   std::string joined;
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     const auto& [left, right] = spec.merges[rank];
-    std::string_view tail = right;
-    if (tail.starts_with(continuing_prefix_)) tail.remove_prefix(continuing_prefix_.size());
+    // tokenizers cuts as many bytes as the prefix has, whatever they are.
+    const size_t cut = continuing_prefix_.size();
+    if (cut > 0 && (right.size() < cut || !unicode::valid_utf8(right.substr(cut))))
+      return bad_input(
+          "merge {} (\"{}\" with \"{}\"): no {} bytes can be cut off for the "
+          "continuing_subword_prefix \"{}\"",
+          rank, left, right, cut, continuing_prefix_);
+    const std::string_view tail = std::string_view(right).substr(cut);
     joined.assign(left).append(tail);
     const TokenId l = id_of(left), r = id_of(right), result = id_of(joined);
     if (l < 0 || r < 0 || result < 0)

@@ -232,6 +232,9 @@ TEST(TokenizerConvert, BrokenStepsAreRefused) {
   says("[", "not a JSON object");
   says("{}", "does not fit tokenizer.ggml.model");
   says(R"({"normalizer": {"type": "Magic"}})", "Magic");
+  says(R"({"normalizer": "NFC"})", "normalizer is not an object");
+  says(R"({"added_tokens": {}, "pre_tokenizer": {"type": "ByteLevel"}})",
+       "added_tokens is not a list");
   says(R"({"pre_tokenizer": {"type": "ByteLevel"},
            "added_tokens": [{"id": 9999, "content": "x"}]})",
        "token 9999");

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "text/byte_level.h"
 #include "text/pre_tokenizer_families.h"
 #include "text/tokenizer_gguf.h"
 #include "text/tokenizer_spec.h"
@@ -18,6 +19,26 @@ Status check_id(const TokenizerSource::Gguf& source, TokenId id, const char* key
   return ok();
 }
 
+int32_t type_of(const TokenizerSource::Gguf& source, size_t id) {
+  const int32_t type = source.types.empty() ? static_cast<int32_t>(kNormal) : source.types[id];
+  return type == kUndefined ? static_cast<int32_t>(kNormal) : type;
+}
+
+Status check_token(const TokenizerSource::Gguf& source, size_t id) {
+  const std::string& text = source.tokens[id];
+  if (text.size() > kMaxTokenBytes || !unicode::valid_utf8(text))
+    return bad_input("tokenizer.ggml.tokens[{}] is {}", id,
+                     text.size() > kMaxTokenBytes ? "too long" : "not UTF-8");
+  const int32_t type = type_of(source, id);
+  if (type < kNormal || type > kByte)
+    return bad_input("tokenizer.ggml.token_type[{}] is {}; expected {} to {}", id, type,
+                     static_cast<int32_t>(kUndefined), static_cast<int32_t>(kByte));
+  if (type == kByte && !byte_of_fallback_token(text))
+    return bad_input("tokenizer.ggml.tokens[{}] is \"{}\", whose type is that of <0x00> to <0xFF>",
+                     id, text.substr(0, 80));
+  return ok();
+}
+
 Status read_tokens(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
   if (source.tokens.empty() || source.tokens.size() > kMaxTokens)
     return bad_input("tokenizer.ggml.tokens has {} entries; expected 1 to {}", source.tokens.size(),
@@ -26,15 +47,15 @@ Status read_tokens(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
     return bad_input("tokenizer.ggml.token_type has {} entries for {} tokens", source.types.size(),
                      source.tokens.size());
   for (size_t id = 0; id < source.tokens.size(); ++id) {
+    SLLM_OK(check_token(source, id));
     const std::string& text = source.tokens[id];
-    if (text.size() > kMaxTokenBytes || !unicode::valid_utf8(text))
-      return bad_input("tokenizer.ggml.tokens[{}] is {}", id,
-                       text.size() > kMaxTokenBytes ? "too long" : "not UTF-8");
-    const int32_t type = source.types.empty() ? kNormal : source.types[id];
+    const int32_t type = type_of(source, id);
     if (text.empty() || (type != kControl && type != kUserDefined && type != kUnknown)) continue;
     spec.added.push_back(
         {.id = static_cast<TokenId>(id), .text = text, .special = type != kUserDefined});
   }
+  if (std::ranges::all_of(source.tokens, &std::string::empty))
+    return bad_input("all tokenizer.ggml.tokens are empty");
   spec.tokens = source.tokens;
   return ok();
 }
@@ -60,10 +81,6 @@ void read_ends(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {
   add(source.eot_id);
   for (const AddedToken& token : spec.added)
     if (ends_answer(token.text)) add(token.id);
-}
-
-int32_t type_of(const TokenizerSource::Gguf& source, size_t id) {
-  return source.types.empty() ? static_cast<int32_t>(kNormal) : source.types[id];
 }
 
 Status read_byte_level(const TokenizerSource::Gguf& source, TokenizerSpec& spec) {

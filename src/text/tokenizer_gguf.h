@@ -8,6 +8,7 @@ namespace sllm {
 
 // tokenizer.ggml.token_type (ggml/docs/gguf.md)
 enum GgufTokenType : int32_t {
+  kUndefined = 0,  // llama.cpp writes it where no other fits; text becomes such tokens
   kNormal = 1,
   kUnknown = 2,
   kControl = 3,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "text/tokenizer_json_parts.h"
@@ -32,23 +33,23 @@ Status set_token(TokenizerSpec& spec, TokenId id, std::string_view text) {
   return ok();
 }
 
-Status read_vocabulary(const object& model, TokenizerSpec& spec) {
-  object vocab;
-  if (model["vocab"].get(vocab) != simdjson::SUCCESS)
-    return bad_input("model.vocab is not an object of tokens");
+Status read_vocabulary(const JsonPart& model, TokenizerSpec& spec) {
+  SLLM_TRY(const object vocab, model.map("vocab"));
+  std::unordered_set<std::string_view> seen;
   for (const auto [text, value] : vocab) {
     SLLM_TRY(const TokenId id, id_of(value, text));
+    if (!seen.insert(text).second)
+      return bad_input("{} has the token \"{}\" twice", model.at("vocab"), text.substr(0, 80));
     SLLM_OK(set_token(spec, id, text));
   }
+  if (seen.empty()) return bad_input("{} is empty", model.at("vocab"));
   return ok();
 }
 
 // "left right" as one string (older files) or ["left", "right"].
-Status read_merges(const object& model, TokenizerSpec& spec) {
-  array merges;
-  if (model["merges"].get(merges) != simdjson::SUCCESS)
-    return bad_input("model.merges is not an array");
-  for (const element merge : merges) {
+Status read_merges(const JsonPart& model, TokenizerSpec& spec) {
+  SLLM_TRY(const auto merges, model.list("merges"));
+  for (const element& merge : merges) {
     std::string_view joined;
     array pair;
     const size_t rank = spec.merges.size();
@@ -69,8 +70,9 @@ Status read_merges(const object& model, TokenizerSpec& spec) {
 }
 
 // Unigram's vocabulary: [token, score] by id.
-Status read_pieces(const object& model, TokenizerSpec& spec) {
-  for (const element entry : items_of(model, "vocab")) {
+Status read_pieces(const JsonPart& model, TokenizerSpec& spec) {
+  SLLM_TRY(const auto entries, model.list("vocab"));
+  for (const element& entry : entries) {
     array pair;
     std::string_view text;
     double score = 0;
@@ -83,54 +85,45 @@ Status read_pieces(const object& model, TokenizerSpec& spec) {
     spec.scores.push_back(score);
   }
   if (spec.tokens.size() != spec.scores.size()) spec.tokens.resize(spec.scores.size());
-  int64_t unknown = -1;
-  if (!is_null(model, "unk_id") &&
-      (model["unk_id"].get(unknown) != simdjson::SUCCESS || unknown < 0 ||
-       unknown >= static_cast<int64_t>(spec.tokens.size())))
-    return bad_input("model.unk_id is not an id of the vocabulary");
-  if (unknown < 0) return bad_input("model.unk_id is missing");
-  spec.unknown = spec.tokens[static_cast<size_t>(unknown)];
+  SLLM_TRY(const size_t unknown, model.count("unk_id"));
+  if (unknown >= spec.tokens.size())
+    return bad_input("model.unk_id {} is not an id of the vocabulary", unknown);
+  spec.unknown = spec.tokens[unknown];
   spec.fuse_unknown = true;
   return ok();
 }
 
-Status read_bpe(const object& model, TokenizerSpec& spec) {
-  double dropout = 0;
-  if (!is_null(model, "dropout") &&
-      (model["dropout"].get(dropout) != simdjson::SUCCESS || dropout != 0))
-    return bad_input("model.dropout makes ids random; expected null");
-  spec.continuing_prefix = text_or(model, "continuing_subword_prefix");
-  spec.end_suffix = text_or(model, "end_of_word_suffix");
-  spec.ignore_merges = flag_or(model, "ignore_merges", false);
-  spec.unknown = text_or(model, "unk_token");
-  spec.fuse_unknown = flag_or(model, "fuse_unk", false);
+Status read_bpe(const JsonPart& model, TokenizerSpec& spec) {
+  SLLM_TRY(const double dropout, model.number("dropout", 0));
+  if (dropout != 0) return bad_input("model.dropout makes ids random; expected null");
+  SLLM_TRY(spec.continuing_prefix, model.text("continuing_subword_prefix", ""));
+  SLLM_TRY(spec.end_suffix, model.text("end_of_word_suffix", ""));
+  SLLM_TRY(spec.ignore_merges, model.flag("ignore_merges", false));
+  SLLM_TRY(spec.unknown, model.text("unk_token", ""));
+  SLLM_TRY(spec.fuse_unknown, model.flag("fuse_unk", false));
   SLLM_OK(read_vocabulary(model, spec));
   return read_merges(model, spec);
 }
 
-Status read_word_piece(const object& model, TokenizerSpec& spec) {
-  spec.unknown = text_or(model, "unk_token", "[UNK]");
-  spec.continuing_prefix = text_or(model, "continuing_subword_prefix", "##");
-  uint64_t chars = spec.max_word_chars;
-  if (model["max_input_chars_per_word"].get(chars) == simdjson::SUCCESS)
-    spec.max_word_chars = chars;
+Status read_word_piece(const JsonPart& model, TokenizerSpec& spec) {
+  SLLM_TRY(spec.unknown, model.text("unk_token", "[UNK]"));
+  SLLM_TRY(spec.continuing_prefix, model.text("continuing_subword_prefix", "##"));
+  SLLM_TRY(spec.max_word_chars, model.count("max_input_chars_per_word", spec.max_word_chars));
   return read_vocabulary(model, spec);
 }
 
 // Old files do not name the type; their other entries tell.
-std::string type_of_model(const object& model) {
-  const std::string type = text_or(model, "type");
-  object tokens;
+Result<std::string> type_of_model(const JsonPart& model) {
+  SLLM_TRY(std::string type, model.text("type", ""));
   if (!type.empty()) return type;
-  if (!is_null(model, "merges")) return "BPE";
-  return model["vocab"].get(tokens) == simdjson::SUCCESS ? "WordPiece" : "Unigram";
+  if (model.has("merges")) return "BPE";
+  return model.map("vocab").ok() ? "WordPiece" : "Unigram";
 }
 
-Status read_model(const object& root, TokenizerSpec& spec) {
-  object model;
-  if (root["model"].get(model) != simdjson::SUCCESS) return bad_input("there is no model object");
-  const std::string type = type_of_model(model);
-  spec.byte_fallback = flag_or(model, "byte_fallback", false);
+Status read_model(const JsonPart& root, TokenizerSpec& spec) {
+  SLLM_TRY(const JsonPart model, root.part("model"));
+  SLLM_TRY(const std::string type, type_of_model(model));
+  SLLM_TRY(spec.byte_fallback, model.flag("byte_fallback", false));
   if (type == "BPE") return read_bpe(model, spec);
   if (type == "Unigram") return spec.kind = ModelKind::kUnigram, read_pieces(model, spec);
   if (type == "WordPiece") return spec.kind = ModelKind::kWordPiece, read_word_piece(model, spec);
@@ -139,73 +132,85 @@ Status read_model(const object& root, TokenizerSpec& spec) {
       "Use a model with one of these tokenizers");
 }
 
-Result<AddedToken> read_added_token(const element& entry, size_t index) {
-  object o;
-  element id;
+Result<AddedToken> read_added_token(const JsonPart& o) {
   AddedToken token;
-  if (entry.get(o) != simdjson::SUCCESS || o["id"].get(id) != simdjson::SUCCESS ||
-      (token.text = text_or(o, "content")).empty())
-    return bad_input("added_tokens[{}] is not an object with id and content", index);
+  SLLM_TRY(token.text, o.text("content"));
+  if (token.text.empty()) return bad_input("{} is empty", o.at("content"));
+  SLLM_TRY(const element id, o.value("id"));
   SLLM_TRY(token.id, id_of(id, token.text));
-  token.special = flag_or(o, "special", false);
-  token.normalized = flag_or(o, "normalized", !token.special);
-  token.lstrip = flag_or(o, "lstrip", false);
-  token.rstrip = flag_or(o, "rstrip", false);
-  token.single_word = flag_or(o, "single_word", false);
+  SLLM_TRY(token.special, o.flag("special", false));
+  SLLM_TRY(token.normalized, o.flag("normalized", !token.special));
+  SLLM_TRY(token.lstrip, o.flag("lstrip", false));
+  SLLM_TRY(token.rstrip, o.flag("rstrip", false));
+  SLLM_TRY(token.single_word, o.flag("single_word", false));
   return token;
 }
 
-Status read_added_tokens(const object& root, TokenizerSpec& spec) {
-  for (const element entry : items_of(root, "added_tokens")) {
-    SLLM_TRY(AddedToken token, read_added_token(entry, spec.added.size()));
-    SLLM_OK(set_token(spec, token.id, token.text));
-    spec.added.push_back(std::move(token));
+Result<std::vector<AddedToken>> read_added_tokens(const JsonPart& root) {
+  std::vector<AddedToken> added;
+  if (!root.has("added_tokens")) return added;
+  SLLM_TRY(const auto entries, root.parts("added_tokens"));
+  for (const JsonPart& entry : entries) {
+    SLLM_TRY(AddedToken token, read_added_token(entry));
+    added.push_back(std::move(token));
+  }
+  return added;
+}
+
+// The ids that TemplateProcessing puts in for the special token `name`.
+Status read_special(const JsonPart& o, const std::string& name, std::vector<TokenId>& out,
+                    const TokenizerSpec& spec) {
+  SLLM_TRY(const JsonPart known, o.part("special_tokens"));
+  if (!known.has(name))
+    return bad_input("{} names \"{}\", which its special_tokens lack", o.where(), name);
+  SLLM_TRY(const JsonPart entry, known.part(name));
+  SLLM_TRY(const auto ids, entry.list("ids"));
+  for (const element& value : ids) {
+    SLLM_TRY(const TokenId id, id_of(value, name));
+    if (static_cast<size_t>(id) >= spec.tokens.size())
+      return bad_input("{}: id {} of \"{}\" is past the vocabulary", o.where(), id, name);
+    out.push_back(id);
   }
   return ok();
 }
 
 // TemplateProcessing's template for one sequence: special tokens around "A".
-Status read_template(const object& o, TokenizerSpec& spec) {
-  object known;
-  const bool has_known = o["special_tokens"].get(known) == simdjson::SUCCESS;
+Status read_template(const JsonPart& o, TokenizerSpec& spec) {
+  SLLM_TRY(const auto pieces, o.parts("single"));
   bool behind = false;
-  for (const element piece : items_of(o, "single")) {
-    object special;
-    if (piece["SpecialToken"].get(special) != simdjson::SUCCESS) {
-      behind = true;
+  for (const JsonPart& piece : pieces) {
+    if (piece.has("SpecialToken")) {
+      SLLM_TRY(const JsonPart special, piece.part("SpecialToken"));
+      SLLM_TRY(const std::string name, special.text("id"));
+      SLLM_OK(read_special(o, name, behind ? spec.suffix : spec.prefix, spec));
       continue;
     }
-    const std::string name = text_or(special, "id");
-    object entry;
-    if (!has_known || known[name].get(entry) != simdjson::SUCCESS)
-      return bad_input("post_processor names \"{}\", which its special_tokens lack", name);
-    for (const element value : items_of(entry, "ids")) {
-      SLLM_TRY(const TokenId id, id_of(value, name));
-      if (static_cast<size_t>(id) >= spec.tokens.size())
-        return bad_input("post_processor: id {} of \"{}\" is past the vocabulary", id, name);
-      (behind ? spec.suffix : spec.prefix).push_back(id);
-    }
+    if (!piece.has("Sequence"))
+      return bad_input("{} is neither a SpecialToken nor a Sequence", piece.where());
+    SLLM_TRY(const JsonPart sequence, piece.part("Sequence"));
+    SLLM_TRY(const std::string name, sequence.text("id"));
+    if (name != "A" || behind)
+      return bad_input("{} is \"{}\"; expected \"A\" once", sequence.at("id"), name);
+    behind = true;
   }
+  if (!behind) return bad_input("{} has no Sequence \"A\" for the text", o.at("single"));
   return ok();
 }
 
 // ["[CLS]", 101]
-Status read_ends(const object& o, const char* key, std::vector<TokenId>& out,
+Status read_ends(const JsonPart& o, const char* key, std::vector<TokenId>& out,
                  const TokenizerSpec& spec) {
-  array pair;
-  element value;
-  if (o[key].get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
-      pair.at(1).get(value) != simdjson::SUCCESS)
-    return bad_input("post_processor: \"{}\" is not a token and its id", key);
-  SLLM_TRY(const TokenId id, id_of(value, key));
+  SLLM_TRY(const auto pair, o.list(key));
+  if (pair.size() != 2) return bad_input("{} is not a token and its id", o.at(key));
+  SLLM_TRY(const TokenId id, id_of(pair[1], key));
   if (static_cast<size_t>(id) >= spec.tokens.size())
-    return bad_input("post_processor: id {} of \"{}\" is past the vocabulary", id, key);
+    return bad_input("{}: id {} of \"{}\" is past the vocabulary", o.where(), id, key);
   out.push_back(id);
   return ok();
 }
 
-Status read_post_processor(const object& o, TokenizerSpec& spec, int depth = 0) {
-  const std::string type = text_or(o, "type");
+Status read_post_processor(const JsonPart& o, TokenizerSpec& spec, int depth = 0) {
+  SLLM_TRY(const std::string type, o.text("type"));
   if (type == "ByteLevel") return ok();  // only offsets
   if (type == "TemplateProcessing") return read_template(o, spec);
   if (type == "BertProcessing" || type == "RobertaProcessing") {
@@ -214,11 +219,8 @@ Status read_post_processor(const object& o, TokenizerSpec& spec, int depth = 0) 
   }
   if (type != "Sequence" || depth > 4)
     return bad_input("post_processor \"{}\" is not supported", type);
-  for (const element e : items_of(o, "processors")) {
-    object inner;
-    if (e.get(inner) != simdjson::SUCCESS) return bad_input("a post-processor is not an object");
-    SLLM_OK(read_post_processor(inner, spec, depth + 1));
-  }
+  SLLM_TRY(const auto processors, o.parts("processors"));
+  for (const JsonPart& inner : processors) SLLM_OK(read_post_processor(inner, spec, depth + 1));
   return ok();
 }
 
@@ -263,26 +265,24 @@ namespace {
 
 Result<TokenizerSpec> read(const std::string& json, const std::string& config_json) {
   simdjson::dom::parser parser;
-  object root;
-  if (const auto error = parser.parse(json).get(root))
-    return bad_input("not a JSON object: {}", simdjson::error_message(error));
+  SLLM_TRY(const JsonPart root, JsonPart::parse(parser, json));
   TokenizerSpec spec;
   SLLM_OK(read_model(root, spec));
   for (const std::string& text : spec.tokens) spec.matchable.push_back(!text.empty());
-  SLLM_OK(read_added_tokens(root, spec));
+  SLLM_TRY(spec.added, read_added_tokens(root));
+  for (const AddedToken& token : spec.added) SLLM_OK(set_token(spec, token.id, token.text));
   spec.matchable.resize(spec.tokens.size(), false);
   // No text becomes a special token by being likely.
   for (const AddedToken& token : spec.added)
     if (token.special && spec.kind == ModelKind::kUnigram)
       spec.matchable[static_cast<size_t>(token.id)] = false;
-  object part;
-  if (root["normalizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_normalizer(part, spec));
-  if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_pre_tokenizer(part, spec));
+  SLLM_OK(read_steps(root, spec));
   if (spec.kind != ModelKind::kBpe && spec.byte_level)
     return bad_input("the pre-tokenizer ByteLevel is supported with BPE only");
-  if (root["decoder"].get(part) == simdjson::SUCCESS) SLLM_OK(read_decoder(part, spec));
-  if (root["post_processor"].get(part) == simdjson::SUCCESS)
+  if (root.has("post_processor")) {
+    SLLM_TRY(const JsonPart part, root.part("post_processor"));
     SLLM_OK(read_post_processor(part, spec));
+  }
   SLLM_OK(read_tokenizer_config(config_json, spec));
   if (!spec.scores.empty()) spec.scores.resize(spec.tokens.size());
   return spec;
@@ -292,22 +292,17 @@ Result<TokenizerSpec> read(const std::string& json, const std::string& config_js
 
 Status read_tokenizer_steps(const std::string& json, TokenizerSpec& spec) {
   simdjson::dom::parser parser;
-  object root, part;
-  if (const auto error = parser.parse(json).get(root))
-    return bad_input("not a JSON object: {}", simdjson::error_message(error));
+  SLLM_TRY(const JsonPart root, JsonPart::parse(parser, json));
   const bool byte_level = std::exchange(spec.byte_level, false);
   spec.float_scores = false;  // tokenizers adds them as double
   spec.normalizers.clear(), spec.pre_tokenizer.clear(), spec.decoders.clear();
-  if (root["normalizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_normalizer(part, spec));
-  if (root["pre_tokenizer"].get(part) == simdjson::SUCCESS) SLLM_OK(read_pre_tokenizer(part, spec));
-  if (root["decoder"].get(part) == simdjson::SUCCESS) SLLM_OK(read_decoder(part, spec));
+  SLLM_OK(read_steps(root, spec));
   if (spec.byte_level != byte_level)
     return bad_input("its pre-tokenizer does not fit tokenizer.ggml.model");
   std::unordered_map<TokenId, AddedToken*> added;
   for (AddedToken& token : spec.added) added[token.id] = &token;
-  size_t index = 0;
-  for (const element entry : items_of(root, "added_tokens")) {
-    SLLM_TRY(const AddedToken token, read_added_token(entry, index++));
+  SLLM_TRY(const auto tokens, read_added_tokens(root));
+  for (const AddedToken& token : tokens) {
     const auto known = added.find(token.id);
     if (known == added.end())
       return bad_input("added_tokens: token {} is none of those in tokenizer.ggml.token_type",

@@ -36,51 +36,48 @@ namespace {
 
 // Calls read(inner) for the objects in a Sequence's list.
 template <class Read>
-Status each_inner(const object& o, const char* key, const char* what, int depth, Read&& read) {
+Status each_inner(const JsonPart& o, const char* key, const char* what, int depth, Read&& read) {
   if (depth > 4) return bad_input("{} sequences are nested too deeply", what);
-  for (const element e : items_of(o, key)) {
-    object inner;
-    if (e.get(inner) != simdjson::SUCCESS) return bad_input("a {} is not an object", what);
-    SLLM_OK(read(inner));
-  }
+  SLLM_TRY(const auto steps, o.parts(key));
+  for (const JsonPart& inner : steps) SLLM_OK(read(inner));
   return ok();
 }
 
 // {"Regex": ...} or {"String": ...}
-Result<std::string> read_pattern(const object& o, const std::string& where) {
-  object pattern;
-  if (o["pattern"].get(pattern) != simdjson::SUCCESS) return bad_input("{} has no pattern", where);
-  if (!is_null(pattern, "Regex")) return text_or(pattern, "Regex");
-  return regex_of_text(text_or(pattern, "String"));
+Result<std::string> read_pattern(const JsonPart& o) {
+  SLLM_TRY(const JsonPart pattern, o.part("pattern"));
+  if (pattern.has("Regex") == pattern.has("String"))
+    return bad_input("{} has not one of Regex and String", pattern.where());
+  if (pattern.has("Regex")) return pattern.text("Regex");
+  SLLM_TRY(const std::string text, pattern.text("String"));
+  return regex_of_text(text);
 }
 
-Result<SplitBehaviour> read_behaviour(const object& o, const std::string& where,
-                                      std::string_view otherwise = "") {
+Result<SplitBehaviour> behaviour_of(const std::string& behaviour, const JsonPart& o) {
   static constexpr std::pair<std::string_view, SplitBehaviour> kBehaviours[] = {
       {"Removed", SplitBehaviour::kRemoved},
       {"Isolated", SplitBehaviour::kIsolated},
       {"MergedWithPrevious", SplitBehaviour::kMergedWithPrevious},
       {"MergedWithNext", SplitBehaviour::kMergedWithNext},
       {"Contiguous", SplitBehaviour::kContiguous}};
-  const std::string behaviour = text_or(o, "behavior", otherwise);
   for (const auto& [name, value] : kBehaviours)
     if (behaviour == name) return value;
-  return bad_input("{} behavior \"{}\" is unknown", where, behaviour);
+  return bad_input("{} \"{}\" is unknown", o.at("behavior"), behaviour);
 }
 
-BertStep read_bert(const object& o) {
+Result<BertStep> read_bert(const JsonPart& o) {
   BertStep step;
-  step.clean_text = flag_or(o, "clean_text", true);
-  step.chinese_apart = flag_or(o, "handle_chinese_chars", true);
-  step.lowercase = flag_or(o, "lowercase", true);
-  step.strip_accents = flag_or(o, "strip_accents", step.lowercase);
+  SLLM_TRY(step.clean_text, o.flag("clean_text", true));
+  SLLM_TRY(step.chinese_apart, o.flag("handle_chinese_chars", true));
+  SLLM_TRY(step.lowercase, o.flag("lowercase", true));
+  SLLM_TRY(step.strip_accents, o.flag("strip_accents", step.lowercase));
   return step;
 }
 
-Result<MetaspaceStep::Prepend> read_prepend(const object& o) {
+Result<MetaspaceStep::Prepend> read_prepend(const JsonPart& o) {
   using Prepend = MetaspaceStep::Prepend;
-  const bool old = flag_or(o, "add_prefix_space", true);
-  const std::string scheme = text_or(o, "prepend_scheme", old ? "always" : "never");
+  SLLM_TRY(const bool old, o.flag("add_prefix_space", true));
+  SLLM_TRY(const std::string scheme, o.text("prepend_scheme", old ? "always" : "never"));
   if (scheme == "always") return Prepend::kAlways;
   if (scheme == "first") return Prepend::kFirst;
   if (scheme == "never") return Prepend::kNever;
@@ -88,38 +85,50 @@ Result<MetaspaceStep::Prepend> read_prepend(const object& o) {
 }
 
 // A text that is looked for until no more of it is found: never empty.
-Result<std::string> text_to_find(const object& o, const char* key, std::string_view otherwise) {
-  std::string text = text_or(o, key, otherwise);
-  if (text.empty()) return bad_input("{}: its {} is empty", text_or(o, "type"), key);
+Result<std::string> text_to_find(const JsonPart& o, const char* key, std::string_view otherwise) {
+  SLLM_TRY(std::string text, o.text(key, otherwise));
+  if (text.empty()) return bad_input("{} is empty", o.at(key));
   return text;
 }
 
-size_t count_or(const object& o, std::string_view key, size_t otherwise) {
-  uint64_t value = 0;
-  return o[key].get(value) == simdjson::SUCCESS ? static_cast<size_t>(value) : otherwise;
+// CharDelimiterSplit
+Result<SplitStep> read_delimiter(const JsonPart& o) {
+  SLLM_TRY(const std::string text, o.text("delimiter"));
+  if (text.empty() || unicode::decode(text.data()).length != text.size())
+    return bad_input("{} \"{}\" is not one character", o.at("delimiter"), text);
+  return SplitStep{regex_of_text(text), SplitBehaviour::kRemoved, false};
+}
+
+Status read_byte_level(const JsonPart& o, std::vector<PreTokenizerStep>& steps) {
+  SLLM_TRY(const bool prefix_space, o.flag("add_prefix_space", true));
+  SLLM_TRY(const bool use_regex, o.flag("use_regex", true));
+  if (prefix_space) steps.push_back(PrefixSpaceStep{});
+  if (use_regex) steps.push_back(SplitStep{kGpt2Pattern});
+  steps.push_back(BytesStep{});
+  return ok();
 }
 
 // Reads one pre-tokenizer; a ByteLevel stays a BytesStep until it is known to be the last.
-Status read_step(const object& o, std::vector<PreTokenizerStep>& steps, int depth) {
-  const std::string type = text_or(o, "type");
+Status read_step(const JsonPart& o, std::vector<PreTokenizerStep>& steps, int depth) {
+  SLLM_TRY(const std::string type, o.text("type"));
   if (type == "Sequence")
     return each_inner(o, "pretokenizers", "pre-tokenizer", depth,
-                      [&](const object& inner) { return read_step(inner, steps, depth + 1); });
+                      [&](const JsonPart& inner) { return read_step(inner, steps, depth + 1); });
+  if (type == "ByteLevel") return read_byte_level(o, steps);
   if (type == "Split") {
     SplitStep step;
-    SLLM_TRY(step.regex, read_pattern(o, "a Split pre-tokenizer"));
-    step.invert = flag_or(o, "invert", false);
-    SLLM_TRY(step.behaviour, read_behaviour(o, "Split"));
+    SLLM_TRY(step.regex, read_pattern(o));
+    SLLM_TRY(step.invert, o.flag("invert", false));
+    SLLM_TRY(const std::string behaviour, o.text("behavior"));
+    SLLM_TRY(step.behaviour, behaviour_of(behaviour, o));
     steps.push_back(std::move(step));
   } else if (type == "Digits") {
-    steps.push_back(DigitsStep{flag_or(o, "individual_digits", false)});
-  } else if (type == "ByteLevel") {
-    if (flag_or(o, "add_prefix_space", true)) steps.push_back(PrefixSpaceStep{});
-    if (flag_or(o, "use_regex", true)) steps.push_back(SplitStep{kGpt2Pattern});
-    steps.push_back(BytesStep{});
+    SLLM_TRY(const bool individual, o.flag("individual_digits", false));
+    steps.push_back(DigitsStep{individual});
   } else if (type == "Punctuation") {
-    SLLM_TRY(const auto behaviour, read_behaviour(o, "Punctuation", "Isolated"));
-    steps.push_back(PunctuationStep{behaviour});
+    SLLM_TRY(const std::string behaviour, o.text("behavior", "Isolated"));
+    SLLM_TRY(const auto value, behaviour_of(behaviour, o));
+    steps.push_back(PunctuationStep{value});
   } else if (type == "Whitespace" || type == "WhitespaceSplit") {
     steps.push_back(WhitespaceStep{type == "Whitespace"});
   } else if (type == "BertPreTokenizer") {
@@ -127,13 +136,13 @@ Status read_step(const object& o, std::vector<PreTokenizerStep>& steps, int dept
   } else if (type == "UnicodeScripts") {
     steps.push_back(ScriptsStep{});
   } else if (type == "CharDelimiterSplit") {
-    steps.push_back(
-        SplitStep{regex_of_text(text_or(o, "delimiter")), SplitBehaviour::kRemoved, false});
+    SLLM_TRY(SplitStep step, read_delimiter(o));
+    steps.push_back(std::move(step));
   } else if (type == "Metaspace") {
     MetaspaceStep step;
     SLLM_TRY(step.replacement, text_to_find(o, "replacement", step.replacement));
     SLLM_TRY(step.prepend, read_prepend(o));
-    step.split = flag_or(o, "split", true);
+    SLLM_TRY(step.split, o.flag("split", true));
     steps.push_back(std::move(step));
   } else {
     return bad_input("pre-tokenizer \"{}\" is not supported", type);
@@ -141,34 +150,38 @@ Status read_step(const object& o, std::vector<PreTokenizerStep>& steps, int dept
   return ok();
 }
 
-}  // namespace
-
-Status read_normalizer(const object& o, TokenizerSpec& spec, int depth) {
-  const std::string type = text_or(o, "type");
+Status read_normalizer(const JsonPart& o, TokenizerSpec& spec, int depth = 0) {
+  SLLM_TRY(const std::string type, o.text("type"));
   if (type == "Sequence")
-    return each_inner(o, "normalizers", "normalizer", depth,
-                      [&](const object& inner) { return read_normalizer(inner, spec, depth + 1); });
+    return each_inner(o, "normalizers", "normalizer", depth, [&](const JsonPart& inner) {
+      return read_normalizer(inner, spec, depth + 1);
+    });
   using unicode::Form;
   static constexpr std::pair<std::string_view, Form> kForms[] = {
       {"NFC", Form::kNfc}, {"NFD", Form::kNfd}, {"NFKC", Form::kNfkc}, {"NFKD", Form::kNfkd}};
   for (const auto& [name, form] : kForms)
     if (type == name) return spec.normalizers.push_back(FormStep{form}), ok();
   if (type == "Prepend") {
-    spec.normalizers.push_back(PrependStep{text_or(o, "prepend")});
+    SLLM_TRY(std::string text, o.text("prepend"));
+    spec.normalizers.push_back(PrependStep{std::move(text)});
   } else if (type == "Replace") {
-    SLLM_TRY(std::string pattern, read_pattern(o, "a Replace normalizer"));
-    spec.normalizers.push_back(ReplaceStep{std::move(pattern), text_or(o, "content")});
+    SLLM_TRY(std::string pattern, read_pattern(o));
+    SLLM_TRY(std::string content, o.text("content"));
+    spec.normalizers.push_back(ReplaceStep{std::move(pattern), std::move(content)});
   } else if (type == "Lowercase") {
     spec.normalizers.push_back(LowercaseStep{});
   } else if (type == "StripAccents") {
     spec.normalizers.push_back(StripAccentsStep{});
   } else if (type == "BertNormalizer") {
-    spec.normalizers.push_back(read_bert(o));
+    SLLM_TRY(const BertStep step, read_bert(o));
+    spec.normalizers.push_back(step);
   } else if (type == "Strip") {
-    spec.normalizers.push_back(
-        StripStep{flag_or(o, "strip_left", true), flag_or(o, "strip_right", true)});
+    SLLM_TRY(const bool left, o.flag("strip_left", true));
+    SLLM_TRY(const bool right, o.flag("strip_right", true));
+    spec.normalizers.push_back(StripStep{left, right});
   } else if (type == "Precompiled") {
-    auto charsmap = decode_base64(text_or(o, "precompiled_charsmap"));
+    SLLM_TRY(const std::string text, o.text("precompiled_charsmap", ""));  // null: no rules
+    auto charsmap = decode_base64(text);
     if (!charsmap) return bad_input("normalizer \"Precompiled\": its charsmap is not base64");
     spec.normalizers.push_back(PrecompiledStep{std::move(*charsmap)});
   } else if (type == "Nmt") {
@@ -181,7 +194,7 @@ Status read_normalizer(const object& o, TokenizerSpec& spec, int depth) {
   return ok();
 }
 
-Status read_pre_tokenizer(const object& o, TokenizerSpec& spec) {
+Status read_pre_tokenizer(const JsonPart& o, TokenizerSpec& spec) {
   SLLM_OK(read_step(o, spec.pre_tokenizer, 0));
   const auto is_bytes = [](const PreTokenizerStep& step) {
     return std::holds_alternative<BytesStep>(step);
@@ -193,37 +206,60 @@ Status read_pre_tokenizer(const object& o, TokenizerSpec& spec) {
   return ok();
 }
 
-Status read_decoder(const object& o, TokenizerSpec& spec, int depth) {
-  const std::string type = text_or(o, "type");
+Status read_decoder(const JsonPart& o, TokenizerSpec& spec, int depth = 0) {
+  SLLM_TRY(const std::string type, o.text("type"));
   if (type == "Sequence")
     return each_inner(o, "decoders", "decoder", depth,
-                      [&](const object& inner) { return read_decoder(inner, spec, depth + 1); });
+                      [&](const JsonPart& inner) { return read_decoder(inner, spec, depth + 1); });
   if (type == "ByteLevel") {
     spec.decoders.push_back(ByteLevelDecode{});
   } else if (type == "Replace") {
-    SLLM_TRY(std::string pattern, read_pattern(o, "a Replace decoder"));
-    spec.decoders.push_back(ReplaceDecode{std::move(pattern), text_or(o, "content")});
+    SLLM_TRY(std::string pattern, read_pattern(o));
+    SLLM_TRY(std::string content, o.text("content"));
+    spec.decoders.push_back(ReplaceDecode{std::move(pattern), std::move(content)});
   } else if (type == "ByteFallback") {
     spec.decoders.push_back(ByteFallbackDecode{});
   } else if (type == "Fuse") {
     spec.decoders.push_back(FuseDecode{});
   } else if (type == "Strip") {
-    SLLM_TRY(std::string content, text_to_find(o, "content", " "));
-    spec.decoders.push_back(
-        StripDecode{std::move(content), count_or(o, "start", 0), count_or(o, "stop", 0)});
+    StripDecode step;
+    SLLM_TRY(step.content, text_to_find(o, "content", step.content));
+    SLLM_TRY(step.start, o.count("start", 0));
+    SLLM_TRY(step.stop, o.count("stop", 0));
+    spec.decoders.push_back(std::move(step));
   } else if (type == "Metaspace") {
     SLLM_TRY(const auto prepend, read_prepend(o));
     SLLM_TRY(std::string replacement, text_to_find(o, "replacement", MetaspaceStep().replacement));
     spec.decoders.push_back(
         MetaspaceDecode{std::move(replacement), prepend != MetaspaceStep::Prepend::kNever});
   } else if (type == "WordPiece") {
-    spec.decoders.push_back(
-        WordPieceDecode{text_or(o, "prefix", "##"), flag_or(o, "cleanup", true)});
+    WordPieceDecode step;
+    SLLM_TRY(step.prefix, o.text("prefix", step.prefix));
+    SLLM_TRY(step.cleanup, o.flag("cleanup", true));
+    spec.decoders.push_back(std::move(step));
   } else if (type == "BPEDecoder") {
     SLLM_TRY(std::string suffix, text_to_find(o, "suffix", "</w>"));
     spec.decoders.push_back(SuffixDecode{std::move(suffix)});
   } else {
     return bad_input("decoder \"{}\" is not supported", type);
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status read_steps(const JsonPart& root, TokenizerSpec& spec) {
+  if (root.has("normalizer")) {
+    SLLM_TRY(const JsonPart part, root.part("normalizer"));
+    SLLM_OK(read_normalizer(part, spec));
+  }
+  if (root.has("pre_tokenizer")) {
+    SLLM_TRY(const JsonPart part, root.part("pre_tokenizer"));
+    SLLM_OK(read_pre_tokenizer(part, spec));
+  }
+  if (root.has("decoder")) {
+    SLLM_TRY(const JsonPart part, root.part("decoder"));
+    SLLM_OK(read_decoder(part, spec));
   }
   return ok();
 }

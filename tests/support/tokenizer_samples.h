@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "text/byte_level.h"
 #include "text/tokenizer.h"
 
 namespace sllm::testing::samples {
@@ -79,6 +80,44 @@ inline json char_bpe() {
         {"byte_fallback", true},
         {"vocab", vocab},
         {"merges", json::array({json::array({"a", "b"}), json::array({"▁", "a"})})}}}};
+}
+
+// All 256 bytes, a few merges, ChatML's tokens, and a token that is added but not special.
+inline json small_tokenizer() {
+  json vocab = json::object();
+  for (int b = 0; b < 256; ++b) {
+    const char byte = static_cast<char>(b);
+    vocab[token_text_of_bytes({&byte, 1})] = b;
+  }
+  const std::vector<std::pair<std::string, std::string>> merges = {
+      {"l", "l"},     {"h", "e"}, {"he", "ll"}, {"hell", "o"},
+      {"Ġ", "hello"}, {"a", "a"}, {"aa", "aa"}};
+  json merge_list = json::array();
+  int next = 256;
+  for (const auto& [left, right] : merges) {
+    vocab[left + right] = next++;
+    merge_list.push_back({left, right});
+  }
+  json added = json::array();
+  for (const char* text : {"<|im_start|>", "<|im_end|>", "<think>"})
+    added.push_back({{"id", next++},
+                     {"content", text},
+                     {"special", std::string(text) != "<think>"},
+                     {"normalized", false}});
+  return {{"added_tokens", added},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+          {"post_processor", nullptr},
+          {"decoder", {{"type", "ByteLevel"}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merge_list}}}};
+}
+
+inline Result<std::shared_ptr<const Tokenizer>> load_json(const json& tokenizer,
+                                                          const std::string& config = "") {
+  TokenizerSource source;
+  source.tokenizer_json = tokenizer.dump();
+  source.tokenizer_config_json = config;
+  return Tokenizer::load(source);
 }
 
 }  // namespace sllm::testing::samples
