@@ -9,6 +9,9 @@
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "base/check.h"
 
 namespace sllm::unicode {
@@ -190,40 +193,120 @@ std::vector<size_t> grapheme_lengths(std::string_view text) {
   return lengths;
 }
 
+namespace {
+
+// ICU puts marks into canonical order by insertion, which takes the square of their number where a
+// text has nothing but marks. A longer stretch than this is put into order before ICU sees it.
+constexpr size_t kLongStretch = 128;       // bytes
+constexpr size_t kPart = size_t{1} << 30;  // ICU counts in int32
+
+struct Stretch {
+  size_t from, to;
+};
+
+bool begins_apart(const icu::Normalizer2& n, std::string_view text, size_t at) {
+  return (static_cast<uint8_t>(text[at]) & 0xC0) != 0x80 &&
+         n.hasBoundaryBefore(static_cast<UChar32>(decode(text.data() + at).code));
+}
+
+// The next long stretch at or after `begin` inside of which normalization has no boundary; {size,
+// size}: none. Whatever is longer than kLongStretch covers one of the places that are looked at.
+Stretch next_long_stretch(const icu::Normalizer2& n, std::string_view text, size_t begin) {
+  for (size_t at = begin; text.size() - at > kLongStretch; at += kLongStretch) {
+    size_t from = at + kLongStretch;
+    while ((static_cast<uint8_t>(text[from]) & 0xC0) == 0x80) --from;
+    if (begins_apart(n, text, from)) continue;
+    size_t to = from + 1;
+    while (to < text.size() && !begins_apart(n, text, to)) ++to;
+    while (from > begin && !begins_apart(n, text, from)) --from;
+    const Char first = decode(text.data() + from);
+    if (n.hasBoundaryAfter(static_cast<UChar32>(first.code))) from += first.length;
+    if (to - from > kLongStretch) return {from, to};
+  }
+  return {text.size(), text.size()};
+}
+
+// The text decomposed and in canonical order, of which every form is what it is of the text itself;
+// nullopt: it was in order.
+std::optional<std::string> in_canonical_order(const icu::Normalizer2& n, std::string_view text) {
+  std::vector<uint32_t> codes;  // combining class << 24 | code
+  const auto add = [&codes](UChar32 code) {
+    codes.push_back(static_cast<uint32_t>(u_getCombiningClass(code)) << 24 |
+                    static_cast<uint32_t>(code));
+  };
+  icu::UnicodeString parts;
+  for (size_t at = 0; at < text.size();) {
+    const Char c = decode(text.data() + at);
+    at += c.length;
+    if (n.getDecomposition(static_cast<UChar32>(c.code), parts))
+      for (int32_t i = 0; i < parts.length(); i = parts.moveIndex32(i, 1)) add(parts.char32At(i));
+    else
+      add(static_cast<UChar32>(c.code));
+  }
+  const auto class_of_mark = [](uint32_t code) { return code >> 24; };
+  bool changed = false;
+  for (auto from = codes.begin(); from != codes.end();) {
+    const auto to = std::find_if(from, codes.end(), [&](uint32_t c) { return c >> 24 == 0; });
+    if (!std::ranges::is_sorted(from, to, {}, class_of_mark)) {
+      std::ranges::stable_sort(from, to, {}, class_of_mark);
+      changed = true;
+    }
+    from = std::find_if(to, codes.end(), [&](uint32_t c) { return c >> 24 != 0; });
+  }
+  if (!changed) return std::nullopt;
+  std::string sorted;
+  for (const uint32_t code : codes) append_utf8(sorted, code & 0xFFFFFF);
+  return sorted;
+}
+
+void append_normal_form(const icu::Normalizer2& n, std::string_view text, std::string& out,
+                        icu::Edits* edits) {
+  SLLM_CHECK(text.size() < INT32_MAX, "normalizing {} bytes at once", text.size());
+  icu::StringByteSink<std::string> sink(&out);
+  UErrorCode status = U_ZERO_ERROR;
+  n.normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, edits,
+                  status);
+  SLLM_CHECK(U_SUCCESS(status), "normalizing failed: {}", u_errorName(status));
+}
+
+void append_source_ends(const icu::Edits& edits, size_t begin, std::vector<size_t>& ends) {
+  UErrorCode status = U_ZERO_ERROR;
+  icu::Edits::Iterator it = edits.getFineIterator();
+  while (it.next(status))
+    for (int32_t k = 0; k < it.newLength(); ++k)
+      ends.push_back(begin + static_cast<size_t>(it.hasChange() ? it.sourceIndex() + it.oldLength()
+                                                                : it.sourceIndex() + k + 1));
+}
+
+}  // namespace
+
 bool is_normalized(Form form, std::string_view text) {
   if (form == Form::kNone || is_ascii(text)) return true;
+  const icu::Normalizer2& n = normalizer(form);
   UErrorCode status = U_ZERO_ERROR;
   const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
-  return text.size() < INT32_MAX && normalizer(form).isNormalizedUTF8(piece, status) &&
-         U_SUCCESS(status);
+  return text.size() < INT32_MAX && next_long_stretch(n, text, 0).from == text.size() &&
+         n.isNormalizedUTF8(piece, status) && U_SUCCESS(status);
 }
 
 std::string normalize(Form form, std::string_view text, std::vector<size_t>* source_ends) {
+  const icu::Normalizer2& n = normalizer(form);
   std::string out;
   if (source_ends) source_ends->clear();
-  // ICU counts in int32: longer texts go through in parts cut where no character can combine.
-  constexpr size_t kPart = size_t{1} << 30;
+  Stretch marks = next_long_stretch(n, text, 0);
   for (size_t begin = 0; begin < text.size();) {
-    size_t end = std::min(text.size(), begin + kPart);
-    while (end < text.size() && end > begin + 1 && text[end] != '\n') --end;
+    if (begin == marks.to) marks = next_long_stretch(n, text, begin);
+    size_t end = begin < marks.from ? marks.from : marks.to;
+    if (begin < marks.from && end - begin > kPart)
+      for (end = begin + kPart; !begins_apart(n, text, end);) --end;
     const std::string_view part = text.substr(begin, end - begin);
-    std::string result;
-    icu::StringByteSink<std::string> sink(&result);
+    const auto sorted = begin == marks.from ? in_canonical_order(n, part) : std::nullopt;
     icu::Edits edits;
-    UErrorCode status = U_ZERO_ERROR;
-    normalizer(form).normalizeUTF8(0,
-                                   icu::StringPiece(part.data(), static_cast<int32_t>(part.size())),
-                                   sink, source_ends ? &edits : nullptr, status);
-    SLLM_CHECK(U_SUCCESS(status), "normalizing failed: {}", u_errorName(status));
-    if (source_ends) {
-      icu::Edits::Iterator it = edits.getFineIterator();
-      while (it.next(status))
-        for (int32_t k = 0; k < it.newLength(); ++k)
-          source_ends->push_back(begin + static_cast<size_t>(it.hasChange()
-                                                                 ? it.sourceIndex() + it.oldLength()
-                                                                 : it.sourceIndex() + k + 1));
-    }
-    out += result;
+    append_normal_form(n, sorted ? *sorted : part, out, source_ends && !sorted ? &edits : nullptr);
+    if (source_ends && sorted)  // as ICU's edits say of characters that change places
+      source_ends->resize(out.size(), end);
+    else if (source_ends)
+      append_source_ends(edits, begin, *source_ends);
     begin = end;
   }
   return out;
