@@ -11,19 +11,25 @@ namespace {
 using Tokens = std::vector<std::string>;
 
 void replace_all(std::string& text, std::string_view what, std::string_view with) {
-  for (size_t at = 0; (at = text.find(what, at)) != text.npos; at += with.size())
-    text.replace(at, what.size(), with);
+  std::string out;
+  size_t done = 0;
+  for (size_t at; (at = text.find(what, done)) != text.npos; done = at + what.size())
+    out.append(text, done, at - done).append(with);
+  if (done > 0) text = out.append(text, done, text.npos);
 }
 
-std::string replace_matches(const Regex& regex, const std::string& text, const std::string& with) {
+std::string replace_matches(const Regex& regex, const std::string& text, const std::string& with,
+                            TextBudget& budget) {
   std::string out;
   size_t done = 0;
   while (done < text.size()) {
     const auto [from, to] = regex.find(text, done);
     if (from == std::string::npos || from == to) break;
+    budget.write(from - done + with.size());
     out.append(text, done, from - done).append(with);
     done = to;
   }
+  budget.write(text.size() - done);
   return out.append(text, done, text.npos);
 }
 
@@ -34,10 +40,12 @@ std::string fuse(const Tokens& tokens) {
 }
 
 void strip(const StripDecode& step, std::string& text) {
-  for (size_t i = 0; i < step.start && text.starts_with(step.content); ++i)
-    text.erase(0, step.content.size());
-  for (size_t i = 0; i < step.stop && text.ends_with(step.content); ++i)
-    text.resize(text.size() - step.content.size());
+  std::string_view rest = text;
+  for (size_t i = 0; i < step.start && rest.starts_with(step.content); ++i)
+    rest.remove_prefix(step.content.size());
+  for (size_t i = 0; i < step.stop && rest.ends_with(step.content); ++i)
+    rest.remove_suffix(step.content.size());
+  text = std::string(rest);
 }
 
 // BERT's spaces before punctuation and contractions go.
@@ -84,16 +92,25 @@ void word_piece(const WordPieceDecode& step, std::string& token, bool first) {
   if (step.cleanup) clean_up(token);
 }
 
+constexpr const char* kNames[] = {"ByteLevel", "Replace",   "ByteFallback", "Fuse",
+                                  "Strip",     "Metaspace", "WordPiece",    "BPEDecoder"};
+static_assert(std::size(kNames) == std::variant_size_v<DecoderStep>);
+
 }  // namespace
 
 Result<Decoder> Decoder::build(const std::vector<DecoderStep>& steps) {
+  SLLM_OK(check_step_count(steps.size(), "decoder"));
   Decoder decoder;
   bool fused = false;
   decoder.plain_ = !steps.empty();
   if (steps.empty()) decoder.trim_ = 1;
   for (const DecoderStep& what : steps) {
-    Step step{what, std::nullopt};
+    Step step{
+        what,
+        fmt::format("step {} of the tokenizer's decoder ({})", decoder.steps_.size() + 1, kNames[what.index()]),
+        std::nullopt};
     if (const auto* replace = std::get_if<ReplaceDecode>(&what)) {
+      SLLM_OK(check_step_text(replace->content, "Replace"));
       SLLM_TRY(step.regex, Regex::compile(replace->regex));
       decoder.plain_ &= !fused;
     }
@@ -119,17 +136,23 @@ std::string Decoder::decode(std::span<const std::string_view> tokens) const {
     for (const std::string& text : texts) joined += (&text == texts.data() ? "" : " ") + text;
     return joined;
   }
+  size_t bytes = 0;
+  for (const std::string& text : texts) bytes += text.size();
+  TextBudget budget(bytes, steps_.size());
   for (const Step& step : steps_) {
+    budget.begin(step.name);
     struct Visit {
       const Step& step;
       Tokens& texts;
+      TextBudget& budget;
       void operator()(const ByteLevelDecode&) const {
         std::string bytes;
         for (const std::string& text : texts) bytes += bytes_of_token_text(text).value_or(text);
         texts = {std::move(bytes)};
       }
       void operator()(const ReplaceDecode& s) const {
-        for (std::string& text : texts) text = replace_matches(*step.regex, text, s.content);
+        for (std::string& text : texts)
+          text = replace_matches(*step.regex, text, s.content, budget);
       }
       void operator()(const ByteFallbackDecode&) const { texts = join_bytes(texts); }
       void operator()(const FuseDecode&) const { texts = {fuse(texts)}; }
@@ -148,26 +171,28 @@ std::string Decoder::decode(std::span<const std::string_view> tokens) const {
           replace_all(text, s.suffix, &text == &texts.back() ? "" : " ");
       }
     };
-    std::visit(Visit{step, texts}, step.what);
+    std::visit(Visit{step, texts, budget}, step.what);
   }
   return fuse(texts);
 }
 
-std::string Decoder::bytes_of(std::string_view token) const {
+std::string Decoder::bytes_of(std::string_view token, TextBudget& budget) const {
   if (steps_.empty()) return " " + std::string(token);
   std::string text(token);
   bool fused = false;
   for (const Step& step : steps_) {
+    budget.begin(step.name);
     struct Visit {
       const Step& step;
       std::string& text;
       bool& fused;
+      TextBudget& budget;
       void operator()(const ByteLevelDecode&) const {
         text = bytes_of_token_text(text).value_or(text);
         fused = true;
       }
       void operator()(const ReplaceDecode& s) const {
-        if (!fused) text = replace_matches(*step.regex, text, s.content);
+        if (!fused) text = replace_matches(*step.regex, text, s.content, budget);
       }
       void operator()(const ByteFallbackDecode&) const {
         if (const auto byte = byte_of_fallback_token(text))
@@ -181,7 +206,7 @@ std::string Decoder::bytes_of(std::string_view token) const {
       void operator()(const WordPieceDecode& s) const { word_piece(s, text, false); }
       void operator()(const SuffixDecode& s) const { replace_all(text, s.suffix, " "); }
     };
-    std::visit(Visit{step, text, fused}, step.what);
+    std::visit(Visit{step, text, fused, budget}, step.what);
   }
   return text;
 }

@@ -31,7 +31,8 @@ Piece to_form(unicode::Form form, const Piece& piece, bool trace, PieceBuffer& b
   buffer.text = unicode::normalize(form, piece.text, trace ? &ends : nullptr);
   for (size_t& end : ends) end = piece.source_end(end);
   buffer.ends = std::move(ends);
-  return {buffer.text, piece.from, trace ? buffer.ends.data() : nullptr};
+  if (piece.budget) piece.budget->write(buffer.text.size());
+  return {buffer.text, piece.from, trace ? buffer.ends.data() : nullptr, piece.budget};
 }
 
 Piece replace(const Regex& regex, const std::string& content, const Piece& piece, bool trace,
@@ -162,6 +163,7 @@ Result<Normalizer::Step> build_step(const NormalizerStep& what) {
       });
     }
     Result<Step> operator()(const PrependStep& s) const {
+      SLLM_OK(check_step_text(s.text, "Prepend"));
       return Step([text = s.text](const Piece& p, bool trace, PieceBuffer& b) {
         if (p.text.empty()) return p;
         PieceEditor editor(p, trace, b);
@@ -171,6 +173,7 @@ Result<Normalizer::Step> build_step(const NormalizerStep& what) {
       });
     }
     Result<Step> operator()(const ReplaceStep& s) const {
+      SLLM_OK(check_step_text(s.content, "Replace"));
       if (const std::string text = text_of_regex(s.regex).value_or(""); !text.empty())
         return Step([text, content = s.content](const Piece& p, bool trace, PieceBuffer& b) {
           return replace_text(text, content, p, trace, b);
@@ -232,21 +235,30 @@ Result<Normalizer::Step> build_step(const NormalizerStep& what) {
   return std::visit(Build{}, what);
 }
 
+constexpr const char* kNames[] = {"normal form",  "Prepend",   "Replace",      "Lowercase",
+                                  "StripAccents", "Bert",      "Strip",        "Precompiled",
+                                  "Nmt",          "ByteLevel", "sentencepiece"};
+static_assert(std::size(kNames) == std::variant_size_v<NormalizerStep>);
+
 }  // namespace
 
 Result<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps) {
+  SLLM_OK(check_step_count(steps.size(), "normalizer"));
   Normalizer normalizer;
   for (const NormalizerStep& what : steps) {
     SLLM_TRY(Step step, build_step(what));
-    normalizer.steps_.push_back(std::move(step));
+    std::string name = fmt::format("step {} of the tokenizer's normalizer ({})", normalizer.steps_.size() + 1,
+                                   kNames[what.index()]);
+    normalizer.steps_.push_back({std::move(name), std::move(step)});
   }
   return normalizer;
 }
 
 Piece Normalizer::apply(Piece piece, bool trace, Buffers& buffers) const {
   size_t next = 0;
-  for (const Step& step : steps_) {
-    piece = step(piece, trace, buffers[next]);
+  for (const NamedStep& step : steps_) {
+    if (piece.budget) piece.budget->begin(step.name);
+    piece = step.run(piece, trace, buffers[next]);
     // The next step may not write where the piece lies.
     const std::string& text = buffers[next].text;
     if (std::less_equal<>()(text.data(), piece.text.data()) &&

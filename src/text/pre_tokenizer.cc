@@ -97,12 +97,21 @@ Piece hide_bytes(const Piece& piece, bool trace, PieceBuffer& buffer) {
   return editor.finish();
 }
 
+constexpr const char* kNames[] = {"Split",        "Digits",    "Punctuation",
+                                  "Whitespace",   "Bert",      "UnicodeScripts",
+                                  "prefix space", "Metaspace", "ByteLevel"};
+static_assert(std::size(kNames) == std::variant_size_v<PreTokenizerStep>);
+
 }  // namespace
 
 Result<PreTokenizer> PreTokenizer::build(const std::vector<PreTokenizerStep>& steps) {
+  SLLM_OK(check_step_count(steps.size(), "pre-tokenizer"));
   PreTokenizer result;
   for (const PreTokenizerStep& what : steps) {
-    Step step{what, std::nullopt, std::nullopt};
+    Step step{
+        what,
+        fmt::format("step {} of the tokenizer's pre-tokenizer ({})", result.steps_.size() + 1, kNames[what.index()]),
+        std::nullopt, std::nullopt};
     if (const auto* split = std::get_if<SplitStep>(&what)) {
       if (split->behaviour == SplitBehaviour::kIsolated ||
           (split->behaviour == SplitBehaviour::kRemoved && split->invert))
@@ -124,6 +133,7 @@ void PreTokenizer::split_from(size_t index, const Piece& piece, bool trace,
   PieceBuffer buffer;
   if (index == steps_.size()) return word(shows_bytes_ ? hide_bytes(piece, trace, buffer) : piece);
   const Step& step = steps_[index];
+  if (piece.budget) piece.budget->begin(step.name);
   const std::string_view text = piece.text;
   const auto next = [&](const Piece& p) { split_from(index + 1, p, trace, word); };
   const auto emit = [&](size_t from, size_t to) { next(piece.sub(from, to)); };

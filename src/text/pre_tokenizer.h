@@ -15,9 +15,12 @@ namespace sllm {
 
 class PreTokenizer {
  public:
+  // Errors: kBadInput for a pattern that does not compile or too many steps.
   static Result<PreTokenizer> build(const std::vector<PreTokenizerStep>& steps);
 
-  // Calls word(piece) for each word of `piece` in order. A word lives as long as the call.
+  size_t step_count() const { return steps_.size(); }
+  // Calls word(piece) for each word of `piece` in order. A word lives as long as the call. Throws
+  // ResultError when the piece's budget is spent.
   template <class Word>
   void split(const Piece& piece, bool trace, Word&& word) const {
     if (!only_scanner_) return split_from(0, piece, trace, word);
@@ -33,6 +36,7 @@ class PreTokenizer {
   using Sink = std::function<void(const Piece& word)>;
   struct Step {
     PreTokenizerStep what;
+    std::string name;
     std::optional<WordPattern> scanner;  // instead of regex where we have one
     std::optional<Regex> regex;
   };

@@ -59,7 +59,7 @@ class PipelineTokenizer final : public Tokenizer {
     SLLM_TRY(t->normalizer_, Normalizer::build(spec.normalizers));
     SLLM_TRY(t->pre_tokenizer_, PreTokenizer::build(spec.pre_tokenizer));
     SLLM_TRY(t->decoder_, Decoder::build(spec.decoders));
-    t->fill_tables(spec);
+    SLLM_OK(t->fill_tables(spec));
     t->spec_ = std::move(spec);
     t->spec_.merges = {};  // in model_ now
     for (size_t id = 0; id < t->spec_.tokens.size(); ++id)
@@ -127,25 +127,57 @@ class PipelineTokenizer final : public Tokenizer {
     return it == normalized_texts_.end() ? token_text(id) : std::string_view(it->second);
   }
 
-  void fill_tables(const TokenizerSpec& spec) {
+  // Errors: a token of which the file's steps make too much.
+  Status fill_tables(const TokenizerSpec& spec) {
+    size_t bytes = 0;
+    for (const std::string& text : spec.tokens) bytes += text.size();
+    TextBudget budget(bytes, normalizer_.step_count() + decoder_.step_count());
     bytes_.reserve(spec.tokens.size());
-    for (const std::string& text : spec.tokens)
-      bytes_.push_back(text.empty() ? text : decoder_.bytes_of(text));
+    for (const std::string& text : spec.tokens) {
+      SLLM_TRY(std::string decoded, decoded_token(text, text, budget));
+      bytes_.push_back(std::move(decoded));
+    }
     special_.assign(spec.tokens.size(), false);
     std::vector<AddedToken> raw, normalized;
     for (AddedToken token : spec.added) {
       special_[static_cast<size_t>(token.id)] = token.special;
       if (token.normalized) {
-        Normalizer::Buffers buffers;
-        token.text = std::string(normalizer_.apply({token.text}, false, buffers).text);
+        const std::string name = token.text;
+        SLLM_TRY(token.text, normalized_token(name, budget));
         // Hugging Face's library also decodes it so ("ABC" comes back as "abc").
-        bytes_[static_cast<size_t>(token.id)] = decoder_.bytes_of(token.text);
+        SLLM_TRY(bytes_[static_cast<size_t>(token.id)], decoded_token(name, token.text, budget));
         normalized_texts_[token.id] = token.text;
       }
       (token.normalized ? normalized : raw).push_back(std::move(token));
     }
     raw_tokens_ = AddedTokenMatcher(std::move(raw));
     normalized_tokens_ = AddedTokenMatcher(std::move(normalized));
+    return ok();
+  }
+
+  Result<std::string> normalized_token(const std::string& name, TextBudget& budget) const {
+    return made_of_token(name, [&] {
+      Normalizer::Buffers buffers;
+      return std::string(normalizer_.apply({name, 0, nullptr, &budget}, false, buffers).text);
+    });
+  }
+  Result<std::string> decoded_token(std::string_view name, const std::string& text,
+                                    TextBudget& budget) const {
+    if (text.empty()) return text;
+    return made_of_token(name, [&] { return decoder_.bytes_of(text, budget); });
+  }
+  template <class Make>
+  static Result<std::string> made_of_token(std::string_view name, Make&& make) {
+    const auto where = [&] {
+      return fmt::format("token \"{}\"", unicode::sanitize_utf8(name.substr(0, 64)));
+    };
+    try {
+      std::string text = make();
+      if (text.size() <= 2 * kMaxTokenBytes) return text;  // a decoder may put a space in front
+      return bad_input("the steps make {} bytes of it", text.size()).context(where());
+    } catch (const ResultError& e) {
+      return Error(e.error).context(where());
+    }
   }
 
   // Splits `text` at the matcher's tokens; the text between goes to between(from, to).
@@ -164,12 +196,13 @@ class PipelineTokenizer final : public Tokenizer {
   }
 
   void encode_raw(std::string_view text, Target& target) const {
+    TextBudget budget(text.size(), normalizer_.step_count() + pre_tokenizer_.step_count());
     split_at(
         raw_tokens_, text,
         [&](const AddedToken& t, size_t from, size_t to) { return target.allows(t, from, to); },
         [&](TokenId id, size_t end) { target.add(id, end); },
         [&](size_t from, size_t to) {
-          encode_unnormalized({text.substr(from, to - from), from}, target);
+          encode_unnormalized({text.substr(from, to - from), from, nullptr, &budget}, target);
         });
   }
 

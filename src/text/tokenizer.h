@@ -35,8 +35,8 @@ class Tokenizer {
   static Result<std::shared_ptr<const Tokenizer>> of(const ModelSource& source);
   virtual ~Tokenizer() = default;
 
-  // Thread-safe; throws ResultError where a file's own pattern backtracks without bound. Invalid
-  // UTF-8 is replaced by U+FFFD, as Python's decoder does before HF sees it.
+  // Thread-safe; throws ResultError where a file's own pattern or steps would not end or take all
+  // memory. Invalid UTF-8 is replaced by U+FFFD, as Python's decoder does before HF sees it.
   virtual std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const = 0;
   // As encode(), but a special token is recognised only where all its bytes have plain[i] == 0 (one
   // entry per byte of `text`, which must be valid UTF-8). Tokens that are added but not special

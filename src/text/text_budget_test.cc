@@ -1,0 +1,111 @@
+// Files that make much of little: each is refused with a sentence, in time.
+#include "text/text_budget.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace sllm {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+json tokenizer() {
+  return {{"added_tokens", json::array({{{"id", 2}, {"content", "<x>"}, {"special", true}}})},
+          {"model", {{"type", "BPE"}, {"vocab", {{"A", 0}, {"B", 1}}}, {"merges", json::array()}}}};
+}
+
+Result<std::shared_ptr<const Tokenizer>> load(const json& file) {
+  TokenizerSource source;
+  source.tokenizer_json = file.dump();
+  return Tokenizer::load(source);
+}
+
+json replace(const std::string& what, const std::string& content) {
+  return {{"type", "Replace"}, {"pattern", {{"String", what}}}, {"content", content}};
+}
+
+json sequence(const char* of, const json& step, int count) {
+  json steps = json::array();
+  for (int i = 0; i < count; ++i) steps.push_back(step);
+  return {{"type", "Sequence"}, {of, steps}};
+}
+
+std::string error_of(const Tokenizer& t, const std::string& text) {
+  try {
+    t.encode(text);
+  } catch (const ResultError& e) {
+    EXPECT_EQ(e.error.code, ErrorCode::kBadInput);
+    return e.error.message;
+  }
+  return "no error";
+}
+
+TEST(TextBudget, NormalizersThatDoubleEnd) {
+  json file = tokenizer();
+  file["normalizer"] = sequence("normalizers", replace("A", "AA"), 40);
+  EXPECT_THAT(error_of(**load(file), "A"), HasSubstr("of the tokenizer's normalizer (Replace)"));
+  file["normalizer"] = sequence("normalizers", {{"type", "Prepend"}, {"prepend", "AB"}}, 40);
+  EXPECT_EQ((*load(file))->encode("A").size(), 81u);
+}
+
+// Between added tokens there are many texts, but it is one budget.
+TEST(TextBudget, IsThatOfTheWholeText) {
+  json file = tokenizer();
+  file["normalizer"] = sequence("normalizers", replace("A", "AA"), 15);
+  const auto t = load(file).value();
+  EXPECT_EQ(t->encode("A").size(), 32768u);
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "A<x>";
+  EXPECT_THAT(error_of(*t, text), HasSubstr("makes too much"));
+}
+
+TEST(TextBudget, PreTokenizersThatDoubleEnd) {
+  json file = tokenizer();
+  const json cut = {{"type", "Split"}, {"pattern", {{"String", "A"}}}, {"behavior", "Isolated"}};
+  const json grow = {{"type", "Metaspace"}, {"replacement", "AB"}};
+  json steps = json::array();
+  for (int i = 0; i < 40; ++i) steps.push_back(i % 2 == 0 ? grow : cut);
+  file["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  EXPECT_THAT(error_of(**load(file), "B"), HasSubstr("pre-tokenizer (Metaspace)"));
+}
+
+TEST(TextBudget, DecodersThatDoubleAreRefusedWithTheToken) {
+  json file = tokenizer();
+  file["decoder"] = sequence("decoders", replace("A", "AA"), 40);
+  const auto refused = load(file);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("token \"A\": step"));
+  file["decoder"] = sequence("decoders", replace("A", "AA"), 18);
+  EXPECT_THAT(load(file).error().message, HasSubstr("token \"A\": the steps make 262144 bytes"));
+}
+
+TEST(TextBudget, LongTextsAndManyStepsAreRefused) {
+  json file = tokenizer();
+  const std::string text(1'000'000, 'A');
+  for (const json& step : {replace("A", text), {{"type", "Prepend"}, {"prepend", text}}}) {
+    file["normalizer"] = step;
+    EXPECT_THAT(load(file).error().message, HasSubstr("has 1000000 bytes"));
+  }
+  EXPECT_FALSE(Decoder::build({ReplaceDecode{"A", text}}).ok());
+  EXPECT_FALSE(Normalizer::build(std::vector<NormalizerStep>(257, LowercaseStep{})).ok());
+  EXPECT_FALSE(PreTokenizer::build(std::vector<PreTokenizerStep>(257, DigitsStep{})).ok());
+  EXPECT_FALSE(Decoder::build(std::vector<DecoderStep>(257, FuseDecode{})).ok());
+}
+
+TEST(Decoder, LongTextsDecodeInTimeThatGrowsWithThem) {
+  const std::vector<std::string_view> tokens(1'000'000, "\u2581a .");
+  const StripDecode strip{"a.", 999'999, 0};
+  const auto t =
+      Decoder::build({FuseDecode{}, MetaspaceDecode{}, WordPieceDecode{}, strip}).value();
+  EXPECT_EQ(t.decode(tokens), "a.");
+}
+
+}  // namespace
+}  // namespace sllm
