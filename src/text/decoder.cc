@@ -23,7 +23,7 @@ std::string replace_matches(const Regex& regex, const std::string& text, const s
   std::string out;
   size_t done = 0;
   while (done < text.size()) {
-    const auto [from, to] = regex.find(text, done);
+    const auto [from, to] = regex.find(text, done, &budget);
     if (from == std::string::npos || from == to) break;
     budget.write(from - done + with.size());
     out.append(text, done, from - done).append(with);
@@ -105,10 +105,10 @@ Result<Decoder> Decoder::build(const std::vector<DecoderStep>& steps) {
   decoder.plain_ = !steps.empty();
   if (steps.empty()) decoder.trim_ = 1;
   for (const DecoderStep& what : steps) {
-    Step step{
-        what,
-        fmt::format("step {} of the tokenizer's decoder ({})", decoder.steps_.size() + 1, kNames[what.index()]),
-        std::nullopt};
+    Step step{what,
+              fmt::format("step {} of the tokenizer's decoder ({})", decoder.steps_.size() + 1,
+                          kNames[what.index()]),
+              std::nullopt};
     if (const auto* replace = std::get_if<ReplaceDecode>(&what)) {
       SLLM_OK(check_step_text(replace->content, "Replace"));
       SLLM_TRY(step.regex, Regex::compile(replace->regex));

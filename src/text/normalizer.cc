@@ -40,7 +40,7 @@ Piece replace(const Regex& regex, const std::string& content, const Piece& piece
   PieceEditor editor(piece, trace, buffer);
   size_t done = 0, search = 0;
   while (search <= piece.text.size()) {
-    const auto [from, to] = regex.find(piece.text, search);
+    const auto [from, to] = regex.find(piece.text, search, piece.budget);
     if (from == std::string::npos) break;
     if (from == to) {  // Hugging Face's library replaces nothing there either
       if (to >= piece.text.size()) break;
@@ -247,8 +247,8 @@ Result<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps) {
   Normalizer normalizer;
   for (const NormalizerStep& what : steps) {
     SLLM_TRY(Step step, build_step(what));
-    std::string name = fmt::format("step {} of the tokenizer's normalizer ({})", normalizer.steps_.size() + 1,
-                                   kNames[what.index()]);
+    std::string name = fmt::format("step {} of the tokenizer's normalizer ({})",
+                                   normalizer.steps_.size() + 1, kNames[what.index()]);
     normalizer.steps_.push_back({std::move(name), std::move(step)});
   }
   return normalizer;

@@ -108,10 +108,10 @@ Result<PreTokenizer> PreTokenizer::build(const std::vector<PreTokenizerStep>& st
   SLLM_OK(check_step_count(steps.size(), "pre-tokenizer"));
   PreTokenizer result;
   for (const PreTokenizerStep& what : steps) {
-    Step step{
-        what,
-        fmt::format("step {} of the tokenizer's pre-tokenizer ({})", result.steps_.size() + 1, kNames[what.index()]),
-        std::nullopt, std::nullopt};
+    Step step{what,
+              fmt::format("step {} of the tokenizer's pre-tokenizer ({})", result.steps_.size() + 1,
+                          kNames[what.index()]),
+              std::nullopt, std::nullopt};
     if (const auto* split = std::get_if<SplitStep>(&what)) {
       if (split->behaviour == SplitBehaviour::kIsolated ||
           (split->behaviour == SplitBehaviour::kRemoved && split->invert))
@@ -155,59 +155,59 @@ void PreTokenizer::split_from(size_t index, const Piece& piece, bool trace,
       at += length;
     }
   };
-  std::visit(Overloaded{
-                 [&](const SplitStep& s) {
-                   if (step.scanner) return scan(*step.scanner);
-                   split_at_matches(
-                       text, s.behaviour, s.invert,
-                       [&](size_t from) { return step.regex->find(text, from); }, emit);
-                 },
-                 [&](const DigitsStep& s) {
-                   split_at_matches(
-                       text, SplitBehaviour::kIsolated, false,
-                       [&](size_t from) {
-                         return next_char(text, from, !s.individual, [](char32_t c) {
-                           return unicode::class_of(c) == unicode::Class::kNumber;
-                         });
-                       },
-                       emit);
-                 },
-                 [&](const PunctuationStep& s) { split_punctuation(piece, s.behaviour); },
-                 [&](const WhitespaceStep& s) {
-                   if (!s.words_apart) return split_spaces(emit);
-                   split_at_matches(
-                       text, SplitBehaviour::kRemoved, true,
-                       [&](size_t from) { return next_word(text, from); }, emit);
-                 },
-                 [&](const BertSplitStep&) {
-                   split_spaces([&](size_t from, size_t to) {
-                     split_punctuation(piece.sub(from, to), SplitBehaviour::kIsolated);
-                   });
-                 },
-                 [&](const ScriptsStep&) { split_scripts(text, emit); },
-                 [&](const PrefixSpaceStep&) {
-                   if (text.front() == ' ') return next(piece);
-                   PieceEditor editor(piece, trace, buffer);
-                   editor.put(" ", 0);
-                   editor.keep(0, text.size());
-                   next(editor.finish());
-                 },
-                 [&](const MetaspaceStep& s) {
-                   const Piece changed = metaspace(s, piece, trace, buffer);
-                   if (!s.split) return next(changed);
-                   split_at_matches(
-                       changed.text, SplitBehaviour::kMergedWithNext, false,
-                       [&](size_t from) -> std::pair<size_t, size_t> {
-                         const size_t at = changed.text.find(s.replacement, from);
-                         return at == std::string_view::npos
-                                    ? kNoMatch
-                                    : std::pair(at, at + s.replacement.size());
-                       },
-                       [&](size_t from, size_t to) { next(changed.sub(from, to)); });
-                 },
-                 [&](const BytesStep&) { next(show_bytes(piece, trace, buffer)); },
-             },
-             step.what);
+  std::visit(
+      Overloaded{
+          [&](const SplitStep& s) {
+            if (step.scanner) return scan(*step.scanner);
+            split_at_matches(
+                text, s.behaviour, s.invert,
+                [&](size_t from) { return step.regex->find(text, from, piece.budget); }, emit);
+          },
+          [&](const DigitsStep& s) {
+            split_at_matches(
+                text, SplitBehaviour::kIsolated, false,
+                [&](size_t from) {
+                  return next_char(text, from, !s.individual, [](char32_t c) {
+                    return unicode::class_of(c) == unicode::Class::kNumber;
+                  });
+                },
+                emit);
+          },
+          [&](const PunctuationStep& s) { split_punctuation(piece, s.behaviour); },
+          [&](const WhitespaceStep& s) {
+            if (!s.words_apart) return split_spaces(emit);
+            split_at_matches(
+                text, SplitBehaviour::kRemoved, true,
+                [&](size_t from) { return next_word(text, from); }, emit);
+          },
+          [&](const BertSplitStep&) {
+            split_spaces([&](size_t from, size_t to) {
+              split_punctuation(piece.sub(from, to), SplitBehaviour::kIsolated);
+            });
+          },
+          [&](const ScriptsStep&) { split_scripts(text, emit); },
+          [&](const PrefixSpaceStep&) {
+            if (text.front() == ' ') return next(piece);
+            PieceEditor editor(piece, trace, buffer);
+            editor.put(" ", 0);
+            editor.keep(0, text.size());
+            next(editor.finish());
+          },
+          [&](const MetaspaceStep& s) {
+            const Piece changed = metaspace(s, piece, trace, buffer);
+            if (!s.split) return next(changed);
+            split_at_matches(
+                changed.text, SplitBehaviour::kMergedWithNext, false,
+                [&](size_t from) -> std::pair<size_t, size_t> {
+                  const size_t at = changed.text.find(s.replacement, from);
+                  return at == std::string_view::npos ? kNoMatch
+                                                      : std::pair(at, at + s.replacement.size());
+                },
+                [&](size_t from, size_t to) { next(changed.sub(from, to)); });
+          },
+          [&](const BytesStep&) { next(show_bytes(piece, trace, buffer)); },
+      },
+      step.what);
 }
 
 }  // namespace sllm

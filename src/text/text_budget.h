@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "base/result.h"
@@ -25,8 +26,19 @@ class TextBudget {
   }
   [[noreturn]] void too_many_bytes() const;
 
+  // Whether to time the next search for a pattern. Reading the clock may cost more than finding a
+  // word, so one search in some hundreds is timed, and many in a row after a slow one.
+  bool times_search() { return until_timed_ == 0 || --until_timed_ == 0; }
+  // Counts a search that began at `begin`, if it was slow. Throws ResultError (kBadInput) when slow
+  // searches have taken too long in all.
+  void searched(int64_t begin, std::string_view pattern);
+  // Of this thread alone, so that other programs cannot make a text fail.
+  static int64_t nanoseconds_now();
+
  private:
   size_t text_bytes_, bytes_left_;
+  int64_t nanoseconds_left_;
+  uint32_t until_timed_ = 0, timed_left_ = 0;
   std::string_view step_ = "a step";
 };
 

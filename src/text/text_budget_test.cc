@@ -1,4 +1,4 @@
-// Files that make much of little: each is refused with a sentence, in time.
+// Files that make much of little, or search without end: each is refused with a sentence, in time.
 #include "text/text_budget.h"
 
 #include <gmock/gmock.h>
@@ -97,6 +97,35 @@ TEST(TextBudget, LongTextsAndManyStepsAreRefused) {
   EXPECT_FALSE(Normalizer::build(std::vector<NormalizerStep>(257, LowercaseStep{})).ok());
   EXPECT_FALSE(PreTokenizer::build(std::vector<PreTokenizerStep>(257, DigitsStep{})).ok());
   EXPECT_FALSE(Decoder::build(std::vector<DecoderStep>(257, FuseDecode{})).ok());
+}
+
+TEST(TextBudget, SlowPatternsEnd) {
+  for (const char* pattern : {"(?=A*B)A", "(?=(A+))\\1*!B"}) {
+    const auto t = PreTokenizer::build({SplitStep{pattern}}).value();
+    const std::string text = std::string(1'000'000, 'A') + "B";
+    TextBudget budget(text.size(), 1);
+    EXPECT_THROW(t.split({text, 0, nullptr, &budget}, false, [](const Piece&) {}), ResultError);
+  }
+}
+
+TEST(Regex, FindsAcrossThePartsOfASearch) {
+  const Regex after = Regex::compile("(?<=\\w)\\s*xyz$").value();
+  const Regex end = Regex::compile("(?!.)").value();
+  for (const size_t count : {1, 127, 128, 129, 383, 384, 385, 2047, 2048, 5000, 100'000}) {
+    std::string text;
+    for (size_t i = 0; i < count; ++i) text += "\u00E9";
+    const size_t at = text.size();
+    text += " xyz";
+    EXPECT_EQ(after.find(text, 0), std::pair(at, at + 4));
+    EXPECT_EQ(end.find(text, 0), std::pair(at + 4, at + 4));
+    EXPECT_EQ(after.find(text + "z", 0).first, std::string::npos);
+  }
+}
+
+TEST(Regex, RefusesWhatPartsWouldChange) {
+  EXPECT_FALSE(Regex::compile("\\Ga").ok());
+  EXPECT_FALSE(Regex::compile("a(*SKIP)b|a").ok());
+  EXPECT_TRUE(Regex::compile("\\\\G[(*]\\(*[[:alpha:](*]").ok());
 }
 
 TEST(Decoder, LongTextsDecodeInTimeThatGrowsWithThem) {
