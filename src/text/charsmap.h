@@ -15,8 +15,10 @@ namespace sllm {
 class Charsmap {
  public:
   Charsmap() = default;  // no rules
-  // Errors: kBadInput when the sizes in it do not add up.
+  // Errors: kBadInput when the sizes in it do not add up or a replacement is longer than any token.
   static Result<Charsmap> read(std::string_view blob);
+
+  static constexpr size_t kMaxRule = 256;  // bytes; longer rules are not looked for
 
   struct Match {
     size_t length = 0;  // bytes of text that the rule covers; 0: no rule

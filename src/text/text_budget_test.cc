@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "text/charsmap.h"
 #include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
@@ -126,6 +127,33 @@ TEST(Regex, RefusesWhatPartsWouldChange) {
   EXPECT_FALSE(Regex::compile("\\Ga").ok());
   EXPECT_FALSE(Regex::compile("a(*SKIP)b|a").ok());
   EXPECT_TRUE(Regex::compile("\\\\G[(*]\\(*[[:alpha:](*]").ok());
+}
+
+TEST(TextBudget, LongTokensAreRefused) {
+  json file = tokenizer();
+  file["model"]["vocab"][std::string(4096, 'A')] = 3;
+  EXPECT_TRUE(load(file).ok());
+  file["model"]["vocab"][std::string(4097, 'A')] = 4;
+  EXPECT_THAT(load(file).error().message, HasSubstr("token 4 has 4097 bytes"));
+  file = tokenizer();
+  file["added_tokens"][0]["content"] = std::string(60'000, 'A') + "B";
+  EXPECT_THAT(load(file).error().message, HasSubstr("token 2 has 60001 bytes"));
+  file = tokenizer();
+  file["model"]["end_of_word_suffix"] = std::string(60'000, 'A');
+  EXPECT_FALSE(load(file).ok());
+}
+
+// A rule that has no end, and a replacement that is long.
+TEST(Charsmap, RulesAndReplacementsEnd) {
+  const auto map_of = [](const std::string& replacement) {
+    std::string blob(4 + 4 * 256, '\0');
+    blob[1] = 4;                                   // 1024 bytes of units, all but one of them 0
+    blob.replace(4 + 4 * 'A', 3, "A\x05\x01", 3);  // by 'A' back to the first, with a leaf
+    return Charsmap::read(blob + replacement);
+  };
+  EXPECT_FALSE(map_of(std::string(5000, 'x')).ok());
+  const Charsmap map = map_of(std::string(100, 'x')).value();
+  EXPECT_LE(map.longest(std::string(1'000'000, 'A')).length, Charsmap::kMaxRule);
 }
 
 TEST(Decoder, LongTextsDecodeInTimeThatGrowsWithThem) {

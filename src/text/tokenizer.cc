@@ -54,6 +54,9 @@ Result<std::unique_ptr<WordModel>> build_model(const TokenizerSpec& spec) {
 class PipelineTokenizer final : public Tokenizer {
  public:
   static Result<std::shared_ptr<const Tokenizer>> build(TokenizerSpec spec) {
+    for (const std::string* affix : {&spec.continuing_prefix, &spec.end_suffix})
+      if (affix->size() > kMaxTokenBytes)
+        return bad_input("an affix of tokens has {} bytes", affix->size());
     auto t = std::make_shared<PipelineTokenizer>();
     SLLM_TRY(t->model_, build_model(spec));
     SLLM_TRY(t->normalizer_, Normalizer::build(spec.normalizers));
@@ -173,7 +176,7 @@ class PipelineTokenizer final : public Tokenizer {
     };
     try {
       std::string text = make();
-      if (text.size() <= 2 * kMaxTokenBytes) return text;  // a decoder may put a space in front
+      if (text.size() <= 2 * kMaxTokenBytes) return text;  // a step may put spaces around it
       return bad_input("the steps make {} bytes of it", text.size()).context(where());
     } catch (const ResultError& e) {
       return Error(e.error).context(where());

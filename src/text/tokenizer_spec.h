@@ -206,9 +206,10 @@ inline constexpr const char* kO200kPattern =
 inline constexpr const char* kTekkenPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// Bounds on what a file may ask for.
+// Bounds on what a file may ask for. Looking for tokens takes up to a text's length times that of
+// the longest token; known tokenizers have some hundreds of bytes (of spaces and dashes).
 inline constexpr size_t kMaxTokens = size_t{1} << 22;
-inline constexpr size_t kMaxTokenBytes = size_t{1} << 16;
+inline constexpr size_t kMaxTokenBytes = size_t{1} << 12;
 
 // Whichever of the following fits the source. Errors: kBadInput naming the file and the entry.
 Result<TokenizerSpec> read_tokenizer(const TokenizerSource& source);
