@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks what the compiler does not: folders include only what CMakeLists.txt allows, files stay
-short, sources are formatted, and every folder is in the build. Exits 1 with one line per finding."""
+short, sources are formatted, every folder is in the build, and the examples agree with the guide.
+Exits 1 with one line per finding."""
 import pathlib
 import re
 import subprocess
@@ -86,10 +87,19 @@ def check_language():
             findings.append(run.stderr.strip().replace(str(ROOT) + "/", ""))
 
 
+def check_examples():
+    """The questions of the examples stand on what their documents say."""
+    for path in ROOT.glob("examples/*/check.py"):
+        run = subprocess.run([sys.executable, str(path)], capture_output=True, text=True)
+        if run.returncode:
+            findings.extend(run.stdout.splitlines() or [run.stderr.strip()])
+
+
 check_layers()
 check_sizes()
 check_format()
 check_language()
+check_examples()
 for finding in findings:
     print(finding)
 print(f"lint: {len(findings)} findings")
