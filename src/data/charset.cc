@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 
+#include "text/unicode.h"
+
 namespace sllm {
 namespace {
 
@@ -87,30 +89,13 @@ size_t first_bad_line(std::string_view bytes) {
   size_t line = 1;
   for (size_t start = 0; start < bytes.size(); ++line) {
     const size_t end = std::min(bytes.find('\n', start), bytes.size());
-    if (!is_utf8(bytes.substr(start, end - start))) return line;
+    if (!unicode::valid_utf8(bytes.substr(start, end - start))) return line;
     start = end + 1;
   }
   return line;
 }
 
 }  // namespace
-
-bool is_utf8(std::string_view bytes) {
-  const auto* s = reinterpret_cast<const uint8_t*>(bytes.data());
-  for (size_t i = 0; i < bytes.size();) {
-    if (s[i] < 0x80) {
-      ++i;
-      continue;
-    }
-    int32_t offset = 0;
-    const auto left = static_cast<int32_t>(std::min<size_t>(bytes.size() - i, 4));
-    UChar32 c;
-    U8_NEXT(s + i, offset, left, c);
-    if (c < 0) return false;
-    i += static_cast<size_t>(offset);
-  }
-  return true;
-}
 
 Result<DecodedText> decode_text(std::string_view bytes) {
   const auto unicode = [&](size_t bom, const char* charset) -> Result<DecodedText> {
@@ -126,7 +111,8 @@ Result<DecodedText> decode_text(std::string_view bytes) {
     return unicode(2, "UTF-16BE");
   if (const size_t nul = bytes.find('\0'); nul != std::string_view::npos)
     return bad_input("byte 0 at offset {}: this is not text", nul);
-  if (is_utf8(bytes)) return DecodedText{normalise_newlines(std::string(bytes)), "UTF-8"};
+  if (unicode::valid_utf8(bytes))
+    return DecodedText{normalise_newlines(std::string(bytes)), "UTF-8"};
   if (auto korean = convert(bytes, "windows-949"); korean && hangul_share(*korean) > 0.5)
     return DecodedText{normalise_newlines(std::move(*korean)), "CP949"};
   const std::string charset = detected_charset(bytes);

@@ -20,6 +20,4 @@ Result<DecodedText> decode_text(std::string_view bytes);
 // Reads and decodes a regular file of at most `limit` bytes.
 Result<DecodedText> read_text(const fs::path& path, uint64_t limit = uint64_t{4} << 30);
 
-bool is_utf8(std::string_view bytes);
-
 }  // namespace sllm

@@ -1,26 +1,15 @@
 // Text normalisation with ICU, and the checks on one example.
 #include "data/clean.h"
 
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
-#include <unicode/stringpiece.h>
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
 #include <algorithm>
 
+#include "text/unicode.h"
+
 namespace sllm {
 namespace {
-
-std::string nfc(std::string_view text) {
-  UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* normalizer = icu::Normalizer2::getNFCInstance(error);
-  std::string out;
-  icu::StringByteSink<std::string> sink(&out, static_cast<int32_t>(text.size()));
-  normalizer->normalizeUTF8(0, {text.data(), static_cast<int32_t>(text.size())}, sink, nullptr,
-                            error);
-  return U_FAILURE(error) ? std::string(text) : out;
-}
 
 bool removed(UChar32 c) {
   if (c == '\n' || c == '\t' || c == 0x200C || c == 0x200D) return false;  // joiners carry meaning
@@ -38,7 +27,8 @@ size_t count_characters(std::string_view text) {
 
 std::string clean_text(std::string_view text) {
   if (text.size() > INT32_MAX) return std::string(text);  // ICU's lengths; too long anyway
-  const std::string composed = nfc(text);
+  const std::string composed =
+      unicode::normalize(unicode::Form::kNfc, unicode::sanitize_utf8(text));
   std::string out;
   out.reserve(composed.size());
   const auto drop_trailing_space = [&] {

@@ -148,6 +148,10 @@ TEST(CleanText, RemovesWhatCannotBeSeenAndKeepsCode) {
   EXPECT_EQ(clean_text("if x:\n    y\n"), "if x:\n    y");
   // Decomposed Hangul, as macOS writes it, is composed.
   EXPECT_EQ(clean_text("\u1100\u1161"), "가");
+  std::string marks = "e";  // in time that grows with their number, not with its square
+  for (int i = 0; i < 500'000; ++i) marks += "\u0301\u0323";
+  EXPECT_TRUE(clean_text(marks).starts_with("\u1eb9\u0323\u0323"));
+  EXPECT_FALSE(shingles(marks).empty());
 }
 
 TEST(NearDuplicates, TellsCommandsApartAndFindsParticleChanges) {

@@ -1,14 +1,14 @@
 // MinHash signatures with multiply-shift hashing, and banded lookup.
 #include "data/minhash.h"
 
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string>
+
+#include "text/unicode.h"
 
 namespace sllm {
 namespace {
@@ -25,12 +25,9 @@ uint32_t mix(uint64_t x) {
 }
 
 std::vector<uint32_t> folded(std::string_view text) {
-  UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* nfkd = icu::Normalizer2::getNFKDInstance(error);
-  std::string decomposed;
-  icu::StringByteSink<std::string> sink(&decomposed);
-  const auto size = static_cast<int32_t>(std::min<size_t>(text.size(), INT32_MAX / 4));
-  nfkd->normalizeUTF8(0, {text.data(), size}, sink, nullptr, error);
+  const std::string_view start = text.substr(0, INT32_MAX / 32);  // ICU counts in int32
+  const std::string decomposed =
+      unicode::normalize(unicode::Form::kNfkd, unicode::sanitize_utf8(start));
   std::vector<uint32_t> out;
   out.reserve(decomposed.size());
   for (int32_t i = 0, n = static_cast<int32_t>(decomposed.size()); i < n;) {

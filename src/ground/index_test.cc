@@ -159,6 +159,9 @@ TEST(IndexTerms, FoldsStemsAndPairs) {
               ElementsAre("run", "the", "cafe", "in", "2024", "년"));
   EXPECT_THAT(index_terms("휴가신청은"), ElementsAre("휴가", "가신", "신청", "청은"));
   EXPECT_THAT(index_terms("ＡＢＣ"), ElementsAre("abc"));
+  std::string marks = "Ｅ";  // in time that grows with their number, not with its square
+  for (int i = 0; i < 500'000; ++i) marks += "\u0301\u0323";
+  EXPECT_THAT(index_terms(marks), ElementsAre("e"));
   EXPECT_THAT(key_terms("연차는 며칠 남았나요?"), Contains("연차"));
   EXPECT_THAT(key_terms("연차는 며칠 남았나요?"), Not(Contains("차는")));
 }

@@ -1,14 +1,14 @@
 // Text to index terms: one pass over the folded text, by runs of one script.
 #include "ground/terms.h"
 
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>
 #include <unicode/utf8.h>
 
 #include <algorithm>
 #include <unordered_set>
+
+#include "text/unicode.h"
 
 namespace sllm {
 namespace {
@@ -38,27 +38,16 @@ Kind kind_of(UChar32 c) {
   }
 }
 
-std::string normalised(std::string_view text, const icu::Normalizer2* normalizer) {
-  std::string out;
-  icu::StringByteSink<std::string> sink(&out);
-  UErrorCode error = U_ZERO_ERROR;
-  const auto size = static_cast<int32_t>(std::min<size_t>(text.size(), INT32_MAX / 8));
-  normalizer->normalizeUTF8(0, {text.data(), size}, sink, nullptr, error);
-  return out;
-}
-
 // Width, case and compatibility forms folded ("ＡＢ" -> "ab"), Hangul composed.
 std::string fold(std::string_view text) {
-  UErrorCode error = U_ZERO_ERROR;
-  return normalised(text, icu::Normalizer2::getNFKCCasefoldInstance(error));
+  return unicode::nfkc_casefold(unicode::sanitize_utf8(text.substr(0, INT32_MAX / 32)));
 }
 
 // "café" -> "cafe".
 std::string without_accents(const std::string& word) {
   if (std::ranges::all_of(word, [](char c) { return static_cast<unsigned char>(c) < 0x80; }))
     return word;
-  UErrorCode error = U_ZERO_ERROR;
-  const std::string decomposed = normalised(word, icu::Normalizer2::getNFDInstance(error));
+  const std::string decomposed = unicode::normalize(unicode::Form::kNfd, word);
   std::string out;
   for (int32_t i = 0, n = static_cast<int32_t>(decomposed.size()); i < n;) {
     const int32_t start = i;

@@ -289,8 +289,10 @@ bool is_normalized(Form form, std::string_view text) {
          n.isNormalizedUTF8(piece, status) && U_SUCCESS(status);
 }
 
-std::string normalize(Form form, std::string_view text, std::vector<size_t>* source_ends) {
-  const icu::Normalizer2& n = normalizer(form);
+namespace {
+
+std::string normalize_by(const icu::Normalizer2& n, std::string_view text,
+                         std::vector<size_t>* source_ends) {
   std::string out;
   if (source_ends) source_ends->clear();
   Stretch marks = next_long_stretch(n, text, 0);
@@ -310,6 +312,19 @@ std::string normalize(Form form, std::string_view text, std::vector<size_t>* sou
     begin = end;
   }
   return out;
+}
+
+}  // namespace
+
+std::string normalize(Form form, std::string_view text, std::vector<size_t>* source_ends) {
+  return normalize_by(normalizer(form), text, source_ends);
+}
+
+std::string nfkc_casefold(std::string_view text) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* n = icu::Normalizer2::getNFKCCasefoldInstance(status);
+  SLLM_CHECK(U_SUCCESS(status) && n, "ICU has no casefold: {}", u_errorName(status));
+  return normalize_by(*n, text, nullptr);
 }
 
 }  // namespace sllm::unicode

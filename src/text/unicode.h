@@ -69,5 +69,7 @@ bool is_normalized(Form form, std::string_view text);
 // `source_ends`, when wanted, receives for every byte of the result the number of source bytes
 // consumed when that byte's character is complete.
 std::string normalize(Form form, std::string_view text, std::vector<size_t>* source_ends = nullptr);
+// NFKC_Casefold: width, case and compatibility forms folded, what cannot be seen left out.
+std::string nfkc_casefold(std::string_view text);
 
 }  // namespace sllm::unicode
