@@ -414,7 +414,7 @@ TEST(Samples, ReadsPretokenisedRowsWithLabels) {
 }
 
 TEST(Samples, RefusesTextWhoseTokensHaveNoRow) {
-  const fs::path file = fs::temp_directory_path() / fmt::format("sllm-rows-{}", ::getpid());
+  const fs::path file = fs::temp_directory_path() / fmt::format("sllm-rows-{}.jsonl", ::getpid());
   ASSERT_TRUE(write_file_atomically(file, "{\"text\": \"ab\"}\n").ok());
   Reader reader;
   reader.tokenizer = std::make_shared<testing::ByteTokenizer>();
