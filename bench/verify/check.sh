@@ -13,7 +13,7 @@ for log in "${logs[@]}"; do
   if [ -z "$commit" ]; then verdict="FAIL it does not begin with its commit and sources"
   elif ! git cat-file -e "$commit^{commit}" 2>/dev/null; then verdict="FAIL $commit is no commit of this repository"
   elif ! git diff --quiet HEAD -- "$log"; then verdict="FAIL it is not the committed log"
-  elif ! git diff --quiet "$commit" -- "${sources[@]}"; then verdict="STALE sources changed since ${commit:0:12}: $(git diff --name-only "$commit" -- "${sources[@]}" | head -n 3 | tr '\n' ' ')"
+  elif ! git diff --quiet "$commit" -- "${sources[@]}"; then verdict="STALE sources changed since ${commit:0:12}: $(git diff --name-only "$commit" -- "${sources[@]}" | sed -n 1,3p | tr '\n' ' ')"
   elif grep -q '^FAIL' "$log" || ! grep -q '^PASS' "$log"; then verdict="FAIL the check did not pass"
   else verdict="OK ${commit:0:12}, sources unchanged"; fi
   echo "${verdict%% *} $log: ${verdict#* }"
