@@ -26,9 +26,9 @@ size_t count_characters(std::string_view text) {
 }  // namespace
 
 std::string clean_text(std::string_view text) {
-  if (text.size() > INT32_MAX) return std::string(text);  // ICU's lengths; too long anyway
   const std::string composed =
       unicode::normalize(unicode::Form::kNfc, unicode::sanitize_utf8(text));
+  if (composed.size() > INT32_MAX) return composed;  // ICU's lengths; too long anyway
   std::string out;
   out.reserve(composed.size());
   const auto drop_trailing_space = [&] {

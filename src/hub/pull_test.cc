@@ -162,6 +162,22 @@ TEST_F(PullTest, TheChosenTypeWithAllItsParts) {
   EXPECT_TRUE(fs::exists(split.parent_path() / "m-F16-00002-of-00002.gguf"));
 }
 
+// Their sum does not fit 64 bits, and is more than any disk has.
+TEST_F(PullTest, RefusesSizesWhoseSumIsPastAllNumbers) {
+  hub_.fault = [](const LoopbackRequest& request) -> LoopbackResponse {
+    if (!request.path.starts_with("/api/")) return {0};
+    nlohmann::json files;
+    for (const std::string part : {"1", "2", "3", "4"})
+      files.push_back(
+          {{"rfilename", "m-0000" + part + "-of-00004.gguf"},
+           {"size", int64_t{1} << 62},
+           {"lfs", {{"sha256", std::string(64, part[0])}, {"size", int64_t{1} << 62}}}});
+    return {200, {}, nlohmann::json{{"sha", kCommit}, {"siblings", files}}.dump()};
+  };
+  EXPECT_EQ(fetch("hf:org/repo").error().code, ErrorCode::kResource);
+  EXPECT_TRUE(hub_.downloads().empty());
+}
+
 TEST_F(PullTest, RefusesARepositoryOfPickles) {
   hub_.files() = {{"config.json", "{}"}, {"pytorch_model.bin", "pickle"}};
   const Error error = pull_model("hf:org/repo").error();

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "io/gguf.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/model.h"
@@ -210,6 +211,19 @@ TEST(LongRope, GoesByTheTextsLength) {
   expect_same_bits(rows.slice_rows(0, 25), longer);
   expect_same_bits(rows.slice_rows(25, 49), shorter);
   EXPECT_GT(distance(longer.slice_rows(0, 24), shorter), 1e-2 * norm(shorter));
+}
+
+// llama.cpp does not know the formula of longrope's scale: its files hold the number. It is the
+// formula's again where config.json is made of the file.
+TEST(LongRope, TellsGgufItsScale) {
+  testing::TemporaryFolder folder;
+  const auto source = open_model(golden_folder() / "phi3_long").value();
+  testing::to_gguf_file(folder / "m.gguf", as_written(source)).value();
+  const auto file = GgufFile::open(folder / "m.gguf").value();
+  const auto scale = file.number("phi3.rope.scaling.attn_factor").value();
+  ASSERT_TRUE(scale);
+  EXPECT_FLOAT_EQ(*scale, std::sqrt(1 + std::log(64.0 / 24) / std::log(24.0)));
+  EXPECT_EQ(open_model(folder / "m.gguf").value()->config().rope, source->config().rope);
 }
 
 TEST_P(DecoderTest, ASnapshotContinuesWithTheSameBits) {

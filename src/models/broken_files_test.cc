@@ -316,6 +316,14 @@ TEST(BrokenConfig, IsRefusedWithASentence) {
       {"dynamic",
        with("\"vocab", "\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":4},\"vocab"),
        "rope_scaling type \"dynamic\" is not supported"},
+      {"yarn without factor",
+       with("\"vocab", "\"rope_parameters\":{\"rope_type\":\"yarn\"},\"vocab"),
+       "\"factor\" is missing"},
+      {"longrope from nothing",
+       with("\"vocab",
+            "\"rope_scaling\":{\"rope_type\":\"longrope\",\"short_factor\":[1,1,1,1,1,1,1,1],"
+            "\"long_factor\":[1,1,1,1,1,1,1,1],\"original_max_position_embeddings\":1},\"vocab"),
+       "original_max_position_embeddings is 1"},
       {"quantised", with("\"vocab", "\"quantization_config\":{},\"vocab"),
        "quantised Hugging Face checkpoints"},
       {"eos", with("\"vocab", "\"eos_token_id\":320,\"vocab"), "eos_token_id is 320"},
@@ -327,6 +335,8 @@ TEST(BrokenConfig, IsRefusedWithASentence) {
     expect_refused(c.name, result.ok() ? ok() : Status(result.error()), c.sentence);
     EXPECT_THAT(result.error().message, HasSubstr("config.json")) << c.name;
   }
+  EXPECT_THAT(parse_hf_config(valid, "[]", "config.json", architectures()).error().message,
+              HasSubstr("generation_config.json beside it): is not an object"));
 }
 
 class BrokenFolder : public ::testing::Test {

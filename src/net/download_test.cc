@@ -137,6 +137,19 @@ TEST_F(DownloadTest, RefusesWhatNeverBecomesTheAnnouncedLength) {
   EXPECT_EQ(status.error().code, ErrorCode::kNetwork);
 }
 
+TEST_F(DownloadTest, GivesUpWhereNextToNothingComesEachTime) {
+  LoopbackServer server([&](const LoopbackRequest& request) {
+    LoopbackResponse answer = serve_range(request, content_, "\"a\"");
+    answer.send_only = 1;
+    return answer;
+  });
+  options_.attempts = 3;
+  const Status status = download(server.url("/f"), file_, options_);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::kNetwork);
+  EXPECT_EQ(server.requests().size(), 3u);
+}
+
 TEST_F(DownloadTest, TriesAgainOn429AndGivesUpOn404And401) {
   int answers = 0;
   LoopbackServer server([&](const LoopbackRequest& r) -> LoopbackResponse {
