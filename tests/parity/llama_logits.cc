@@ -1,5 +1,6 @@
 // The logits that llama.cpp computes with a file, in f32 throughout: llama_logits MODEL.gguf 1,2,3
-// prints one line of numbers for each position. Built by setup.sh against llama.cpp's libraries.
+// [LORA.gguf] prints one line of numbers for each position. Built by setup.sh against llama.cpp's
+// libraries.
 #include <llama.h>
 
 #include <cstdio>
@@ -9,7 +10,8 @@
 #include <vector>
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fprintf(stderr, "usage: llama_logits MODEL.gguf 1,2,3\n"), 2;
+  if (argc != 3 && argc != 4)
+    return std::fprintf(stderr, "usage: llama_logits MODEL.gguf 1,2,3 [LORA.gguf]\n"), 2;
   std::vector<llama_token> ids;
   for (char* part = std::strtok(argv[2], ","); part; part = std::strtok(nullptr, ","))
     ids.push_back(std::atoi(part));
@@ -31,6 +33,12 @@ int main(int argc, char** argv) {
   params.n_threads = params.n_threads_batch = 1;
   llama_context* context = llama_init_from_model(model, params);
   if (!context) return std::fprintf(stderr, "%s: llama.cpp makes no context\n", argv[1]), 1;
+  if (argc == 4) {
+    llama_adapter_lora* lora = llama_adapter_lora_init(model, argv[3]);
+    float scale = 1;
+    if (!lora || llama_set_adapters_lora(context, &lora, 1, &scale) != 0)
+      return std::fprintf(stderr, "%s: llama.cpp does not take it\n", argv[3]), 1;
+  }
 
   llama_batch batch = llama_batch_init(static_cast<int32_t>(count), 0, 1);
   for (uint32_t i = 0; i < count; ++i) {
