@@ -3,7 +3,8 @@
 - SentencePiece BPE and unigram (tokenizer.model) against sentencepiece: the stored vectors, models
   that sentencepiece trains here with each normalizer and option, Mistral's where mistral-common is
   installed.
-- GGUF vocabularies: llama.cpp's .inp/.out pairs; gpt-neox against the same vocabulary in tokenizers.
+- GGUF vocabularies: llama.cpp's .inp/.out pairs; gpt-neox against the same vocabulary in tokenizers, baichuan in
+  sentencepiece.
 - tokenizer.json with every normalizer, pre-tokenizer, post-processor and decoder, and tekken.json.
 - 2 MB each of English, Korean, code and random Unicode, ids and decoded text.
 All comparisons are exact. PARITY_QUICK=1 leaves out the parts of tokenizer.json one by one and the GGUF vocabularies' texts.
@@ -218,6 +219,25 @@ def gguf_peer(data, name, folder):
     return peer
 
 
+def check_baichuan(data, texts, big):
+    """A SentencePiece vocabulary that came without its .inp/.out pair, against sentencepiece with the same pieces."""
+    import gguf
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+    file = data / "tok_ggml_vocab/ggml-vocab-baichuan.gguf"
+    fields = gguf.GGUFReader(str(file)).fields
+    model = sentencepiece_model_pb2.ModelProto()
+    model.trainer_spec.model_type = model.trainer_spec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.normalizer_spec.name = "identity"
+    model.normalizer_spec.remove_extra_whitespaces = False
+    for piece, score, kind in zip(*(fields[f"tokenizer.ggml.{k}"].contents() for k in ("tokens", "scores", "token_type"))):
+        model.pieces.add(piece=piece, score=score, type=kind)
+    peer = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+    lines = texts + [t for kind in big.values() for t in kind[:3000]]
+    compare("baichuan GGUF vocabulary against sentencepiece", file, lines, peer.encode(lines))
+
+
 def check_gguf_texts(data, texts, big, folder):
     lines = texts + [t for kind in big.values() for t in kind[:3000]]
     for name in ("gpt-neox", "mpt", "gpt-2", "starcoder", "refact", "falcon"):
@@ -403,6 +423,7 @@ def main():
             check_gguf(data)
         if "sentencepiece" in only:
             check_sentencepiece(data, texts, big, folder)
+            check_baichuan(data, texts, big)
         if "big" in only:
             check_big(data, big)
         if "parts" in only:
