@@ -21,8 +21,8 @@ for name in "$@"; do
   {
     log_header "${sources[@]}"
     echo "program sha256 $(sha256sum <"$SLLM_BIN" | cut -c1-16)"
-    PARITY_TIMEOUT=${PARITY_TIMEOUT:-3600} bash "$project/tests/parity/run.sh" "$name" || true
-  } 2>&1 | sed '/^Left out:/,/^$/d' | tee "$log.part"
+    PARITY_TIMEOUT=${PARITY_TIMEOUT:-10800} bash "$project/tests/parity/run.sh" "$name" || true
+  } 2>&1 | sed -u '/^Left out:/,/^$/d' | tee "$log.part"
   if grep -q '^PASS' "$log.part" && ! grep -Eq '^(FAIL|SKIP)' "$log.part"; then mv "$log.part" "$log"
   else echo "FAIL $name: no log is written"; rm -f "$log.part"; failed=1; fi
 done
