@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "cli/commands.h"
 #include "hub/cache.h"
+#include "hub/hub_api.h"
 #include "kernels/table.h"
 #include "net/http.h"
 
@@ -84,10 +85,9 @@ std::vector<Finding> findings(bool offline) {
     HttpOptions options;
     options.connect_timeout = options.timeout = std::chrono::seconds(5);
     options.attempts = options.connect_attempts = 1;
-    const auto reply = http_request(HttpMethod::kHead, "https://huggingface.co/", options);
+    const auto reply = http_request(HttpMethod::kHead, hub_endpoint() + "/", options);
     out.push_back(
-        {"network",
-         reply.ok() ? "huggingface.co can be reached" : "huggingface.co cannot be reached",
+        {"network", hub_endpoint() + (reply.ok() ? " can be reached" : " cannot be reached"),
          reply.ok(), reply.ok() ? "" : "Models from a Python package or from files still work"});
   }
   return out;

@@ -30,7 +30,7 @@ Action declare_embed(CLI::App& app, const Globals&) {
   add_model_flags(app, *flags, "exact");
   app.footer(
       "Reads texts from standard input, one a line, and prints a JSON array of numbers for each.\n"
-      "  sllm embed -m bge-small-en-v1.5 < texts.txt > vectors.jsonl");
+      "  sllm embed -m FOLDER < texts.txt > vectors.jsonl");
   return [flags] { return run(*flags); };
 }
 

@@ -206,7 +206,10 @@ void print_text(const ModelSource& source, const Json& d) {
            fmt::format(", {} entries", tokenizer.value("tokens", size_t{0})) +
            (d["tokenizer_problem"].is_null() ? ""
                                              : "; " + d["tokenizer_problem"].get<std::string>()));
-  line("Answers end", "at " + ends_text(d["ends"]));
+  if (!c.causal)
+    line("Purpose", "an encoder: it makes vectors of texts (sllm embed)");
+  else
+    line("Answers end", "at " + ends_text(d["ends"]));
   line("Context",
        fmt::format(
            "{} tokens, rope {} theta {:g}{}", c.max_context,
@@ -214,7 +217,7 @@ void print_text(const ModelSource& source, const Json& d) {
                                  : c.rope.type + " x " + fmt::format("{:g},", c.rope.factor),
            c.rope.theta,
            c.sliding_window > 0 ? fmt::format(", window of {}", c.sliding_window) : std::string()));
-  line("Chat template", template_text(d["template"]));
+  if (c.causal) line("Chat template", template_text(d["template"]));
   line("License", text_or(d["license"], "not stated"));
   if (d["base"].is_string()) line("Made from", d["base"].get<std::string>());
   if (d["lineage"].is_string()) line("Lineage", d["lineage"].get<std::string>());

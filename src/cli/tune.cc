@@ -66,7 +66,8 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--eval", o.eval, "Held-out rows for the evaluation loss");
   app.add_option("--eval-fraction", o.eval_fraction, "Without --eval: share of the data held out");
   app.add_option("-o,--out", o.run, "The run's folder (default runs/<date>-<model>)");
-  app.add_option("--init-adapter", o.init_adapter, "PEFT folder to start from");
+  app.add_option("--init-adapter", o.init_adapter,
+                 "LoRA adapter to start from: a PEFT or mlx-lm folder, or a GGUF LoRA");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");

@@ -18,7 +18,7 @@ struct TuneOptions {
   fs::path data;          // training rows: conversations, text, or {"input_ids", "labels"}
   fs::path eval;          // held-out rows; empty: `eval_fraction` of the data
   fs::path run;           // the run's folder
-  fs::path init_adapter;  // PEFT folder with the first A and B; its rank, alpha and targets count
+  fs::path init_adapter;  // adapter with the first A and B; its rank, alpha and targets count
   double eval_fraction = 0;
 
   // The adapter (Hu et al. 2021).

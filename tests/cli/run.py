@@ -62,7 +62,7 @@ def main():
         folder = pathlib.Path(temporary)
         fixtures(folder)
         environment = dict(os.environ, PATH=f"{program.parent}:{os.environ['PATH']}", HF_HUB_OFFLINE="1",
-                           HF_HOME=str(folder / "cache"))
+                           HF_HOME=str(folder / "cache"), GOLDENS=str(HERE.parent / "golden/architectures"))
         passed = sum([run_case(line, folder, environment) for line in lines])
     print(f"{passed} of {len(lines)} command lines behave")
     return 0 if lines and passed == len(lines) else 1
