@@ -85,10 +85,11 @@ std::vector<Finding> findings(bool offline) {
     HttpOptions options;
     options.connect_timeout = options.timeout = std::chrono::seconds(5);
     options.attempts = options.connect_attempts = 1;
-    const auto reply = http_request(HttpMethod::kHead, hub_endpoint() + "/", options);
-    out.push_back(
-        {"network", hub_endpoint() + (reply.ok() ? " can be reached" : " cannot be reached"),
-         reply.ok(), reply.ok() ? "" : "Models from a Python package or from files still work"});
+    const std::string hub = hub_endpoint();
+    const auto reply = http_request(HttpMethod::kHead, hub + "/", options);
+    out.push_back({"network", hub + (reply.ok() ? " can be reached" : " cannot be reached"),
+                   reply.ok(),
+                   reply.ok() ? "" : "Models from a Python package or from files still work"});
   }
   return out;
 }

@@ -4,24 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "models/registry.h"
+#include "support/goldens.h"
 #include "support/tiny_tokenizer.h"
 
 namespace sllm {
 namespace {
-
-fs::path goldens() { return fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures"; }
-std::vector<std::string> names() {
-  std::vector<std::string> found;
-  for (const auto& entry : fs::directory_iterator(goldens()))
-    if (entry.is_directory()) found.push_back(entry.path().filename().string());
-  std::ranges::sort(found);
-  return found;
-}
 
 class EveryArchitecture : public ::testing::TestWithParam<std::string> {
  protected:
@@ -41,8 +31,8 @@ class EveryArchitecture : public ::testing::TestWithParam<std::string> {
 
 TEST_P(EveryArchitecture, InBfloat16ComesBackFromGgufBitByBit) {
   testing::TemporaryFolder folder;
-  const auto stored =
-      import(open_model(goldens() / GetParam()).value(), folder / "bf16", DType::kBF16);
+  const auto stored = import(open_model(testing::golden_folder() / GetParam()).value(),
+                             folder / "bf16", DType::kBF16);
   const auto gguf = import(stored, folder / "m.gguf", std::nullopt);
   const auto back = import(gguf, folder / "back", std::nullopt);
   ASSERT_EQ(back->tensors().size(), stored->tensors().size());
@@ -63,7 +53,7 @@ TEST_P(EveryArchitecture, InBfloat16ComesBackFromGgufBitByBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, EveryArchitecture, ::testing::ValuesIn(names()),
+INSTANTIATE_TEST_SUITE_P(Goldens, EveryArchitecture, ::testing::ValuesIn(testing::golden_names()),
                          [](const auto& param) { return param.param; });
 
 }  // namespace

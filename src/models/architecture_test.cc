@@ -19,16 +19,14 @@
 #include "models/model.h"
 #include "models/pooler.h"
 #include "models/registry.h"
+#include "support/goldens.h"
 #include "support/tiny_tokenizer.h"
 #include "support/written.h"
 
 namespace sllm {
 namespace {
 
-fs::path golden_folder() {
-  const char* other = std::getenv("SLLM_ARCHITECTURE_GOLDENS");
-  return other ? other : fs::path(SLLM_SOURCE_DIR) / "tests/golden/architectures";
-}
+using testing::golden_folder;
 
 bool is_encoder(const std::string& name) {
   return read_safetensors(golden_folder() / name / "golden.safetensors")
@@ -36,20 +34,13 @@ bool is_encoder(const std::string& name) {
       .tensors.contains("pooled");
 }
 
-std::vector<std::string> names() {
-  std::vector<std::string> found;
-  for (const auto& entry : fs::directory_iterator(golden_folder()))
-    if (entry.is_directory()) found.push_back(entry.path().filename().string());
-  std::ranges::sort(found);
-  return found;
-}
 std::vector<std::string> decoder_names() {
-  std::vector<std::string> found = names();
+  std::vector<std::string> found = testing::golden_names();
   std::erase_if(found, is_encoder);
   return found;
 }
 std::vector<std::string> encoder_names() {
-  std::vector<std::string> found = names();
+  std::vector<std::string> found = testing::golden_names();
   std::erase_if(found, std::not_fn(is_encoder));
   return found;
 }
@@ -419,7 +410,8 @@ TEST_P(ArchitectureTest, TenStepsOfAdamWHaveTorchsLosses) {
 }
 
 const auto by_name = [](const auto& test) { return test.param; };
-INSTANTIATE_TEST_SUITE_P(Goldens, ArchitectureTest, ::testing::ValuesIn(names()), by_name);
+INSTANTIATE_TEST_SUITE_P(Goldens, ArchitectureTest, ::testing::ValuesIn(testing::golden_names()),
+                         by_name);
 INSTANTIATE_TEST_SUITE_P(Goldens, DecoderTest, ::testing::ValuesIn(decoder_names()), by_name);
 INSTANTIATE_TEST_SUITE_P(Goldens, EncoderTest, ::testing::ValuesIn(encoder_names()), by_name);
 
