@@ -14,12 +14,15 @@ namespace {
 #include "kernels/generic/all.inl"
 #include "kernels/x86/decode_bf16.inl"
 #include "kernels/x86/amx_bf16.inl"
-#include "kernels/generic/no_int8.inl"
+#include "kernels/x86/int8_formats.inl"
+#include "kernels/x86/int8_operands.inl"
+#include "kernels/x86/int8_vnni.inl"
+#include "kernels/x86/int8_gemm.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::amx
 SLLM_TARGET_END
 
 namespace sllm::kernels::amx {
-constinit const KernelTable table = SLLM_KERNEL_TABLE("amx", SLLM_NO_INT8_GEMMS);
+constinit const KernelTable table = SLLM_KERNEL_TABLE("amx", SLLM_INT8_GEMMS);
 }

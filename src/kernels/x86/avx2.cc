@@ -17,7 +17,9 @@ namespace {
 #include "kernels/generic/bf16_panels.inl"
 #include "kernels/generic/bf16_outer.inl"
 #include "kernels/x86/int8_formats.inl"
-#include "kernels/x86/int8_256.inl"
+#include "kernels/x86/int8_operands.inl"
+#include "kernels/x86/int8_maddubs.inl"
+#include "kernels/x86/int8_gemm.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::avx2

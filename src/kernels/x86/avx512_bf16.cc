@@ -15,12 +15,15 @@ namespace {
 #include "kernels/x86/bf16_native.inl"
 #include "kernels/generic/panels.inl"
 #include "kernels/generic/bf16_outer.inl"
-#include "kernels/generic/no_int8.inl"
+#include "kernels/x86/int8_formats.inl"
+#include "kernels/x86/int8_operands.inl"
+#include "kernels/x86/int8_vnni.inl"
+#include "kernels/x86/int8_gemm.inl"
 // clang-format on
 }  // namespace
 }  // namespace sllm::kernels::avx512_bf16
 SLLM_TARGET_END
 
 namespace sllm::kernels::avx512_bf16 {
-constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_bf16", SLLM_NO_INT8_GEMMS);
+constinit const KernelTable table = SLLM_KERNEL_TABLE("avx512_bf16", SLLM_INT8_GEMMS);
 }
