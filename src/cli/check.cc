@@ -101,7 +101,7 @@ Action declare_check(CLI::App& app, const Globals& globals) {
       ->required();
   app.add_option("B", flags->b, "The same; what was made from A")->required();
   app.add_option("--adapter-a", flags->adapter_a,
-                 "LoRA adapter on A (a PEFT folder or tuning run)");
+                 "LoRA adapter on A: a PEFT or mlx-lm folder, a tuning run or a GGUF LoRA");
   app.add_option("--adapter-b", flags->adapter_b, "LoRA adapter on B");
   app.add_option("--bound", o.bound,
                  "How far apart they may lie: exact, f32, bf16, a block format (q8_0 ...) or "

@@ -6,6 +6,7 @@
 #include "eval/logit_rows.h"
 #include "infer/sampler.h"
 #include "infer/state_type.h"
+#include "io/adapter.h"
 #include "models/registry.h"
 #include "text/unicode.h"
 
@@ -40,7 +41,7 @@ Result<std::unique_ptr<LocalArtefact>> LocalArtefact::open(const fs::path& path,
   SLLM_TRY(out->template_, ChatTemplate::of(*out->source_, *out->tokenizer_));
   SLLM_TRY(std::shared_ptr<Model> model, Model::load(out->source_));
   if (!adapter.empty()) {
-    SLLM_TRY(out->adapter_, read_peft_adapter(adapter));
+    SLLM_TRY(out->adapter_, read_adapter(adapter, out->source_->config()));
     SLLM_TRY(out->bound_, model->bind(*out->adapter_).context(adapter.string()));
   }
   out->runner_ = std::make_unique<Runner>(std::move(model), std::move(backend), numerics);
