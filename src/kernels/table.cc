@@ -25,12 +25,12 @@ bool has_avx512() {
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 bool has_bf16() { return has_vnni() && __builtin_cpu_supports("avx512bf16"); }
 
-// CPUID leaf 7: EDX bit 24 AMX-TILE, 22 AMX-BF16. The kernel hands out the tiles' 8 KiB of state
-// on request (Linux 5.16: arch_prctl ARCH_REQ_XCOMP_PERM, feature 18).
+// CPUID leaf 7: EDX bit 24 AMX-TILE, 22 AMX-BF16, 25 AMX-INT8. The kernel hands out the tiles' 8
+// KiB of state on request (Linux 5.16: arch_prctl ARCH_REQ_XCOMP_PERM, feature 18).
 bool has_amx() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!has_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  constexpr unsigned kNeeded = 1u << 24 | 1u << 22;
+  constexpr unsigned kNeeded = 1u << 24 | 1u << 22 | 1u << 25;
   return (d & kNeeded) == kNeeded && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 

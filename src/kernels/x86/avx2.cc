@@ -19,6 +19,7 @@ namespace {
 #include "kernels/x86/int8_formats.inl"
 #include "kernels/x86/int8_operands.inl"
 #include "kernels/x86/int8_maddubs.inl"
+constexpr int kTileRows = 4;  // the most that int8_tile takes
 #include "kernels/x86/int8_gemm.inl"
 // clang-format on
 }  // namespace

@@ -1,8 +1,6 @@
 // Decodes weights to panels, eight rows at a time, and multiplies by them.
 
-SLLM_INLINE void store_8(void* p, __m256i x) {
-  _mm256_store_si256(static_cast<__m256i*>(p), x);
-}
+SLLM_INLINE void store_8(void* p, __m256i x) { _mm256_store_si256(static_cast<__m256i*>(p), x); }
 
 // Sixteen levels of eight rows, which come as rows r and r + 4 in a register, to four columns each.
 SLLM_INLINE void interleave(uint8_t* to, const __m256i* rows) {

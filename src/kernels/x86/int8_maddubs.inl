@@ -3,7 +3,6 @@
 // in 16 bits. How many of those fit depends on the largest level; the multiplication that widens
 // them to 32 bits also applies the group's scale.
 
-constexpr int kTileRows = 4;
 constexpr bool kRaiseLevels = false;  // levels with signs stay as they are
 // The scales of eight rows as int8_tile takes them: twice in 16 bits.
 SLLM_INLINE __m256i group_scales(__m128i scales) { return pairs16(scales, scales); }
@@ -79,8 +78,8 @@ SLLM_INLINE void int8_tile(float* y, int64_t ldy, const Panel& w, const char* x,
     for (int g = 0; g < kGroups; ++g) {
       __m256i scale[kHalves];
       for (int h = 0; h < kHalves; ++h)
-        scale[h] = T::kBlock == 256 ? load_8(w.scale[b * kGroups + g] + 8 * h)
-                                    : _mm256_set1_epi16(1);
+        scale[h] =
+            T::kBlock == 256 ? load_8(w.scale[b * kGroups + g] + 8 * h) : _mm256_set1_epi16(1);
       int8_group<T, MR>(sums, w.levels + (b * T::kBlock + g * T::kGroup) / 4, rows,
                         column + g * T::kGroup, scale);
     }
@@ -95,9 +94,8 @@ SLLM_INLINE void int8_tile(float* y, int64_t ldy, const Panel& w, const char* x,
           acc[m][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m][h]),
                                       _mm256_mul_ps(d, _mm256_set1_ps(dx)), acc[m][h]);
           if (T::kMinimum)
-            acc[m][h] =
-                _mm256_fnmadd_ps(_mm256_load_ps(w.e[b] + 8 * h),
-                                 _mm256_set1_ps(dx * static_cast<float>(sum)), acc[m][h]);
+            acc[m][h] = _mm256_fnmadd_ps(_mm256_load_ps(w.e[b] + 8 * h),
+                                         _mm256_set1_ps(dx * static_cast<float>(sum)), acc[m][h]);
         } else {
           __m256 product = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sums[m][h]));
           if (T::kMinimum) {

@@ -61,8 +61,8 @@ SLLM_INLINE __m256i pairs16(__m128i a, __m128i b) {
                             0xaa);
 }
 
-// Weights: sixteen rows, in which four levels of each lie side by side. A panel stays in L1 while the
-// rows of x pass.
+// Weights: sixteen rows, in which four levels of each lie side by side. A panel stays in L1 while
+// the rows of x pass.
 constexpr int64_t kPanelRows = 16;
 constexpr int64_t kPanelDepth = 1024;  // columns: 16 KiB of levels
 struct Panel {

@@ -1,8 +1,7 @@
-// Products of int8 activations with panels by vpdpbusd: four levels of a row times four activations,
-// added in 32 bits. It takes levels without signs, so those that have them are stored 128 higher and
-// every sum begins at what that adds to it.
+// Products of int8 activations with panels by vpdpbusd: four levels of a row times four
+// activations, added in 32 bits. It takes levels without signs, so those that have them are stored
+// 128 higher and every sum begins at what that adds to it.
 
-constexpr int kTileRows = 8;  // chains of additions enough to hide their latency
 constexpr bool kRaiseLevels = true;
 // The scales of eight rows as int8_tile takes them.
 SLLM_INLINE __m256i group_scales(__m128i scales) { return _mm256_cvtepi8_epi32(scales); }
@@ -13,6 +12,35 @@ SLLM_INLINE __m512i broadcast4(const void* p) {
   return _mm512_set1_epi32(four);
 }
 SLLM_INLINE __m512i load_16(const void* p) { return _mm512_load_si512(p); }
+
+// A block's sums with their scales, added to acc.
+template <class T>
+SLLM_INLINE __m512 int8_scaled(__m512 acc, __m512i sums, const Panel& w, int64_t b,
+                               const Int8Row& x, int64_t column) {
+  const __m512 d = _mm512_load_ps(w.d[b]);
+  const float dx = x.d[column / T::kBlock];
+  if constexpr (T::kBlock == 32) {
+    acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_mul_ps(d, _mm512_set1_ps(dx)), acc);
+    if constexpr (T::kMinimum) {
+      const auto sum = static_cast<float>(x.sum32[column / 32]);
+      acc = _mm512_fnmadd_ps(_mm512_load_ps(w.e[b]), _mm512_set1_ps(dx * sum), acc);
+    }
+    return acc;
+  } else {
+    constexpr int kGroups = T::kBlock / T::kGroup;
+    __m512 product = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sums));
+    if constexpr (T::kMinimum) {
+      const int16_t* sum = T::kGroup == 16 ? x.sum16 + column / 16 : x.sum32 + column / 32;
+      __m512i minima = _mm512_setzero_si512();
+      for (int g = 0; g < kGroups; g += 2)
+        minima = _mm512_add_epi32(
+            minima,
+            _mm512_madd_epi16(load_16(w.minimum[(b * kGroups + g) / 2]), broadcast4(sum + g)));
+      product = _mm512_fnmadd_ps(_mm512_load_ps(w.e[b]), _mm512_cvtepi32_ps(minima), product);
+    }
+    return _mm512_fmadd_ps(product, _mm512_set1_ps(dx), acc);
+  }
+}
 
 // y[m][0..n) (+)= the panel's columns [k, k + size) of K times rows [0, MR) of x.
 template <class T, int MR>
@@ -49,32 +77,7 @@ SLLM_INLINE void int8_tile(float* y, int64_t ldy, const Panel& w, const char* x,
         sums[m] = g == 0 ? group[m] : _mm512_add_epi32(sums[m], group[m]);
       }
     }
-    const __m512 d = _mm512_load_ps(w.d[b]);
-    for (int m = 0; m < MR; ++m) {
-      const float dx = rows[m].d[column / T::kBlock];
-      if constexpr (T::kBlock == 32) {
-        acc[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[m]), _mm512_mul_ps(d, _mm512_set1_ps(dx)),
-                                 acc[m]);
-        if constexpr (T::kMinimum) {
-          const auto sum = static_cast<float>(rows[m].sum32[column / 32]);
-          acc[m] = _mm512_fnmadd_ps(_mm512_load_ps(w.e[b]), _mm512_set1_ps(dx * sum), acc[m]);
-        }
-      } else {
-        __m512 product = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sums[m]));
-        if constexpr (T::kMinimum) {
-          const int16_t* sum =
-              T::kGroup == 16 ? rows[m].sum16 + column / 16 : rows[m].sum32 + column / 32;
-          __m512i minima = _mm512_setzero_si512();
-          for (int g = 0; g < kGroups; g += 2)
-            minima = _mm512_add_epi32(
-                minima, _mm512_madd_epi16(load_16(w.minimum[(b * kGroups + g) / 2]),
-                                          broadcast4(sum + g)));
-          product =
-              _mm512_fnmadd_ps(_mm512_load_ps(w.e[b]), _mm512_cvtepi32_ps(minima), product);
-        }
-        acc[m] = _mm512_fmadd_ps(product, _mm512_set1_ps(dx), acc[m]);
-      }
-    }
+    for (int m = 0; m < MR; ++m) acc[m] = int8_scaled<T>(acc[m], sums[m], w, b, rows[m], column);
   }
   for (int m = 0; m < MR; ++m) _mm512_mask_storeu_ps(y + m * ldy, columns, acc[m]);
 }
