@@ -200,7 +200,10 @@ TEST_F(SamenessTest, SurvivesJson) {
 
 TEST(SamenessBound, NamesWhatThereIs) {
   EXPECT_EQ(sameness_bound("Q8_0")->kind, "q8_0");
-  EXPECT_EQ(sameness_bound("quantised")->kind, "q4_0");
+  EXPECT_EQ(sameness_bound("quantised")->kind, "q2_k");
+  for (int i = 0; i < kDTypeCount; ++i)
+    if (const auto type = static_cast<DType>(i); is_block_format(type))
+      EXPECT_TRUE(sameness_bound(std::string(info(type).name)).ok()) << info(type).name;
   EXPECT_THAT(sameness_bound("exact-ish").error().hint, HasSubstr("exact, f32, bf16"));
 }
 
