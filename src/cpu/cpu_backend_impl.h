@@ -86,6 +86,7 @@ class CpuBackend : public Backend {
   void attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
               int64_t total_keys, const AttentionShape& shape, KeysOf keys);
   Tensor rows_f32(Operand& x);
+  bool few(int64_t n, int64_t other) const;
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);
   void linear_dx_f32(float* dx, const Tensor& dy, const Tensor& w, bool accumulate);
   void linear_dw_f32(float* dw, const Tensor& dy, const Tensor& x);

@@ -38,6 +38,10 @@ Packed bytes(int64_t n) { return {Tensor::empty(DType::kI8, {n})}; }
 
 }  // namespace
 
+// Whether the threads share out the other side of a product: LoRA's matrices have as few rows or
+// columns as their rank, which would leave all but one without work.
+bool CpuBackend::few(int64_t n, int64_t other) const { return n < 32 * pool_.size() && other > n; }
+
 // The rows of an operand as f32, also when only its bf16 form is left.
 Tensor CpuBackend::rows_f32(Operand& x) {
   if (x.has_f32()) return x.f32();
@@ -57,18 +61,24 @@ void CpuBackend::linear_bf16(float* y, Operand& x, const Tensor& w, bool accumul
   const bool blocks = M > 16 && kernels_.bf16_k_block > 0;
   const int64_t depth = blocks ? kernels_.bf16_k_block : K;
   const int64_t chunk = M > 16 ? 256 : 64;  // rows of w decoded at a time
-  pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
-    float* sums = blocks ? thread_scratch<float, 1>(round_up(M, 32) * chunk) : nullptr;
+  const auto product = [&](int64_t m, int64_t some, int64_t begin, int64_t end) {
+    const char* x16 = static_cast<const char*>(packed.data()) + kernels_.bf16_x_bytes(m, K);
+    float* sums = blocks ? thread_scratch<float, 1>(round_up(some, 32) * chunk) : nullptr;
     for (int64_t n = begin; n < end; n += chunk) {
       const int64_t size = std::min(chunk, end - n);
       for (int64_t k = 0; k < K; k += depth) {
         const kernels::KBlock block{k, std::min(depth, K - k), K};
         int64_t ld;
         const uint16_t* tile = tile_bf16(kernels_, w, n, size, k, block.size, ld);
-        kernels_.bf16_gemm_nt(y + n, N, packed.data(), tile, ld, M, size, block, accumulate, sums);
+        kernels_.bf16_gemm_nt(y + m * N + n, N, x16, tile, ld, some, size, block, accumulate, sums);
       }
     }
-  });
+  };
+  if (few(N, M))
+    pool_.parallel_for(M, 32,
+                       [&](int64_t begin, int64_t end) { product(begin, end - begin, 0, N); });
+  else
+    pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) { product(0, M, begin, end); });
 }
 
 void CpuBackend::linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool accumulate) {
@@ -85,17 +95,22 @@ void CpuBackend::linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool ac
   // Blocks of 256 columns and 512 rows of w: decoded and packed they fill a quarter of L2.
   constexpr int64_t kColumns = 256, kDepth = 512;
   const int64_t grain = std::max<int64_t>(32, info(w.dtype()).block_elements);
-  pool_.parallel_for(K, grain, [&](int64_t begin, int64_t end) {
+  const auto product = [&](int64_t m, int64_t some, int64_t begin, int64_t end) {
     void* packed = thread_scratch<char, 1>(kernels_.bf16_b_bytes(kDepth, kColumns));
     for (int64_t k = begin; k < end; k += kColumns)
       for (int64_t n = 0; n < N; n += kDepth) {
         const int64_t width = std::min(kColumns, end - k), size = std::min(kDepth, N - n);
         int64_t ld;
         const uint16_t* tile = tile_bf16(kernels_, w, n, size, k, width, ld);
-        kernels_.bf16_gemm_nn(dx + k, K, rows + n, lda, tile, ld, M, width, size,
-                              accumulate || n > 0, packed);
+        kernels_.bf16_gemm_nn(dx + m * K + k, K, rows + m * lda + n, lda, tile, ld, some, width,
+                              size, accumulate || n > 0, packed);
       }
-  });
+  };
+  if (few(K, M))
+    pool_.parallel_for(M, 32,
+                       [&](int64_t begin, int64_t end) { product(begin, end - begin, 0, K); });
+  else
+    pool_.parallel_for(K, grain, [&](int64_t begin, int64_t end) { product(0, M, begin, end); });
 }
 
 void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {
@@ -104,7 +119,7 @@ void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {
   const Tensor& b = bf16_form(x);
   Tensor transposed = Tensor::empty(DType::kBF16, {round_up(N, 16), lda});
   auto* a = reinterpret_cast<uint16_t*>(transposed.data<bf16>());
-  pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+  const auto transpose = [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; n += 16) {  // 16 columns of dy: a cache line
       const int64_t columns = std::min<int64_t>(16, end - n);
       for (int64_t m = 0; m < M; ++m)
@@ -113,13 +128,25 @@ void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {
       for (int64_t i = 0; i < columns; ++i)
         std::fill(a + (n + i) * lda + M, a + (n + i + 1) * lda, uint16_t{0});
     }
+  };
+  const auto product = [&](int64_t begin, int64_t end, int64_t k, int64_t width) {
     constexpr int64_t kRows = 512;
-    void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(std::min(M, kRows), K));
+    void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(std::min(M, kRows), width));
     for (int64_t m = 0; m < M; m += kRows)
-      kernels_.bf16_gemm_nn(dw + begin * K, K, a + begin * lda + m, lda,
-                            reinterpret_cast<const uint16_t*>(b.data<bf16>()) + m * K, K,
-                            end - begin, K, std::min(kRows, M - m), true, scratch);
-  });
+      kernels_.bf16_gemm_nn(dw + begin * K + k, K, a + begin * lda + m, lda,
+                            reinterpret_cast<const uint16_t*>(b.data<bf16>()) + m * K + k, K,
+                            end - begin, width, std::min(kRows, M - m), true, scratch);
+  };
+  if (few(N, K)) {
+    transpose(0, N);
+    pool_.parallel_for(K, 32,
+                       [&](int64_t begin, int64_t end) { product(0, N, begin, end - begin); });
+  } else {
+    pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+      transpose(begin, end);
+      product(begin, end, 0, K);
+    });
+  }
 }
 
 }  // namespace sllm
