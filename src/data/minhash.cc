@@ -25,8 +25,7 @@ uint32_t mix(uint64_t x) {
 }
 
 std::vector<uint32_t> folded(std::string_view text) {
-  // ICU counts in int32, and a text can become 11 times as long.
-  const std::string_view start = text.substr(0, INT32_MAX / 32);
+  const std::string_view start = text.substr(0, unicode::kMaxNormalized);
   const std::string decomposed =
       unicode::normalize(unicode::Form::kNfkd, unicode::sanitize_utf8(start));
   std::vector<uint32_t> out;

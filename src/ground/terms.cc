@@ -40,8 +40,7 @@ Kind kind_of(UChar32 c) {
 
 // Width, case and compatibility forms folded ("ＡＢ" -> "ab"), Hangul composed.
 std::string fold(std::string_view text) {
-  // ICU counts in int32, and a text can become 11 times as long.
-  return unicode::nfkc_casefold(unicode::sanitize_utf8(text.substr(0, INT32_MAX / 32)));
+  return unicode::nfkc_casefold(unicode::sanitize_utf8(text.substr(0, unicode::kMaxNormalized)));
 }
 
 // "café" -> "cafe".

@@ -64,6 +64,9 @@ void append_lowercase(std::string& out, char32_t code);
 // Bytes of the extended grapheme cluster at the start of each entry: lengths in order.
 std::vector<size_t> grapheme_lengths(std::string_view text);
 
+// The most bytes of a text that the functions below take: ICU counts in int32, and a text can
+// become 11 times as long.
+constexpr size_t kMaxNormalized = INT32_MAX / 32;
 enum class Form : uint8_t { kNone, kNfc, kNfd, kNfkc, kNfkd };
 bool is_normalized(Form form, std::string_view text);
 // `source_ends`, when wanted, receives for every byte of the result the number of source bytes
