@@ -113,40 +113,63 @@ void CpuBackend::linear_dx_bf16(float* dx, Operand& dy, const Tensor& w, bool ac
     pool_.parallel_for(K, grain, [&](int64_t begin, int64_t end) { product(0, M, begin, end); });
 }
 
+namespace {
+
+// Columns [begin, end) of x [M, N] as the rows of a bf16 matrix whose rows are zero from M to ld.
+void transpose_bf16(uint16_t* rows, int64_t ld, const float* x, int64_t M, int64_t N, int64_t begin,
+                    int64_t end) {
+  constexpr int64_t kColumns = 16;  // a cache line of x
+  for (int64_t n = begin; n < end; n += kColumns) {
+    const int64_t columns = std::min(kColumns, end - n);
+    for (int64_t m = 0; m < M; ++m)
+      for (int64_t i = 0; i < columns; ++i)
+        rows[(n + i) * ld + m] = sllm::to_bf16(x[m * N + n + i]).bits;
+    for (int64_t i = 0; i < columns; ++i)
+      std::fill(rows + (n + i) * ld + M, rows + (n + i + 1) * ld, uint16_t{0});
+  }
+}
+
+}  // namespace
+
+// dw += dyᵀ x. Where x has few columns, dwᵀ = xᵀ dy: transposing dy would take longer than the
+// product.
 void CpuBackend::linear_dw_bf16(float* dw, Operand& dy, Operand& x) {
   const int64_t M = x.M(), N = dy.K(), K = x.K(), lda = round_up(M, 32) + 32;
-  const Tensor d = rows_f32(dy);
-  const Tensor& b = bf16_form(x);
-  Tensor transposed = Tensor::empty(DType::kBF16, {round_up(N, 16), lda});
+  const bool turned = 4 * K <= N;
+  Operand &left = turned ? x : dy, &right = turned ? dy : x;
+  const int64_t rows = left.K(), columns = right.K();
+  const Tensor from = rows_f32(left);
+  const Tensor& b = bf16_form(right);
+  Tensor transposed = Tensor::empty(DType::kBF16, {round_up(rows, 16), lda});
   auto* a = reinterpret_cast<uint16_t*>(transposed.data<bf16>());
+  Tensor sums = turned ? Tensor::zeros(DType::kF32, {rows, columns}) : Tensor();
+  float* c = turned ? sums.data<float>() : dw;
   const auto transpose = [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; n += 16) {  // 16 columns of dy: a cache line
-      const int64_t columns = std::min<int64_t>(16, end - n);
-      for (int64_t m = 0; m < M; ++m)
-        for (int64_t i = 0; i < columns; ++i)
-          a[(n + i) * lda + m] = sllm::to_bf16(d.data<float>()[m * N + n + i]).bits;
-      for (int64_t i = 0; i < columns; ++i)
-        std::fill(a + (n + i) * lda + M, a + (n + i + 1) * lda, uint16_t{0});
-    }
+    transpose_bf16(a, lda, from.data<float>(), M, rows, begin, end);
   };
   const auto product = [&](int64_t begin, int64_t end, int64_t k, int64_t width) {
     constexpr int64_t kRows = 512;
     void* scratch = thread_scratch<char, 1>(kernels_.bf16_b_bytes(std::min(M, kRows), width));
     for (int64_t m = 0; m < M; m += kRows)
-      kernels_.bf16_gemm_nn(dw + begin * K + k, K, a + begin * lda + m, lda,
-                            reinterpret_cast<const uint16_t*>(b.data<bf16>()) + m * K + k, K,
-                            end - begin, width, std::min(kRows, M - m), true, scratch);
+      kernels_.bf16_gemm_nn(c + begin * columns + k, columns, a + begin * lda + m, lda,
+                            reinterpret_cast<const uint16_t*>(b.data<bf16>()) + m * columns + k,
+                            columns, end - begin, width, std::min(kRows, M - m), true, scratch);
   };
-  if (few(N, K)) {
-    transpose(0, N);
-    pool_.parallel_for(K, 32,
-                       [&](int64_t begin, int64_t end) { product(0, N, begin, end - begin); });
+  if (few(rows, columns)) {
+    transpose(0, rows);
+    pool_.parallel_for(columns, 32,
+                       [&](int64_t begin, int64_t end) { product(0, rows, begin, end - begin); });
   } else {
-    pool_.parallel_for(N, 32, [&](int64_t begin, int64_t end) {
+    pool_.parallel_for(rows, 32, [&](int64_t begin, int64_t end) {
       transpose(begin, end);
-      product(begin, end, 0, K);
+      product(begin, end, 0, columns);
     });
   }
+  if (!turned) return;
+  pool_.parallel_for(N, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      for (int64_t k = 0; k < K; ++k) dw[n * K + k] += c[k * N + n];
+  });
 }
 
 }  // namespace sllm

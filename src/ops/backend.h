@@ -46,7 +46,7 @@ class Operand {
   explicit Operand(Tensor x) : M_(x.rows()), K_(x.cols()), id_(x.id()), x_(std::move(x)) {}
   int64_t M() const { return M_; }
   int64_t K() const { return K_; }
-  uint64_t id() const { return id_; }  // of the f32 tensor, also after drop_f32
+  uint64_t id() const { return id_; }  // of the f32 tensor, also of bf16_only()
   bool has_f32() const { return x_.defined(); }
   const Tensor& f32() const {
     SLLM_CHECK(has_f32(), "operand: its f32 rows were dropped");
@@ -55,8 +55,9 @@ class Operand {
   Tensor bf16_form;  // BF16 [M, K] once made
   // Int8 with a scale for each 32 and each 256 along K, in the backend's layout, once made.
   Tensor int8_form[2];
-  // Frees the f32 rows once another form serves (a training graph keeps bf16 only).
-  void drop_f32() { x_ = Tensor(); }
+  // What a training graph keeps of this operand: its bf16 form, so that the other forms are freed as
+  // soon as the forward pass is done with them.
+  Operand bf16_only() const;
   Operand slice_rows(int64_t begin, int64_t end) const;
 
  private:

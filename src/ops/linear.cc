@@ -58,8 +58,15 @@ Operand Operand::slice_rows(int64_t begin, int64_t end) const {
   if (bf16_form.defined()) part.bf16_form = bf16_form.reshape({M_, K_}).slice_rows(begin, end);
   for (int i = 0; i < 2; ++i)
     if (int8_form[i].defined()) part.int8_form[i] = int8_form[i].slice_rows(begin, end);
-  if (!has_f32()) part.drop_f32();
+  if (!has_f32()) part.x_ = Tensor();
   return part;
+}
+
+Operand Operand::bf16_only() const {
+  SLLM_CHECK(bf16_form.defined(), "operand: there is no bf16 form");
+  Operand kept = *this;
+  kept.x_ = kept.int8_form[0] = kept.int8_form[1] = Tensor();
+  return kept;
 }
 
 const Tensor& Backend::bf16_form(Operand& x) {
@@ -164,11 +171,14 @@ void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, const Tensor* b
                   LowRank& part) {
   const auto& [first, rows, lora] = part.where;
   Operand some = x.slice_rows(first, first + rows);
+  // What is trained is multiplied in bf16 also where the rest is in int8.
+  const Numerics numerics =
+      ctx.tape && ctx.numerics == Numerics::kFast ? Numerics::kBf16 : ctx.numerics;
   Tensor h = Tensor::empty(DType::kF32, {rows, lora->A.N()});
-  ctx.backend.linear(h.data<float>(), some, lora->A, ctx.numerics);
+  ctx.backend.linear(h.data<float>(), some, lora->A, numerics);
   ctx.backend.scale(h.data<float>(), lora->scale, h.size());
   part.h = std::make_shared<Operand>(std::move(h));
-  ctx.backend.linear(y + first * N, *part.h, lora->B, ctx.numerics, /*accumulate=*/true);
+  ctx.backend.linear(y + first * N, *part.h, lora->B, numerics, /*accumulate=*/true);
   if (!lora->gain.defined()) return;
   const float* gain = lora->gain.data<float>();
   for (int64_t row = first; row < first + rows; ++row)
@@ -225,15 +235,15 @@ Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, 
   if (std::none_of(inputs.begin(), inputs.end(), [&](auto id) { return ctx.tape->needs(id); }))
     return y;
   const bool reads_x = ctx.tape->needs(w.tensor().id()) || !parts.empty();
-  if (reads_x && ctx.numerics != Numerics::kExact) {
-    // Every product of a training step reads the bf16 rows: the f32 ones need not wait for it.
-    ctx.backend.bf16_form(*x);
-    if (ctx.numerics == Numerics::kBf16) x->drop_f32();
-    for (LowRank& part : parts) ctx.backend.bf16_form(*part.h), part.h->drop_f32();
-  }
+  const auto kept = [&](const std::shared_ptr<Operand>& operand) {
+    if (ctx.numerics == Numerics::kExact) return operand;
+    ctx.backend.bf16_form(*operand);
+    return std::make_shared<Operand>(operand->bf16_only());
+  };
+  for (LowRank& part : parts) part.h = kept(part.h);
   ctx.tape->record(
       y, inputs,
-      [ctx, x = reads_x ? x : nullptr, input = Var(x->id(), {M, x->K()}), w,
+      [ctx, x = reads_x ? kept(x) : nullptr, input = Var(x->id(), {M, x->K()}), w,
        bias = bias ? *bias : Tensor(), parts = std::move(parts)](Tape& tape, const Tensor& dy) {
         Context context = ctx;
         Operand d(dy);

@@ -313,22 +313,30 @@ TEST(Ops, ShapedLogitsGradients) {
       {random({3, 7}, 1)});
 }
 
+// What backward reads of x is its rounded form: the f32 rows are freed with the last of the
+// products that share them.
 TEST(Bf16, LinearKeepsOnlyRoundedRowsForBackward) {
   Backend backend;
-  Tape tape;
-  const Tensor w = random({4, 8}, 2);
-  tape.watch(w);
-  Context ctx{backend, Numerics::kBf16, &tape};
-  const Tensor x = random({3, 8}, 1);
-  const auto operand = std::make_shared<Operand>(x);
-  const Tensor y = ops::linear(ctx, operand, Weight(w));
-  EXPECT_FALSE(operand->has_f32());
-  // A second product still reads the shared rounded form, and the backward does.
-  const Tensor again = ops::linear(ctx, operand, Weight(w));
-  EXPECT_EQ(inner(y, y), inner(again, again));
-  tape.add_grad(backend, y, random({3, 4}, 3));
-  tape.backward();
-  EXPECT_TRUE(tape.has_grad(w.id()));
+  for (const Numerics numerics : {Numerics::kBf16, Numerics::kFast}) {
+    Tape tape;
+    const Tensor w = random({4, 32}, 2);
+    tape.watch(w);
+    Context ctx{backend, numerics, &tape};
+    auto rows = std::make_shared<Tensor>(random({3, 32}, 1));
+    const std::weak_ptr<Tensor> alive = rows;
+    auto operand =
+        std::make_shared<Operand>(Tensor::borrow(DType::kF32, {3, 32}, rows->raw(), rows));
+    const Tensor y = ops::linear(ctx, operand, Weight(w));
+    const Tensor again = ops::linear(ctx, operand, Weight(w));
+    EXPECT_EQ(inner(y, y), inner(again, again));
+    rows.reset();
+    EXPECT_FALSE(alive.expired());
+    operand.reset();
+    EXPECT_TRUE(alive.expired());
+    tape.add_grad(backend, y, random({3, 4}, 3));
+    tape.backward();
+    EXPECT_TRUE(tape.has_grad(w.id()));
+  }
 }
 
 TEST(Bf16, RoundsBothSidesOfAProduct) {
