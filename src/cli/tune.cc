@@ -86,7 +86,9 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--max-length", o.max_length, "Tokens of a sample at most");
   app.add_flag("!--no-shuffle", o.shuffle, "Take the samples in the file's order");
   app.add_option("--seed", o.seed, "Of the first weights and the order");
-  app.add_option("--mode", mode, "bf16 or exact")->default_str("bf16");
+  app.add_option("--mode", mode,
+                 "bf16, exact or fast (int8 going forward where the base is quantised)")
+      ->default_str("bf16");
   app.add_option("--eval-every", o.eval_every, "Steps between evaluations (0: every epoch)");
   app.add_option("--patience", o.patience, "Stop after so many evaluations without a better one");
   app.add_option("--save-every", o.save_every, "Steps between checkpoints");

@@ -55,8 +55,8 @@ class Operand {
   Tensor bf16_form;  // BF16 [M, K] once made
   // Int8 with a scale for each 32 and each 256 along K, in the backend's layout, once made.
   Tensor int8_form[2];
-  // What a training graph keeps of this operand: its bf16 form, so that the other forms are freed as
-  // soon as the forward pass is done with them.
+  // What a training graph keeps of this operand: its bf16 form, so that the other forms are freed
+  // as soon as the forward pass is done with them.
   Operand bf16_only() const;
   Operand slice_rows(int64_t begin, int64_t end) const;
 

@@ -54,7 +54,8 @@ std::string found_name(const Project& project, const std::string& name) {
 Result<NewPlan> tuning_of(const Project& project, const TuningWork& work, const KnownModel& model) {
   TuneOptions options = project.tune.options;
   options.threads = static_cast<int>(project.threads);
-  SLLM_TRY(const TuningSpeed speed, measure_tuning_speed(model.config, work, options));
+  SLLM_TRY(const TuningSpeed speed,
+           measure_tuning_speed(model.config, model.type_of, work, options));
   const TuneEstimate e = estimate_tune(model.config, work, options, speed);
   NewPlan plan;
   plan.seconds = e.seconds, plan.memory = e.memory;

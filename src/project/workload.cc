@@ -33,12 +33,7 @@ Result<KnownModel> model_that_is_here(const fs::path& path) {
   model.config = source->config();
   model.bytes = size_on_disk(path);
   SLLM_TRY(model.tokenizer, Tokenizer::of(*source));
-  std::map<std::string, DType> types;
-  for (const TensorInfo& t : source->tensors()) types[t.name] = t.dtype;
-  model.type_of = [types = std::move(types)](const TensorInfo& t) {
-    const auto it = types.find(t.name);
-    return it == types.end() ? DType::kBF16 : it->second;
-  };
+  model.type_of = types_of(*source);
   return model;
 }
 

@@ -64,6 +64,15 @@ std::shared_ptr<ModelSource> blank_model(const ModelConfig& config, const TypeOf
   return std::make_shared<BlankModel>(config, type_of);
 }
 
+TypeOf types_of(const ModelSource& source) {
+  std::map<std::string, DType> types;
+  for (const TensorInfo& t : source.tensors()) types[t.name] = t.dtype;
+  return [types = std::move(types)](const TensorInfo& t) {
+    const auto it = types.find(t.name);
+    return it == types.end() ? DType::kBF16 : it->second;
+  };
+}
+
 std::vector<TensorInfo> tensors_of_shape(const ModelConfig& config, const TypeOf& type_of) {
   std::vector<TensorInfo> infos;
   for (const TensorSpec& spec : expected_tensors(config)) {

@@ -12,6 +12,9 @@ namespace sllm {
 
 using TypeOf = std::function<DType(const TensorInfo&)>;
 
+// Of each tensor the type it has in that model; BF16 where it has none.
+TypeOf types_of(const ModelSource& source);
+
 // Matrices in the type that `type_of` says, vectors in F32. Memory: that of the tensors.
 std::shared_ptr<ModelSource> blank_model(const ModelConfig& config, const TypeOf& type_of);
 

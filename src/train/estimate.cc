@@ -6,7 +6,6 @@
 
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
-#include "train/blank_model.h"
 #include "train/lora.h"
 #include "train/tune.h"
 
@@ -102,16 +101,13 @@ int64_t rows_of_a_forward(const TuningWork& work, const TuneOptions& options) {
 
 }  // namespace
 
-Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TuningWork& work,
-                                         const TuneOptions& options) {
+Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf& type_of,
+                                         const TuningWork& work, const TuneOptions& options) {
   ModelConfig part = config;
   part.L = std::min(config.L, kLayers), part.V = std::min(config.V, kVocabulary);
   part.tied_embeddings = true;
   part.kv_readers = 0, part.layer_input_vocab = 0;
-  const auto source = blank_model(part, [&](const TensorInfo&) {
-    return options.mode == Numerics::kExact ? DType::kF32 : DType::kBF16;
-  });
-  SLLM_TRY(const auto model, Model::load(source));
+  SLLM_TRY(const auto model, Model::load(blank_model(part, type_of)));
   SLLM_TRY(TrainableLora lora, TrainableLora::create(*model, options));
   const auto backend = make_cpu_backend(options.threads);
   StepProbe probe(*model, std::move(lora), *backend, options.mode);
@@ -168,7 +164,8 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
     for (const int64_t d : t.shape) n *= d;
     work.bytes_of_weights += bytes_of(t.dtype, n);
   }
-  SLLM_TRY(const TuningSpeed speed, measure_tuning_speed(config, work, options));
+  SLLM_TRY(const TuningSpeed speed,
+           measure_tuning_speed(config, types_of(*files.source), work, options));
   return estimate_tune(config, work, options, speed);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "io/model_config.h"
+#include "train/blank_model.h"
 #include "train/options.h"
 
 namespace sllm {
@@ -28,9 +29,10 @@ struct TuneEstimate {
   int64_t memory = 0;  // peak, bytes, mapped weights included
   int64_t disk = 0;    // of the run's folder
 };
-// Tunes two layers of that shape, with blank weights, for about a second. Error: kUsage (targets).
-Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TuningWork& work,
-                                         const TuneOptions& options);
+// Tunes two layers of that shape, with blank weights of those types, for about a second. Error:
+// kUsage (targets).
+Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf& type_of,
+                                         const TuningWork& work, const TuneOptions& options);
 // Time grows with tokens and layers; the head is paid for learned tokens only. Evaluation and
 // checkpoints are left out.
 TuneEstimate estimate_tune(const ModelConfig& config, const TuningWork& work,

@@ -46,13 +46,13 @@ TEST(TuningSpeed, IsMeasuredOnAnyShape) {
   c.D = 64, c.F = 96, c.H = 4, c.Hk = 2, c.Dh = 16, c.V = 320, c.L = 1;
   TuningWork work;
   work.tokens = 100, work.longest = work.typical = 20;
-  const auto speed = measure_tuning_speed(c, work, {});
+  const auto speed = measure_tuning_speed(c, bf16, work, {});
   ASSERT_TRUE(speed.ok()) << speed.error().to_string();
   EXPECT_GT(speed->layer, 0);
   EXPECT_GT(speed->head, 0);
   TuneOptions wrong;
   wrong.targets = "x_proj";
-  EXPECT_EQ(measure_tuning_speed(c, work, wrong).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(measure_tuning_speed(c, bf16, work, wrong).error().code, ErrorCode::kUsage);
 }
 
 }  // namespace

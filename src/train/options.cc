@@ -139,8 +139,7 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(o.patience >= 0, "patience", "0 (off) or above"));
   SLLM_OK(require(o.save_every >= 1, "save_every", "at least 1"));
   SLLM_OK(require(o.save_minutes > 0, "save_minutes", "above 0"));
-  SLLM_OK(require(o.keep >= 2, "keep", "at least 2"));
-  return require(o.mode != Numerics::kFast, "mode", "bf16 or exact for training");
+  return require(o.keep >= 2, "keep", "at least 2");
 }
 
 std::string to_toml(const TuneOptions& options) {

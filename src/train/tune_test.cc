@@ -279,7 +279,11 @@ TEST_F(Tuning, KeepsTheNewestCheckpointsAndTheBest) {
 }
 
 TEST_F(Tuning, ThreadsDoNotChangeTheResult) {
-  for (const Numerics mode : {Numerics::kExact, Numerics::kBf16}) {
+  for (const Numerics mode : {Numerics::kExact, Numerics::kBf16, Numerics::kFast}) {
+    if (mode == Numerics::kFast)
+      model_ =
+          Model::load(std::make_shared<testing::TinyModel>(testing::tiny_config(), DType::kQ4_1))
+              .value();
     std::vector<std::string> results;
     for (const int threads : {1, 2, 3}) {
       backend_ = make_cpu_backend(threads);
@@ -298,6 +302,18 @@ TEST_F(Tuning, Bf16StaysNearExact) {
   const TuneResult a = run(exact).value(), b = run(rounded).value();
   for (int i = 0; i < 10; ++i) EXPECT_NEAR(a.loss[i], b.loss[i], 0.03 * a.loss[i]) << i;
   EXPECT_NE(a.loss.back(), b.loss.back());
+}
+
+// Frozen weights of blocks times int8 going forward, the adapter and all gradients in bf16.
+TEST_F(Tuning, Int8ForwardStaysNearBf16OnAQuantisedBase) {
+  model_ = Model::load(std::make_shared<testing::TinyModel>(testing::tiny_config(), DType::kQ4_1))
+               .value();
+  TuneOptions rounded = options("bf16"), fast = options("fast");
+  rounded.mode = Numerics::kBf16, fast.mode = Numerics::kFast;
+  const TuneResult a = run(rounded).value(), b = run(fast).value();
+  for (int i = 0; i < 10; ++i) EXPECT_NEAR(a.loss[i], b.loss[i], 0.03 * a.loss[i]) << i;
+  EXPECT_NE(a.loss.front(), b.loss.front());
+  EXPECT_LT(b.loss.back(), 0.8 * b.loss.front());
 }
 
 TEST_F(Tuning, AdaptsTheNamedLinearsOnly) {
