@@ -37,6 +37,37 @@ struct Keys {
   int64_t ld;
 };
 
+// Training: keys [begin, begin + count) of a segment, of one head. They lie side by side unless a
+// border between segments cuts them.
+struct KeyRange {
+  KeyRange(std::span<const AttentionSegment> all, const AttentionSegment& of, int64_t begin_,
+           int64_t count_)
+      : segments(all), segment(of), begin(begin_), count(count_), row(key_row(all, of, begin_)) {
+    together = key_row(all, of, begin + count - 1) == row + count - 1;
+  }
+  int64_t row_of(int64_t i) const { return key_row(segments, segment, begin + i); }
+  void gather(float* to, const float* from, int64_t ld, int64_t width) const {
+    for (int64_t i = 0; i < count; ++i) std::copy_n(from + row_of(i) * ld, width, to + i * width);
+  }
+  std::span<const AttentionSegment> segments;
+  const AttentionSegment& segment;
+  int64_t begin, count, row;
+  bool together;
+};
+
+// Segments that share keys, in order: the indices of each tree of them.
+std::vector<std::vector<size_t>> trees(std::span<const AttentionSegment> segments) {
+  std::vector<std::vector<size_t>> all;
+  std::vector<size_t> tree_of(segments.size());
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const bool root = segments[i].before < 0;
+    tree_of[i] = root ? all.size() : tree_of[static_cast<size_t>(segments[i].before)];
+    if (root) all.emplace_back();
+    all[tree_of[i]].push_back(i);
+  }
+  return all;
+}
+
 }  // namespace
 
 // One task; keys(c) yields chunk c of `total` keys. Writes lse [N, H] when given.
@@ -113,62 +144,100 @@ void CpuBackend::attention_train(float* out, float* lse, const float* q, const f
   const int64_t stride = shape.Hk * shape.Dh;
   for_each_task(std::ssize(tasks), [&](int64_t i) {
     const Task& task = tasks[static_cast<size_t>(i)];
+    const AttentionSegment& segment = *task.segment;
+    const int64_t total = segment.position + segment.rows, head = task.head * shape.Dh;
     const auto keys = [&](int64_t c) -> Keys {
-      const int64_t offset = (task.segment->first_row + c * kChunk) * stride + task.head * shape.Dh;
-      return {k + offset, v + offset, stride};
+      const KeyRange range(segments, segment, c * kChunk, std::min(kChunk, total - c * kChunk));
+      if (range.together)
+        return {k + range.row * stride + head, v + range.row * stride + head, stride};
+      float* copy = thread_scratch<float, 4>(2 * kChunk * shape.Dh);
+      range.gather(copy, k + head, stride, shape.Dh);
+      range.gather(copy + kChunk * shape.Dh, v + head, stride, shape.Dh);
+      return {copy, copy + kChunk * shape.Dh, shape.Dh};
     };
-    attend(out, lse, q, task, 0, task.segment->rows, shape, keys);
+    attend(out, lse, q, task, segment.position, total, shape, keys);
   });
 }
 
-// One segment and KV head: dk and dv are sums over its queries and the group's heads, so they are
-// one task; 64 x 64 blocks of what is visible, queries outermost.
+// One KV head of a tree of segments: dk and dv are sums over its queries and the group's heads, so
+// they are one task; 64 x 64 blocks of what is visible, queries outermost.
 void CpuBackend::attention_backward(float* dq, float* dk, float* dv, const float* dout,
                                     const float* q, const float* k, const float* v,
                                     const float* out, const float* lse,
                                     std::span<const AttentionSegment> segments,
                                     AttentionShape shape) {
-  const int64_t Dh = shape.Dh, group = shape.H / shape.Hk, ldq = shape.H * Dh, ldk = shape.Hk * Dh;
-  for_each_task(std::ssize(segments) * shape.Hk, [&](int64_t task) {
-    const AttentionSegment& segment = segments[static_cast<size_t>(task / shape.Hk)];
-    const int64_t head = task % shape.Hk, rows = segment.rows;
-    const int64_t key0 = segment.first_row * ldk + head * Dh;
-    for (int64_t j = 0; j < rows; ++j) {
-      std::fill_n(dk + key0 + j * ldk, Dh, 0.0f);
-      std::fill_n(dv + key0 + j * ldk, Dh, 0.0f);
+  const int64_t Dh = shape.Dh, ldk = shape.Hk * Dh;
+  const auto all = trees(segments);
+  for_each_task(std::ssize(all) * shape.Hk, [&](int64_t task) {
+    const int64_t head = task % shape.Hk;
+    for (const size_t i : all[static_cast<size_t>(task / shape.Hk)]) {
+      const AttentionSegment& segment = segments[i];
+      for (int64_t j = segment.first_row; j < segment.first_row + segment.rows; ++j) {
+        std::fill_n(dk + j * ldk + head * Dh, Dh, 0.0f);
+        std::fill_n(dv + j * ldk + head * Dh, Dh, 0.0f);
+      }
+      attend_backward(dq, dk + head * Dh, dv + head * Dh, dout, q, k + head * Dh, v + head * Dh,
+                      out, lse, segments, segment, head, shape);
     }
-    float* s = thread_scratch<float, 2>(2 * kChunk * kChunk + 2 * kChunk);
-    float *dp = s + kChunk * kChunk, *D = dp + kChunk * kChunk, *row_lse = D + kChunk;
-    int32_t first[kChunk], last[kChunk];
-    for (int64_t h = head * group; h < (head + 1) * group; ++h)
-      for (int64_t i0 = 0; i0 < rows; i0 += kChunk) {
-        const int64_t size = std::min(kChunk, rows - i0);
-        const int64_t at = (segment.first_row + i0) * ldq + h * Dh;
+  });
+}
+
+// The queries of one segment; k, v, dk and dv begin at the head.
+void CpuBackend::attend_backward(float* dq, float* dk, float* dv, const float* dout, const float* q,
+                                 const float* k, const float* v, const float* out, const float* lse,
+                                 std::span<const AttentionSegment> segments,
+                                 const AttentionSegment& segment, int64_t head,
+                                 const AttentionShape& shape) {
+  const int64_t Dh = shape.Dh, group = shape.H / shape.Hk, ldq = shape.H * Dh, ldk = shape.Hk * Dh;
+  const int64_t rows = segment.rows, total = segment.position + rows;
+  float* s = thread_scratch<float, 2>(2 * kChunk * kChunk + 2 * kChunk);
+  float *dp = s + kChunk * kChunk, *D = dp + kChunk * kChunk, *row_lse = D + kChunk;
+  int32_t first[kChunk], last[kChunk];
+  for (int64_t h = head * group; h < (head + 1) * group; ++h)
+    for (int64_t i0 = 0; i0 < rows; i0 += kChunk) {
+      const int64_t size = std::min(kChunk, rows - i0), position = segment.position + i0;
+      const int64_t at = (segment.first_row + i0) * ldq + h * Dh;
+      for (int64_t i = 0; i < size; ++i) {
+        kernels_.gemm_nt(D + i, 1, dout + at + i * ldq, ldq, out + at + i * ldq, ldq, 1, 1, Dh,
+                         false);
+        row_lse[i] = lse[(segment.first_row + i0 + i) * shape.H + h];
+        std::fill_n(dq + at + i * ldq, Dh, 0.0f);
+      }
+      const int64_t end = shape.end_visible(position + size - 1, total);
+      for (int64_t j0 = shape.first_visible(position) / kChunk * kChunk; j0 < end; j0 += kChunk) {
+        const KeyRange range(segments, segment, j0, std::min(kChunk, total - j0));
+        const int64_t keys = range.count;
         for (int64_t i = 0; i < size; ++i) {
-          kernels_.gemm_nt(D + i, 1, dout + at + i * ldq, ldq, out + at + i * ldq, ldq, 1, 1, Dh,
-                           false);
-          row_lse[i] = lse[(segment.first_row + i0 + i) * shape.H + h];
-          std::fill_n(dq + at + i * ldq, Dh, 0.0f);
+          first[i] = static_cast<int32_t>(
+              std::clamp<int64_t>(shape.first_visible(position + i) - j0, 0, kChunk));
+          last[i] = static_cast<int32_t>(
+              std::clamp<int64_t>(shape.end_visible(position + i, total) - j0, 0, kChunk));
         }
-        const int64_t end = shape.end_visible(i0 + size - 1, rows);
-        for (int64_t j0 = shape.first_visible(i0) / kChunk * kChunk; j0 < end; j0 += kChunk) {
-          const int64_t keys = std::min(kChunk, rows - j0), key = key0 + j0 * ldk;
-          for (int64_t i = 0; i < size; ++i) {
-            first[i] = static_cast<int32_t>(
-                std::clamp<int64_t>(shape.first_visible(i0 + i) - j0, 0, kChunk));
-            last[i] = static_cast<int32_t>(
-                std::clamp<int64_t>(shape.end_visible(i0 + i, rows) - j0, 0, kChunk));
-          }
-          kernels_.gemm_nt(s, kChunk, q + at, ldq, k + key, ldk, size, keys, Dh, false);
-          kernels_.gemm_nt(dp, kChunk, dout + at, ldq, v + key, ldk, size, keys, Dh, false);
-          kernels_.attention_gradient(s, dp, size, first, last, row_lse, D, shape.scale,
-                                      shape.softcap);
-          kernels_.gemm_nn(dv + key, ldk, s, 1, kChunk, dout + at, ldq, keys, Dh, size, true);
-          kernels_.gemm_nn(dk + key, ldk, dp, 1, kChunk, q + at, ldq, keys, Dh, size, true);
-          kernels_.gemm_nn(dq + at, ldq, dp, kChunk, 1, k + key, ldk, size, Dh, keys, true);
+        const float *key = k + range.row * ldk, *value = v + range.row * ldk;
+        float *dkey = dk + range.row * ldk, *dvalue = dv + range.row * ldk;
+        int64_t ld = ldk;
+        if (!range.together) {  // worked on in a copy
+          float* copy = thread_scratch<float, 4>(4 * kChunk * Dh);
+          range.gather(copy, k, ldk, Dh);
+          range.gather(copy + kChunk * Dh, v, ldk, Dh);
+          key = copy, value = copy + kChunk * Dh, dkey = copy + 2 * kChunk * Dh,
+          dvalue = copy + 3 * kChunk * Dh, ld = Dh;
+          std::fill_n(dkey, 2 * kChunk * Dh, 0.0f);
+        }
+        kernels_.gemm_nt(s, kChunk, q + at, ldq, key, ld, size, keys, Dh, false);
+        kernels_.gemm_nt(dp, kChunk, dout + at, ldq, value, ld, size, keys, Dh, false);
+        kernels_.attention_gradient(s, dp, size, first, last, row_lse, D, shape.scale,
+                                    shape.softcap);
+        kernels_.gemm_nn(dvalue, ld, s, 1, kChunk, dout + at, ldq, keys, Dh, size, true);
+        kernels_.gemm_nn(dkey, ld, dp, 1, kChunk, q + at, ldq, keys, Dh, size, true);
+        kernels_.gemm_nn(dq + at, ldq, dp, kChunk, 1, key, ld, size, Dh, keys, true);
+        if (range.together) continue;
+        for (int64_t j = 0; j < keys; ++j) {
+          kernels_.axpy(dk + range.row_of(j) * ldk, 1, dkey + j * Dh, Dh);
+          kernels_.axpy(dv + range.row_of(j) * ldk, 1, dvalue + j * Dh, Dh);
         }
       }
-  });
+    }
 }
 
 }  // namespace sllm

@@ -85,6 +85,10 @@ class CpuBackend : public Backend {
   template <class Task, class KeysOf>
   void attend(float* out, float* lse, const float* q, const Task& task, int64_t position,
               int64_t total_keys, const AttentionShape& shape, KeysOf keys);
+  void attend_backward(float* dq, float* dk, float* dv, const float* dout, const float* q,
+                       const float* k, const float* v, const float* out, const float* lse,
+                       std::span<const AttentionSegment> segments, const AttentionSegment& segment,
+                       int64_t head, const AttentionShape& shape);
   Tensor rows_f32(Operand& x);
   bool few(int64_t n, int64_t other) const;
   void linear_f32(float* y, const Tensor& x, const Tensor& w, bool accumulate);

@@ -238,10 +238,18 @@ TEST_F(CpuOps, AttentionOfEveryHeadWidth) {
 }
 
 TEST_F(CpuOps, AttentionTrainForwardAndBackward) {
-  const std::vector<AttentionSegment> segments = {
+  const std::vector<AttentionSegment> apart = {
       {.first_row = 0, .rows = 65}, {.first_row = 65, .rows = 1}, {.first_row = 66, .rows = 203}};
+  // Texts that begin alike, their borders within and between chunks of keys.
+  const std::vector<AttentionSegment> trees = {
+      {.first_row = 0, .rows = 85},
+      {.first_row = 85, .rows = 30, .position = 85, .before = 0},
+      {.first_row = 115, .rows = 70, .position = 115, .before = 1},
+      {.first_row = 185, .rows = 1, .position = 115, .before = 1},
+      {.first_row = 186, .rows = 3},
+      {.first_row = 189, .rows = 80, .position = 85, .before = 0}};
   const int64_t N = 269;
-  for (const AttentionShape& s : shapes()) {
+  const auto compare_on = [&](std::span<const AttentionSegment> segments, const AttentionShape& s) {
     const Tensor q = random({N, s.H * s.Dh}, 1), k = random({N, s.Hk * s.Dh}, 2),
                  v = random({N, s.Hk * s.Dh}, 3), dout = random({N, s.H * s.Dh}, 4);
     compare([&](Backend& backend) {
@@ -254,6 +262,10 @@ TEST_F(CpuOps, AttentionTrainForwardAndBackward) {
           k.data<float>(), v.data<float>(), out.data<float>(), lse.data<float>(), segments, s);
       return std::vector{out, lse, dq, dk, dv};
     });
+  };
+  for (const AttentionShape& s : shapes()) {
+    compare_on(apart, s);
+    if (s.causal) compare_on(trees, s);
   }
 }
 

@@ -20,9 +20,16 @@ Pass::Pass(Context& context, const Batch& rows, const ModelConfig& model, const 
                "batch: segments must cover the rows in order");
     SLLM_CHECK((s.state == nullptr) == (batch.segments.front().state == nullptr),
                "batch: either every segment has a state or none");
+    if (s.before >= 0) {
+      SLLM_CHECK(!s.state && s.before < std::ssize(segments_), "batch: nothing lies before");
+      const AttentionSegment& before = segments_[static_cast<size_t>(s.before)];
+      SLLM_CHECK(s.position == before.position + before.rows,
+                 "batch: a segment begins at {}, the one before it ends at {}", s.position,
+                 before.position + before.rows);
+    }
     for (int64_t i = 0; i < s.rows; ++i) positions.push_back(s.position + i);
     text_lengths.resize(positions.size(), std::max(s.text_length, s.position + s.rows));
-    segments_.push_back({s.first_row, s.rows, s.position, {}});
+    segments_.push_back({s.first_row, s.rows, s.position, {}, s.before});
     training_ |= s.state == nullptr;
     adapted_ |= s.adapter != nullptr;
   }
@@ -66,8 +73,10 @@ std::pair<Tensor, Tensor> Pass::share(int64_t layer, const Tensor& k, const Tens
 
 std::vector<StateSegment> Pass::states(int64_t layer) const {
   std::vector<StateSegment> states;
-  for (const Segment& s : batch.segments)
+  for (const Segment& s : batch.segments) {
+    SLLM_CHECK(s.before < 0, "batch: a recurrent layer's segments share nothing");
     states.push_back({s.first_row, s.rows, s.state ? s.state->begin(layer) : nullptr});
+  }
   return states;
 }
 

@@ -31,6 +31,10 @@ struct Segment {
   // Tokens of the whole text that the rows are a part of, where it is known to be longer than what
   // ends with them; longrope turns by it (Rope::stretches).
   int64_t text_length = 0;
+  // Training: the index of the earlier segment that ends where this one begins, for texts that
+  // begin alike (AttentionSegment). Only where every layer attends, causally (shares_beginnings,
+  // train/batches.h).
+  int64_t before = -1;
 };
 // Flat rows of all sequences, plus what each row is.
 struct Batch {

@@ -103,18 +103,28 @@ void Backend::attention_train(float* out, float* lse, const float* q, const floa
                               const float* v, std::span<const AttentionSegment> segments,
                               AttentionShape shape) {
   const int64_t group = shape.H / shape.Hk, stride = shape.Hk * shape.Dh;
-  for (const AttentionSegment& segment : segments)
+  std::vector<float> keys, values;  // of one segment, in the order of their positions
+  for (const AttentionSegment& segment : segments) {
+    const int64_t total = segment.position + segment.rows;
+    keys.resize(static_cast<size_t>(total * stride));
+    values.resize(keys.size());
+    for (int64_t j = 0; j < total; ++j) {
+      const int64_t row = key_row(segments, segment, j);
+      std::copy_n(k + row * stride, stride, keys.data() + j * stride);
+      std::copy_n(v + row * stride, stride, values.data() + j * stride);
+    }
     for (int64_t row = 0; row < segment.rows; ++row)
       for (int64_t h = 0; h < shape.H; ++h) {
         const int64_t at = (segment.first_row + row) * shape.H + h;
-        const int64_t keys = segment.first_row * stride + h / group * shape.Dh;
-        const Running state = attend_all(out + at * shape.Dh, q + at * shape.Dh, row, segment.rows,
-                                         stride, shape, [&](int64_t c) {
-                                           const int64_t offset = keys + c * kChunk * stride;
-                                           return std::pair(k + offset, v + offset);
-                                         });
+        const Running state =
+            attend_all(out + at * shape.Dh, q + at * shape.Dh, segment.position + row, total,
+                       stride, shape, [&](int64_t c) {
+                         const int64_t offset = h / group * shape.Dh + c * kChunk * stride;
+                         return std::pair(keys.data() + offset, values.data() + offset);
+                       });
         lse[at] = state.largest + std::log(state.sum);
       }
+  }
 }
 
 void Backend::attention_backward(float* dq, float* dk, float* dv, const float* dout, const float* q,
@@ -123,16 +133,17 @@ void Backend::attention_backward(float* dq, float* dk, float* dv, const float* d
   const int64_t group = shape.H / shape.Hk, stride = shape.Hk * shape.Dh, Dh = shape.Dh;
   for (const AttentionSegment& segment : segments) {
     const int64_t first = segment.first_row, end = first + segment.rows;
+    const int64_t total = segment.position + segment.rows;
     std::fill(dk + first * stride, dk + end * stride, 0.0f);
     std::fill(dv + first * stride, dv + end * stride, 0.0f);
     std::fill(dq + first * shape.H * Dh, dq + end * shape.H * Dh, 0.0f);
     for (int64_t h = 0; h < shape.H; ++h)
       for (int64_t i = first; i < end; ++i) {
-        const int64_t at = (i * shape.H + h) * Dh;
+        const int64_t at = (i * shape.H + h) * Dh, position = segment.position + i - first;
         const float D = dot(dout + at, out + at, Dh);
-        const int64_t last = first + shape.end_visible(i - first, segment.rows);
-        for (int64_t j = first + shape.first_visible(i - first); j < last; ++j) {
-          const int64_t key = j * stride + h / group * Dh;
+        const int64_t last = shape.end_visible(position, total);
+        for (int64_t j = shape.first_visible(position); j < last; ++j) {
+          const int64_t key = key_row(segments, segment, j) * stride + h / group * Dh;
           const float s = score(q + at, k + key, shape), p = std::exp(s - lse[i * shape.H + h]);
           const float capped = shape.softcap > 0 ? s / shape.softcap : 0.0f;
           const float ds =

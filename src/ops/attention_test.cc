@@ -70,6 +70,56 @@ TEST(Attention, Gradients) {
   }
 }
 
+// Three texts of which two share 70 rows with all and 20 more with each other: borders within and
+// between chunks.
+std::vector<AttentionSegment> tree() {
+  return {{0, 70, 0, {}},
+          {70, 20, 70, {}, 0},
+          {90, 9, 90, {}, 1},
+          {99, 50, 90, {}, 1},
+          {149, 7, 70, {}, 0}};
+}
+
+TEST(Attention, SharedRowsAreAsGoodAsOnesOwn) {
+  const auto segments = tree();
+  const Tensor q = random({156, 32}, 1), k = random({156, 16}, 2), v = random({156, 16}, 3);
+  Backend backend;
+  Context ctx{backend};
+  for (const AttentionShape& s : variants()) {
+    if (!s.causal) continue;
+    SCOPED_TRACE(describe(s));
+    const Tensor out = ops::attention_train(ctx, q, k, v, segments, s);
+    for (const AttentionSegment& segment : segments) {
+      const int64_t rows = segment.position + segment.rows;
+      std::vector<Tensor> own;
+      for (const Tensor* x : {&q, &k, &v}) {
+        Tensor text = Tensor::empty(DType::kF32, {rows, x->cols()});
+        for (int64_t i = 0; i < rows; ++i)
+          std::copy_n(x->data<float>() + key_row(segments, segment, i) * x->cols(), x->cols(),
+                      text.data<float>() + i * x->cols());
+        own.push_back(text);
+      }
+      const std::vector<AttentionSegment> alone = {{0, rows, 0, {}}};
+      const Tensor expected = ops::attention_train(ctx, own[0], own[1], own[2], alone, s);
+      for (int64_t i = 0; i < segment.rows * 32; ++i)
+        ASSERT_EQ(out.data<float>()[segment.first_row * 32 + i],
+                  expected.data<float>()[segment.position * 32 + i]);
+    }
+  }
+}
+
+TEST(Attention, GradientsOfSharedRows) {
+  for (const AttentionShape& s : variants()) {
+    if (!s.causal) continue;
+    SCOPED_TRACE(describe(s));
+    expect_gradients(
+        [&](Context& ctx, std::vector<Tensor>& in) {
+          return ops::attention_train(ctx, in[0], in[1], in[2], tree(), s);
+        },
+        {random({156, 32}, 1), random({156, 16}, 2), random({156, 16}, 3)});
+  }
+}
+
 TEST(Attention, TrainingEqualsInferenceBitForBit) {
   constexpr int64_t T = 150, H = 4, Hk = 2, Dh = 8, block = KvView::kBlockTokens;
   const Tensor q = random({T, H * Dh}, 1), k = random({T, Hk * Dh}, 2), v = random({T, Hk * Dh}, 3);

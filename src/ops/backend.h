@@ -97,7 +97,18 @@ struct KvView {
 struct AttentionSegment {
   int64_t first_row = 0, rows = 0, position = 0;
   KvView kv;  // inference: keys 0 .. position+rows-1, the new ones already appended
+  // Training: the earlier segment of the span that ends where this one begins, and whose keys (with
+  // those of the segment before it) this one sees too; -1: none, and position is 0. So texts that
+  // begin alike share the rows of their beginning.
+  int64_t before = -1;
 };
+// Training: the row that holds the key at `position` of a segment.
+inline int64_t key_row(std::span<const AttentionSegment> segments, const AttentionSegment& segment,
+                       int64_t position) {
+  const AttentionSegment* s = &segment;
+  while (position < s->position) s = &segments[static_cast<size_t>(s->before)];
+  return s->first_row + position - s->position;
+}
 
 // One sequence's rows for a layer with a state of its own (short_conv, delta_rule). state is read,
 // and holds the state after the last row on return; null: it starts as zeros and is forgotten
@@ -159,9 +170,9 @@ class Backend {
   // KvView::kBlockTokens keys, in order.
   virtual void attention(float* out, const float* q, std::span<const AttentionSegment> segments,
                          AttentionShape shape);
-  // Training form: keys and values are the segment's own rows k,v [N, Hk*Dh] (position 0 at its
-  // first row; no KvView). lse [N, H] receives log-sum-exp for the backward. Equal to `attention`
-  // bit for bit on the same f32 keys.
+  // Training form: keys and values are the rows k,v [N, Hk*Dh] of the segment and of those before
+  // it (no KvView). lse [N, H] receives log-sum-exp for the backward. Equal to `attention` bit for
+  // bit on the same f32 keys.
   virtual void attention_train(float* out, float* lse, const float* q, const float* k,
                                const float* v, std::span<const AttentionSegment> segments,
                                AttentionShape shape);

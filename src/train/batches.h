@@ -35,17 +35,27 @@ class Schedule {
   int64_t total_steps_ = 0, total_tokens_ = 0;
 };
 
-// Samples side by side in one forward: a segment each, positions from 0, attention within.
+// Samples side by side in one forward, none seeing another. Where samples begin alike, and nothing
+// of it is learned, a segment of its own holds their beginning once (Segment::before).
 struct MicroBatch {
   Batch batch;
   std::vector<int32_t> targets;
   std::vector<float> weights;  // of each row in the loss; 0: not learned
+  int64_t sample_tokens = 0;   // of the samples, each for itself: at least as many as rows
 };
 
-// At most `micro_tokens` tokens each, unless one sample alone has more. `row_weight` is the weight
-// of a learned row.
+struct PackOptions {
+  int64_t micro_tokens = 1024;  // of a forward at most, unless one sample alone has more
+  float row_weight = 1;         // of a learned row
+  const BoundAdapter* adapter = nullptr;
+  bool share_beginnings = false;  // only for models of which shares_beginnings() holds
+};
 std::vector<MicroBatch> pack(const SampleSet& data, std::span<const uint32_t> samples,
-                             int64_t micro_tokens, float row_weight, const BoundAdapter* adapter);
+                             const PackOptions& options);
+
+// Whether a model can compute what texts begin with once for all of them: every layer attends, each
+// row to what is before it, and the length of a text does not change how its beginning is turned.
+bool shares_beginnings(const ModelConfig& config);
 
 // torch's and transformers' learning-rate schedules: the factor of step `step` (from 0) of `total`.
 double lr_factor(const TuneOptions& options, int64_t step, int64_t total);

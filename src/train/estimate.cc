@@ -131,7 +131,7 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
   TuneEstimate estimate;
   estimate.tokens = work.tokens;
   estimate.steps = work.steps;
-  estimate.seconds = static_cast<double>(work.tokens * c.L) * speed.layer +
+  estimate.seconds = work.computed * static_cast<double>(work.tokens * c.L) * speed.layer +
                      static_cast<double>(work.supervised) * speed.head;
   const int64_t rows = rows_of_a_forward(work, options);
   const int64_t width = options.mode == Numerics::kExact ? 4 : 2;
@@ -144,11 +144,26 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
   return estimate;
 }
 
+// Of the first steps' tokens.
+static double computed_share(const SampleSet& data, Schedule& schedule,
+                             const PackOptions& packing) {
+  constexpr int64_t kSteps = 64;
+  Cursor cursor;
+  int64_t rows = 0, tokens = 0;
+  for (int64_t step = 0; step < std::min(kSteps, schedule.total_steps()); ++step)
+    for (const MicroBatch& micro : pack(data, schedule.next(cursor), packing))
+      rows += std::ssize(micro.batch.tokens), tokens += micro.sample_tokens;
+  return tokens > 0 ? static_cast<double>(rows) / static_cast<double>(tokens) : 1;
+}
+
 Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   SLLM_TRY(const TuneFiles files, open_tune_files(options));
   const ModelConfig& config = files.source->config();
-  const Schedule schedule(files.train, options);
+  Schedule schedule(files.train, options);
   TuningWork work;
+  work.computed = computed_share(
+      files.train, schedule,
+      {.micro_tokens = options.micro_tokens, .share_beginnings = shares_beginnings(config)});
   work.tokens = schedule.total_tokens();
   work.steps = schedule.total_steps();
   work.supervised = work.tokens * files.train.supervised() / files.train.tokens();

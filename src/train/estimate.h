@@ -16,7 +16,8 @@ struct TuningSpeed {
 
 struct TuningWork {
   int64_t tokens = 0;      // of all steps
-  int64_t supervised = 0;  // of them
+  double computed = 1;     // share of them: beginnings that samples have in common count once
+  int64_t supervised = 0;  // tokens that are learned
   int64_t steps = 0;
   int64_t longest = 0;           // tokens of the longest sample
   int64_t typical = 0;           // tokens of the sample in which a token stands, on average

@@ -64,6 +64,10 @@ class Run {
   Status stop_if_asked();
   void show(const StepMetrics& metrics) const;
   Result<TuneResult> finish();
+  PackOptions packing(float row_weight) const {
+    return {options_.micro_tokens, row_weight, &lora_.bound(),
+            shares_beginnings(input_.model.config())};
+  }
   bool finished() const {
     return state_.step >= schedule_.total_steps() ||
            (options_.patience > 0 && state_.worse >= options_.patience);
@@ -133,8 +137,7 @@ Status Run::prepare() {
 Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight) {
   double loss = 0;
   Context ctx{input_.backend, options_.mode, &tape_};
-  for (const MicroBatch& micro :
-       pack(input_.train, samples, options_.micro_tokens, row_weight, &lora_.bound())) {
+  for (const MicroBatch& micro : pack(input_.train, samples, packing(row_weight))) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
     loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
@@ -190,12 +193,11 @@ Status Run::evaluate() {
   Context ctx{input_.backend, options_.mode, nullptr};
   double loss = 0;
   uint64_t done = 0;
-  for (const MicroBatch& micro :
-       pack(input_.eval, all, options_.micro_tokens, 1.0f, &lora_.bound())) {
+  for (const MicroBatch& micro : pack(input_.eval, all, packing(1))) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
     loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-    done += micro.batch.tokens.size();
+    done += static_cast<uint64_t>(micro.sample_tokens);
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
   }

@@ -381,7 +381,7 @@ TEST(Schedule, WarmsUpAndDecaysAsTransformersDoes) {
 TEST(Pack, FillsForwardsEvenly) {
   const SampleSet data = golden_samples();
   const std::vector<uint32_t> all = {0, 1, 2, 3, 4, 5};
-  const auto micros = pack(data, all, 35, 0.5f, nullptr);
+  const auto micros = pack(data, all, {.micro_tokens = 35, .row_weight = 0.5f});
   ASSERT_EQ(micros.size(), 2u);
   for (const MicroBatch& m : micros) {
     EXPECT_LE(m.batch.tokens.size(), 35u);
@@ -389,6 +389,60 @@ TEST(Pack, FillsForwardsEvenly) {
     EXPECT_EQ(m.batch.segments.back().first_row + m.batch.segments.back().rows,
               static_cast<int64_t>(m.batch.tokens.size()));
   }
+}
+
+// 20 tokens that all begin with, 10 more of three of them, then what each learns.
+SampleSet samples_that_begin_alike() {
+  SampleSet set;
+  for (int i = 0; i < 5; ++i) {
+    Sample s;
+    for (int k = 0; k < 20; ++k) s.ids.push_back((7 * k + 3) % 64);
+    for (int k = 0; i < 3 && k < 10; ++k) s.ids.push_back((5 * k + 1) % 64);
+    const auto begin = s.ids.size();
+    for (int k = 0; k < 4 + i; ++k) s.ids.push_back((11 * k + 9 * i) % 64);
+    s.targets.assign(s.ids.size(), -1);
+    for (size_t k = begin + 1; k < s.ids.size(); ++k) s.targets[k - 1] = s.ids[k];
+    set.samples.push_back(std::move(s));
+  }
+  return set;
+}
+
+TEST(Pack, ComputesWhatSamplesBeginWithOnce) {
+  const SampleSet data = samples_that_begin_alike();
+  const std::vector<uint32_t> all = {3, 0, 1, 4, 2};
+  const auto micros = pack(data, all, {.share_beginnings = true});
+  ASSERT_EQ(micros.size(), 1u);
+  const MicroBatch& m = micros.front();
+  EXPECT_EQ(m.sample_tokens, data.tokens());
+  EXPECT_EQ(std::ssize(m.batch.tokens), 20 + 10 + (4 + 5 + 6 + 7 + 8));
+  // Every sample is the path to one of the segments that nothing comes behind.
+  std::vector<std::vector<int32_t>> texts;
+  const auto& segments = m.batch.segments;
+  for (int64_t i = 0; i < std::ssize(segments); ++i) {
+    if (std::any_of(segments.begin(), segments.end(), [&](auto& s) { return s.before == i; }))
+      continue;
+    std::vector<int32_t> text;
+    for (int64_t s = i; s >= 0; s = segments[static_cast<size_t>(s)].before) {
+      const Segment& part = segments[static_cast<size_t>(s)];
+      const auto from = m.batch.tokens.begin() + part.first_row;
+      text.insert(text.begin(), from, from + part.rows);
+      EXPECT_EQ(part.position + std::ssize(text),
+                segments[static_cast<size_t>(i)].position + segments[static_cast<size_t>(i)].rows);
+    }
+    texts.push_back(std::move(text));
+  }
+  std::vector<std::vector<int32_t>> expected;
+  for (const Sample& s : data.samples) expected.push_back(s.ids);
+  EXPECT_THAT(texts, ::testing::UnorderedElementsAreArray(expected));
+}
+
+TEST_F(Tuning, SharedBeginningsChangeOnlyTheOrderOfSums) {
+  TuneOptions shared = options("shared"), alone = options("alone");
+  shared.batch = alone.batch = 5;
+  alone.micro_tokens = 1;  // every sample its own forward
+  const TuneResult a = run(shared, samples_that_begin_alike()).value();
+  const TuneResult b = run(alone, samples_that_begin_alike()).value();
+  for (int i = 0; i < 10; ++i) EXPECT_NEAR(a.loss[i], b.loss[i], 5e-6 * b.loss[i]) << i;
 }
 
 TEST(TuneOptionsToml, ReadsBackWhatItWrote) {
