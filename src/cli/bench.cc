@@ -146,6 +146,7 @@ nlohmann::ordered_json limits_json(const Engine& engine, const std::string& mode
 
 Status run(const Flags& flags, const Globals& globals) {
   EngineOptions options;
+  options.prefix_cache = 0;  // every prompt is read
   options.max_sequences = *std::max_element(flags.batch.begin(), flags.batch.end());
   ModelFlags model = flags.model;
   if (model.context == 0) model.context = flags.prompt + flags.gen + 8;

@@ -102,6 +102,10 @@ Action declare_serve(CLI::App& app, const Globals& globals) {
   app.add_option("--queue", flags->engine.queue_limit, "Requests that may wait; more get 429")
       ->check(CLI::Range(0, 65536))
       ->capture_default_str();
+  app.add_option("--prefix-cache", flags->engine.prefix_cache,
+                 "Tokens kept of earlier requests, for prompts that begin like them; 0: none")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
+      ->capture_default_str();
   app.add_option("--mode", flags->mode, "Numerics: exact, bf16 or fast")
       ->check(CLI::IsMember({"exact", "bf16", "fast"}))
       ->capture_default_str();

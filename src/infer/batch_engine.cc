@@ -15,7 +15,9 @@ BatchEngine::BatchEngine(Setup setup)
       runner_(setup_.model, setup_.parts.backend, setup_.options.numerics),
       pool_(config(), setup_.kv, setup_.pool_tokens),
       scoring_pool_(config(), setup_.kv, setup_.scoring_tokens),
-      scorer_(runner_, setup_.pooler, scoring_pool_, setup_.options.prefill_chunk) {
+      scorer_(runner_, setup_.pooler, scoring_pool_, setup_.options.prefill_chunk),
+      prefixes_(std::min(setup_.options.prefix_cache, setup_.options.context),
+                config().recurrent()) {
   for (int32_t id : config().eos_ids)
     if (!std::ranges::count(eos_ids_, id)) eos_ids_.push_back(id);
   thread_ = std::thread([this] { loop(); });
@@ -128,6 +130,7 @@ void BatchEngine::loop() {
     } catch (const std::exception& e) {  // out of memory outside of a forward
       log(LogLevel::kError, fmt::format("engine: {}", e.what()));
       end_all(active_, FinishReason::kError, e.what());
+      prefixes_.clear();
       committed_ = 0;
     }
   }
@@ -149,7 +152,7 @@ void BatchEngine::sweep_and_admit() {
       for (auto& s : from) {
         const bool cancelled = cancelled_.contains(s->id);
         if (!s->finished() && !cancelled) continue;
-        if (holds_slot) committed_ -= pages_tokens(*s), s->state.reset();
+        if (holds_slot) leave_slot(*s);
         stats_.cancelled += cancelled && !s->finished();
         gone.push_back(std::move(s));
       }
@@ -164,14 +167,54 @@ void BatchEngine::sweep_and_admit() {
       if (committed_ + pages_tokens(first) > round_up(setup_.pool_tokens, KvView::kBlockTokens) &&
           !active_.empty())
         break;
+      if (!worth_starting(first)) break;
       committed_ += pages_tokens(first);
-      first.state.emplace(pool_);
+      start(first);
       active_.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
     stats_.active = static_cast<int64_t>(active_.size());
   }
   for (auto& s : gone) s->end(FinishReason::kCancelled);  // nothing when it had finished
+}
+
+void BatchEngine::leave_slot(Sequence& s) {
+  committed_ -= pages_tokens(s);
+  const auto read = s.read();
+  if (!s.failed()) prefixes_.keep(read_with(s), read, std::move(*s.state));
+  s.state.reset();
+}
+
+ReadWith BatchEngine::read_with(const Sequence& s) const {
+  return {s.adapter, s.state ? s.stretched : config().rope.stretches(s.length())};
+}
+
+bool BatchEngine::worth_starting(const Sequence& s) const {
+  if (options().prefix_cache == 0 || s.request.echo_logprobs || config().recurrent()) return true;
+  const ReadWith with = read_with(s);
+  const int64_t kept = prefixes_.length_of(with, s.request.prompt);
+  return std::ranges::none_of(active_, [&](const auto& other) {
+    if (read_with(*other) != with) return false;
+    const int64_t alike = common_beginning(other->request.prompt, s.request.prompt);
+    const int64_t read = other->state->length();
+    return read < alike && alike - std::max(kept, read) >= KvView::kBlockTokens;
+  });
+}
+
+void BatchEngine::start(Sequence& s) {
+  const ReadWith with = read_with(s);
+  if (!s.request.echo_logprobs) {  // which needs the rows of all of the prompt
+    for (const auto& other : active_) {
+      if (config().recurrent() || read_with(*other) != with) continue;
+      const int64_t alike = common_beginning(other->read(), s.request.prompt);
+      if (alike >= KvView::kBlockTokens && alike > prefixes_.length_of(with, s.request.prompt))
+        prefixes_.keep(with, other->read(), other->state->fork());
+    }
+    s.state = prefixes_.find(with, s.request.prompt);
+    if (s.state) stats_.cached_tokens += static_cast<uint64_t>(s.state->length());
+  }
+  if (!s.state) s.state.emplace(pool_);
+  s.stretched = with.stretched;
 }
 
 // Everyone who decodes gets its row. The prompts share what is left of the chunk evenly, oldest
@@ -224,6 +267,11 @@ void BatchEngine::step(const std::vector<Work>& work) {
 // When a step fails, its sequences are run again one by one, and only those that fail alone end
 // with an error.
 void BatchEngine::run(const std::vector<Work>& work) {
+  // What is kept for others gives way to those who are being answered.
+  int64_t pages = 0;
+  for (const Work& w : work) pages += w.rows / KvView::kBlockTokens + 2;
+  while (pool_.free_tokens() < pages * KvView::kBlockTokens && prefixes_.drop_oldest()) {
+  }
   std::vector<SequenceState::Snapshot> before;
   for (const Work& w : work) before.push_back(w.sequence->state->snapshot());
   try {

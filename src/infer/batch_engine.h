@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "infer/engine.h"
+#include "infer/prefix_cache.h"
 #include "infer/runner.h"
 #include "infer/scorer.h"
 #include "infer/sequence.h"
@@ -62,6 +63,12 @@ class BatchEngine final : public Engine {
   void loop();
   // Cancelled sequences leave, waiting ones take free slots.
   void sweep_and_admit();
+  void leave_slot(Sequence& s);
+  // Whether a sequence may start, or rather waits until another has read what both begin with.
+  bool worth_starting(const Sequence& s) const;
+  // Gives a sequence its state, which may hold the beginning of its prompt already.
+  void start(Sequence& s);
+  ReadWith read_with(const Sequence& s) const;
   std::vector<Work> plan();
   void step(const std::vector<Work>& work);
   void run(const std::vector<Work>& work);
@@ -81,6 +88,7 @@ class BatchEngine final : public Engine {
   Runner runner_;
   StatePool pool_, scoring_pool_;
   Scorer scorer_;
+  PrefixCache prefixes_;   // engine thread only
   Sequences active_;       // engine thread only
   int64_t committed_ = 0;  // tokens promised to active sequences; engine thread only
   std::atomic<bool> interrupt_ = false;

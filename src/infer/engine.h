@@ -24,9 +24,12 @@ struct EngineOptions {
   int threads = 0;  // 0: all usable cores
   int64_t context =
       0;  // tokens per sequence; 0: the model's own, cut to what memory allows (and logged)
-  int64_t max_sequences = 8;          // slots decoded together
-  int64_t prefill_chunk = 512;        // tokens of prompts per step (a quarter while others decode)
-  int64_t queue_limit = 64;           // waiting requests; more are refused with kLocked
+  int64_t max_sequences = 8;    // slots decoded together
+  int64_t prefill_chunk = 512;  // tokens of prompts per step (a quarter while others decode)
+  int64_t queue_limit = 64;     // waiting requests; more are refused with kLocked
+  // Tokens whose states are kept when their answers are done, for prompts that begin alike; at most
+  // one context. 0: none.
+  int64_t prefix_cache = 4096;
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
 };
 
@@ -91,7 +94,9 @@ struct ScoreResult {
 
 struct EngineStats {
   int64_t active = 0, waiting = 0;
-  uint64_t prompt_tokens = 0, generated_tokens = 0, requests = 0, cancelled = 0, refused = 0;
+  // cached_tokens: of prompts, not read again for they began like others. prompt_tokens: read.
+  uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, requests = 0, cancelled = 0,
+           refused = 0;
   double prompt_seconds = 0, generate_seconds = 0;
 };
 

@@ -1,5 +1,6 @@
 // The engine on a tiny random model: the same answer in any company, clean ends, honest scores.
 #include "infer/engine.h"
+#include "infer/prefix_cache.h"
 #include "infer/sampler.h"
 #include "infer/state_type.h"
 
@@ -69,6 +70,115 @@ class EngineTest : public ::testing::Test {
     return r;
   }
 };
+
+// Prompts of which the first hundred tokens are the same.
+std::vector<GenerateRequest> alike(int64_t n = 4) {
+  std::vector<GenerateRequest> requests;
+  for (int64_t i = 0; i < n; ++i) {
+    GenerateRequest r;
+    r.prompt = random_ids(100, 7);
+    for (const TokenId id : random_ids(5 + i, 50 + static_cast<uint64_t>(i)))
+      r.prompt.push_back(id);
+    r.max_tokens = 8, r.sampling.temperature = 0, r.ignore_eos = true, r.top_logprobs = 0;
+    requests.push_back(std::move(r));
+  }
+  return requests;
+}
+
+std::vector<GenerateResult> all_at_once(Engine& engine, std::vector<GenerateRequest> requests) {
+  std::vector<std::future<GenerateResult>> answers;
+  for (GenerateRequest& r : requests)
+    answers.push_back(std::async(
+        std::launch::async, [&engine, r = std::move(r)] { return engine.generate(r).value(); }));
+  std::vector<GenerateResult> results;
+  for (auto& answer : answers) results.push_back(answer.get());
+  return results;
+}
+
+TEST_F(EngineTest, WhatPromptsBeginWithIsReadOnceToTheSameBits) {
+  EngineOptions without;
+  without.prefix_cache = 0;
+  const auto plain = engine(without), cached = engine();
+  for (int round = 0; round < 2; ++round) {  // beside each other, and after each other
+    const auto expected = all_at_once(*plain, alike()), got = all_at_once(*cached, alike());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(got[i].tokens, expected[i].tokens);
+      for (size_t t = 0; t < expected[i].logprobs.size(); ++t)
+        EXPECT_EQ(got[i].logprobs[t].logprob, expected[i].logprobs[t].logprob);
+    }
+  }
+  const EngineStats stats = cached->stats(), all = plain->stats();
+  EXPECT_EQ(all.cached_tokens, 0u);
+  EXPECT_EQ(stats.prompt_tokens + stats.cached_tokens, all.prompt_tokens);
+  // The hundred once, the rest of each prompt in the first round, its last token in the second.
+  EXPECT_EQ(stats.prompt_tokens, 100 + (5 + 6 + 7 + 8) + 4u);
+}
+
+TEST_F(EngineTest, KeptBeginningsGiveWay) {
+  EngineOptions small;
+  small.context = 256, small.max_sequences = 2;
+  const auto e = engine(small);
+  for (uint64_t i = 0; i < 6; ++i) {
+    GenerateRequest r;
+    r.prompt = random_ids(250, i);
+    r.max_tokens = 6, r.ignore_eos = true;
+    const auto pair = all_at_once(*e, {r, r});
+    EXPECT_EQ(pair[0].tokens.size(), 6u);
+    EXPECT_EQ(pair[1].tokens, pair[0].tokens);
+  }
+}
+
+TEST_F(EngineTest, AFailedAnswerLeavesNoBeginning) {
+  const auto e = engine({}, std::make_shared<FailingBackend>());
+  GenerateRequest good = alike(1).front(), bad = good;
+  bad.prompt.push_back(FailingBackend::kPoison);
+  const auto before = e->generate(good).value();
+  EXPECT_FALSE(e->generate(bad).ok());
+  EXPECT_EQ(e->generate(good).value().tokens, before.tokens);
+}
+
+TEST(PrefixCache, ServesTheLongestBeginningAndDropsTheOldest) {
+  const ModelConfig config = testing::tiny_config();
+  StatePool pool(config, DType::kF32, 4096);
+  const auto read = [&](int64_t n) {
+    SequenceState state(pool);
+    EXPECT_TRUE(state.reserve(n).ok());
+    state.advance(n);
+    return state;
+  };
+  const auto a = random_ids(200, 1);
+  auto b = a;
+  b[100] ^= 1;
+  const auto length = [](const std::optional<SequenceState>& s) { return s ? s->length() : 0; };
+  {
+    PrefixCache cache(512, false);
+    cache.keep({}, a, read(200));
+    EXPECT_EQ(length(cache.find({}, b)), 100);
+    EXPECT_EQ(length(cache.find({}, a)), 199);  // the last token's logits are wanted
+    EXPECT_EQ(length(cache.find({.stretched = true}, a)), 0);
+    EXPECT_EQ(length(cache.find({}, random_ids(200, 2))), 0);
+    cache.keep({}, b, read(200));
+    EXPECT_EQ(length(cache.find({}, a)), 199);  // a was used last: b goes
+    cache.keep({}, random_ids(100, 3), read(100));
+    EXPECT_EQ(length(cache.find({}, a)), 199);
+    EXPECT_EQ(length(cache.find({}, b)), 100);
+    // What goes on takes the place of its beginning.
+    auto longer = a;
+    longer.push_back(1);
+    cache.keep({}, longer, read(201));
+    EXPECT_TRUE(cache.drop_oldest());
+    EXPECT_TRUE(cache.drop_oldest());
+    EXPECT_FALSE(cache.drop_oldest());
+  }
+  {
+    PrefixCache whole(1024, true);  // recurrent layers: only behind all of a kept text
+    whole.keep({}, std::span(a).first(120), read(120));
+    whole.keep({}, b, read(200));
+    EXPECT_EQ(length(whole.find({}, a)), 120);
+    EXPECT_EQ(length(whole.find({}, std::span(a).first(110))), 0);
+  }
+  EXPECT_EQ(pool.free_tokens(), 4096);
+}
 
 TEST_F(EngineTest, AnswerIsTheSameAloneInCompanyAndInChunks) {
   std::vector<std::vector<TokenId>> alone;

@@ -24,6 +24,7 @@ Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink si
 void Sequence::emit(GenerateEvent& event) {
   if (finished_) return;
   finished_ = event.done;
+  failed_ = event.done && event.reason == FinishReason::kError;
   try {
     sink_(event);
   } catch (const std::exception& e) {

@@ -33,6 +33,11 @@ class Sequence {
   int64_t max_tokens() const { return max_tokens_; }
   bool prefilling() const { return generated_ == 0; }
   bool finished() const { return finished_; }
+  // Tokens that the state has seen.
+  std::span<const TokenId> read() const {
+    return std::span(tokens_).first(static_cast<size_t>(state->length()));
+  }
+  bool failed() const { return failed_; }  // what its state holds is worth nothing
   // Tokens that the state has not seen yet.
   std::span<const TokenId> pending() const {
     return std::span(tokens_).subspan(static_cast<size_t>(state->length()));
@@ -56,7 +61,7 @@ class Sequence {
   StopFilter stop_;
   std::vector<TokenLogprob> prompt_logprobs_;
   int64_t generated_ = 0;
-  bool finished_ = false;
+  bool finished_ = false, failed_ = false;
 };
 
 }  // namespace sllm

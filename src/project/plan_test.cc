@@ -102,9 +102,10 @@ TEST_F(PlanTest, ManyDocumentsAreSampledAndCountedWhole) {
   EXPECT_EQ(sample->index->stats()->documents, 1u);
 }
 
-TEST(AnswerWork, CountsExamplesInThePromptAndTheLongestAnswer) {
+TEST(AnswerWork, CountsExamplesOnceAndTheLongestAnswer) {
   KnownModel model;  // four bytes a token
-  const std::vector<Conversation> prompts(2, {{"user", std::string(400, 'x'), {}}});
+  const std::vector<Conversation> prompts = {{{"user", std::string(400, 'x'), {}}},
+                                             {{"user", std::string(400, 'y'), {}}}};
   eval::TestRow row;
   row.expected = std::string(40, 'x');
   const std::vector<eval::TestRow> rows(2, row);
@@ -115,10 +116,27 @@ TEST(AnswerWork, CountsExamplesInThePromptAndTheLongestAnswer) {
   const AnswerWork tuned = answer_work(prompts, rows, {}, true, 64, model);
   EXPECT_EQ(plain.rows, 2);
   EXPECT_NEAR(plain.prompt_tokens, 100, 10);
-  EXPECT_NEAR(with.prompt_tokens, 310, 30);
+  EXPECT_NEAR(with.prompt_tokens, 100 + 210 / 2, 20);
   EXPECT_EQ(plain.answer_tokens, 64);
   EXPECT_NEAR(tuned.answer_tokens, 11, 2);
   EXPECT_DOUBLE_EQ((AnswerSpeed{0.5, 2}.seconds({3, 10, 4})), 3 * (10 * 0.5 + 4 * 2));
+}
+
+// A system message of 100 tokens before 20 others, eight rows to a forward.
+TEST(TuningWork, ComputesWhatAllRowsBeginWithOnceForAForward) {
+  KnownModel model;  // four bytes a token
+  TuneOptions options;
+  const auto rows_after = [](const std::string& system) {
+    std::vector<Example> rows(16);
+    for (size_t i = 0; i < rows.size(); ++i)
+      rows[i].messages = {{"system", system, {}},
+                          {"user", std::string(40, static_cast<char>('a' + i)), {}},
+                          {"assistant", std::string(20, 'y'), {}}};
+    return rows;
+  };
+  const TuningWork work = tuning_work(rows_after(std::string(400, 's')), options, model);
+  EXPECT_NEAR(work.computed, 1 - 0.83 * 7 / 8, 0.08);
+  EXPECT_GT(tuning_work(rows_after("s"), options, model).computed, 0.8);
 }
 
 TEST_F(PlanTest, ANewProjectIsPlannedForAssumedRowsOrThoseThatAreThere) {

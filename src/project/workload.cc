@@ -12,6 +12,7 @@
 #include "hub/resolve.h"
 #include "models/registry.h"
 #include "project/evaluate.h"
+#include "train/batches.h"
 
 namespace sllm::project {
 namespace {
@@ -143,6 +144,27 @@ Result<std::vector<Example>> tuning_rows(const Project& project, const Index* in
   return grounded_rows;
 }
 
+namespace {
+
+// Tokens that all of these begin with: whole messages, as a system message is. conversation(row) is
+// a row's.
+template <class Rows, class ConversationOf>
+int64_t tokens_alike(const Rows& rows, const KnownModel& model, ConversationOf conversation) {
+  if (rows.size() < 2) return 0;
+  Conversation alike = conversation(rows.front());
+  for (const auto& row : rows) {
+    const auto same = [](const Message& a, const Message& b) {
+      return a.role == b.role && a.content == b.content;
+    };
+    const auto& other = conversation(row);
+    const auto end = std::mismatch(alike.begin(), alike.end(), other.begin(), other.end(), same);
+    alike.erase(end.first, alike.end());
+  }
+  return model.tokens(alike);
+}
+
+}  // namespace
+
 TuningWork tuning_work(const std::vector<Example>& rows, const TuneOptions& options,
                        const KnownModel& model) {
   TuningWork work;
@@ -163,6 +185,15 @@ TuningWork tuning_work(const std::vector<Example>& rows, const TuneOptions& opti
     work.typical = static_cast<int64_t>(squares / static_cast<double>(work.tokens));
   const int64_t batch = options.batch * options.accumulate;
   work.steps = options.epochs * ((static_cast<int64_t>(rows.size()) + batch - 1) / batch);
+  if (work.tokens > 0 && shares_beginnings(model.config)) {
+    // What rows begin with is computed once for all that fit into a forward.
+    const double each = static_cast<double>(work.tokens) / static_cast<double>(rows.size());
+    const double together = std::clamp(static_cast<double>(options.micro_tokens) / each, 1.0,
+                                       static_cast<double>(batch));
+    const auto alike = static_cast<double>(tokens_alike(
+        rows, model, [](const Example& row) -> auto& { return row.messages; }));
+    work.computed = 1 - alike * (1 - 1 / together) / each;
+  }
   work.tokens *= options.epochs, work.supervised *= options.epochs;
   work.bytes_of_weights = model.bytes;
   return work;
@@ -173,9 +204,12 @@ AnswerWork answer_work(const std::vector<Conversation>& prompts,
                        bool tuned, int64_t max_tokens, const KnownModel& model) {
   AnswerWork work;
   work.rows = static_cast<int64_t>(rows.size());
-  const int64_t before = model.tokens(examples);
+  // What all prompts begin with is read once.
+  const int64_t alike = tokens_alike(
+      prompts, model, [](const Conversation& p) -> auto& { return p; });
+  work.prompt_tokens = static_cast<double>(model.tokens(examples) + alike);
   for (size_t i = 0; i < rows.size(); ++i) {
-    work.prompt_tokens += static_cast<double>(before + model.tokens(prompts[i]));
+    work.prompt_tokens += static_cast<double>(model.tokens(prompts[i]) - alike);
     const int64_t expected = model.tokens(rows[i].expected) + 1;
     work.answer_tokens += static_cast<double>(
         tuned || !examples.empty() ? std::min(expected, max_tokens) : max_tokens);

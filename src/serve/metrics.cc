@@ -49,6 +49,8 @@ std::string Metrics::print(const EngineStats& e) const {
   metric(out, "counter", "sllm_engine_cancelled_total", "Sequences cancelled.", e.cancelled);
   metric(out, "counter", "sllm_engine_refused_total", "Sequences refused: queue full.", e.refused);
   metric(out, "counter", "sllm_prompt_tokens_total", "Prompt tokens processed.", e.prompt_tokens);
+  metric(out, "counter", "sllm_cached_prompt_tokens_total",
+         "Prompt tokens that earlier prompts had begun with.", e.cached_tokens);
   metric(out, "counter", "sllm_generated_tokens_total", "Tokens generated.", e.generated_tokens);
   metric(out, "counter", "sllm_prompt_seconds_total", "Seconds spent on prompts.",
          e.prompt_seconds);
