@@ -2,12 +2,11 @@
 #include "eval/answers.h"
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "eval/answer_metrics.h"
+#include "eval/company.h"
 #include "eval/statistics.h"
 
 namespace sllm::eval {
@@ -185,18 +184,7 @@ Result<AnswerReport> evaluate_answers(const std::vector<TestRow>& rows, const An
   const size_t timed = std::min(rows.size(), AnswerOptions::kTimedRows);
   bool good = true;
   for (size_t i = 0; i < timed && good && !stop_requested(); ++i) good = answer(i);
-  std::atomic<size_t> next = timed;
-  std::atomic<bool> stop = !good;
-  std::vector<std::jthread> workers;
-  for (int64_t w = 0; w < std::max<int64_t>(1, options.parallel) && timed < rows.size(); ++w)
-    workers.emplace_back([&] {
-      while (!stop && !stop_requested())
-        if (const size_t i = next++; i >= rows.size())
-          return;
-        else if (!answer(i))
-          stop = true;
-    });
-  workers.clear();  // joins
+  if (good) in_company(timed, rows.size(), options.parallel, answer);
   AnswerReport report;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!replies[i]) {

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
 
+#include "eval/company.h"
 #include "eval/python_text.h"
 
 namespace sllm::eval {
@@ -157,26 +159,37 @@ class TaskRun {
 
   Status generate() {
     SLLM_TRY(const Generation options, generation_options(task_.config()));
-    std::vector<std::string> texts;
-    for (const Item& item : items_) {
-      if (const int signal = stop_requested())
-        return make_error(static_cast<ErrorCode>(128 + signal), "stopped");
+    const int64_t room = max_length_ - options.max_tokens;
+    if (room <= 0)
+      return usage_error("{}: {} tokens to generate leave no room in the context of {}",
+                         task_.name(), options.max_tokens, max_length_);
+    std::vector<std::string> texts(items_.size());
+    std::mutex mutex;
+    size_t finished = 0;
+    Status failed = ok();
+    in_company(0, items_.size(), engine_.options().max_sequences, [&](size_t i) {
       GenerateRequest request;
-      request.prompt = encode_text(*engine_.tokenizer(), item.context);
-      const int64_t room = max_length_ - options.max_tokens;
-      if (room <= 0)
-        return usage_error("{}: {} tokens to generate leave no room in the context of {}",
-                           task_.name(), options.max_tokens, max_length_);
+      request.prompt = encode_text(*engine_.tokenizer(), items_[i].context);
       if (static_cast<int64_t>(request.prompt.size()) > room)
         request.prompt.erase(request.prompt.begin(), request.prompt.end() - room);
       request.max_tokens = options.max_tokens;
       request.sampling = options.sampling;
       request.stop = options.until;
-      SLLM_TRY(const GenerateResult answer, engine_.generate(std::move(request)));
-      texts.push_back(cut_at(answer.text, options.until));
+      const auto answer = engine_.generate(std::move(request));
+      const std::lock_guard lock(mutex);
+      if (!answer.ok()) {
+        if (failed.ok()) failed = answer.error();
+        return false;
+      }
+      texts[i] = cut_at(answer->text, options.until);
+      ++finished;
       if (options_.progress)
-        options_.progress({task_.name(), "documents", texts.size(), items_.size(), {}});
-    }
+        options_.progress({task_.name(), "documents", finished, items_.size(), {}});
+      return true;
+    });
+    SLLM_OK(failed);
+    if (const int signal = stop_requested())
+      return make_error(static_cast<ErrorCode>(128 + signal), "stopped");
     for (const FilterConfig& filter : task_.config().filters) {
       std::map<std::string, std::vector<Contribution>> contributions;
       for (size_t i = 0; i < items_.size(); ++i) {

@@ -100,10 +100,10 @@ Result<Candidate> evaluate_model(const Project& project, const EvaluateInput& in
     options.numerics = numerics;
     options.threads = static_cast<int>(project.threads);
     options.context = project.deploy.context;
-    options.max_sequences = 1;  // the questions come one after another
+    eval::AnswerOptions answers;
+    options.max_sequences = answers.parallel;
     SLLM_TRY(const std::shared_ptr<Engine> engine, Engine::open(input.model, options));
     candidate.load_seconds = since(begin);
-    eval::AnswerOptions answers;
     answers.metrics = project.evaluate.metrics;
     answers.max_tokens = project.evaluate.max_tokens;
     answers.examples = input.examples;
