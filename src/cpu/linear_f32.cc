@@ -8,7 +8,7 @@
 namespace sllm {
 namespace {
 
-constexpr int64_t kTileFloats = 128 * 1024;  // 512 KiB of decoded weights: a part of L2
+constexpr int64_t kTileFloats = 64 * 1024;  // 256 KiB of decoded weights: a part of L2
 
 // Rows [row, row+n) and columns [column, column+width) of w as f32; `ld` receives their distance.
 const float* tile_f32(const kernels::KernelTable& table, const Tensor& w, int64_t row, int64_t n,

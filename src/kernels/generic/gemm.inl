@@ -19,11 +19,11 @@ SLLM_INLINE void dot_tile(float* y, int64_t ldy, const float* x, int64_t ldx, co
     for (int j = 0; j < 4; ++j) acc[m][j] = zero();
   int64_t k = 0;
   for (; k + kLanes <= K; k += kLanes) {
-    F wk[4];
-    for (int j = 0; j < 4; ++j) wk[j] = load(w[j] + k);
-    for (int m = 0; m < MR; ++m) {
-      const F xk = load(x + m * ldx + k);
-      for (int j = 0; j < 4; ++j) acc[m][j] = fma(xk, wk[j], acc[m][j]);
+    F xk[MR];
+    for (int m = 0; m < MR; ++m) xk[m] = load(x + m * ldx + k);
+    for (int j = 0; j < 4; ++j) {
+      const F wk = load(w[j] + k);
+      for (int m = 0; m < MR; ++m) acc[m][j] = fma(xk[m], wk, acc[m][j]);
     }
   }
   if (k < K) {

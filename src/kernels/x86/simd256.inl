@@ -1,6 +1,6 @@
 // F: 8 floats in one AVX register. I: 8 int32.
 constexpr int kLanes = 8;
-constexpr int kDotM = 2;    // 2 x 4 accumulators, 4 weights, 1 x of 16 registers
+constexpr int kDotM = 3;    // 3 x 4 accumulators, 3 of x, 1 weight of 16 registers
 constexpr int kOuterM = 6;  // 6 x 2 accumulators, 2 of b, 1 of a
 constexpr int kOuterV = 2;
 using F = __m256;
