@@ -1,6 +1,6 @@
 // Any text as Markdown, HTML and plain text: chunks are slices of the document and valid UTF-8.
-#include "data/charset.h"
 #include "ground/chunker.h"
+#include "io/byte_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sllm;

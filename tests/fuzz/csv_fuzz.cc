@@ -1,6 +1,7 @@
 // Any bytes as CSV; the reader always moves on.
 #include "data/charset.h"
 #include "data/csv.h"
+#include "io/byte_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sllm;
