@@ -15,8 +15,8 @@ ROOT = HERE.parents[1]
 COUNTS = {
     ("train.jsonl", "en", True): 965,
     ("train.jsonl", "ko", True): 697,
-    ("train.jsonl", "en", False): 73,
-    ("train.jsonl", "ko", False): 41,
+    ("train.jsonl", "en", False): 123,
+    ("train.jsonl", "ko", False): 81,
     ("test.jsonl", "en", True): 100,
     ("test.jsonl", "ko", True): 50,
     ("test.jsonl", "en", False): 14,

@@ -2,13 +2,29 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "data/dataset.h"
 #include "ground/index.h"
+#include "ground/training.h"
 
 namespace sllm::cli {
+
+namespace {
+
+Result<LearnedQuestions> learn(const fs::path& index, const std::vector<fs::path>& files) {
+  std::vector<KnownQuestion> known;
+  for (const fs::path& file : files) {
+    SLLM_TRY(const std::vector<Example> rows, read_examples(file));
+    for (KnownQuestion& question : known_questions(rows)) known.push_back(std::move(question));
+  }
+  return Index::learn_questions(index, known);
+}
+
+}  // namespace
 
 Action declare_index(CLI::App& app, const Globals& globals) {
   struct Options {
     fs::path folder, out;
+    std::vector<fs::path> questions;
     ChunkOptions chunks;
   };
   auto o = std::make_shared<Options>();
@@ -18,6 +34,9 @@ Action declare_index(CLI::App& app, const Globals& globals) {
       ->capture_default_str();
   app.add_option("--chunk-max", o->chunks.max_characters, "A longer paragraph is cut")
       ->capture_default_str();
+  app.add_option("--questions", o->questions,
+                 "Questions with their answers or quotes (JSONL, CSV): one like them finds the "
+                 "passage that answers them; kept until given again");
   return [o, &globals]() -> Status {
     o->chunks.max_characters = std::max(o->chunks.max_characters, o->chunks.target_characters);
     if (globals.dry_run) {
@@ -31,6 +50,14 @@ Action declare_index(CLI::App& app, const Globals& globals) {
              Index::update(o->out, o->folder, o->chunks, progress_sink(globals)));
     for (const std::string& reason : u.skipped_reasons)
       log(LogLevel::kWarning, "left out: " + reason);
+    LearnedQuestions q;
+    if (!o->questions.empty()) {
+      SLLM_TRY(q, learn(o->out, o->questions));
+      if (q.unsupported > 0)
+        log(LogLevel::kWarning,
+            fmt::format("{} questions are of no use: no passage holds their quote or answer",
+                        q.unsupported));
+    }
     if (globals.json) {
       print_json("index", {{"documents", u.documents},
                            {"added", u.added},
@@ -39,6 +66,7 @@ Action declare_index(CLI::App& app, const Globals& globals) {
                            {"unchanged", u.unchanged},
                            {"skipped", u.skipped_reasons},
                            {"chunks", u.chunks},
+                           {"questions", q.learned},
                            {"index", o->out.string()}});
       return ok();
     }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,19 @@ struct IndexStats {
   std::string folder;  // that was indexed
 };
 
+// A question and a piece of the text that answers it, as it stands in the documents.
+struct KnownQuestion {
+  std::string question, evidence;
+};
+
+// Whether a search looks at the index's known questions. Data to learn from does not: a question
+// that is itself known would always find its own passage first.
+enum class KnownQuestions { kUse, kIgnore };
+
+struct LearnedQuestions {
+  size_t learned = 0, unsupported = 0;  // unsupported: no passage holds the evidence
+};
+
 // Thread-safe: searches may run together; an update is one transaction that searches see at its
 // end.
 class Index {
@@ -59,10 +73,16 @@ class Index {
   static Result<IndexUpdate> update(const fs::path& file, const fs::path& folder,
                                     const ChunkOptions& options = {},
                                     const ProgressSink& progress = {});
+  // Puts these in the place of the known questions of an index that is there. Later updates keep
+  // them, and find their passages again. Errors: as open().
+  static Result<LearnedQuestions> learn_questions(const fs::path& file,
+                                                  std::span<const KnownQuestion> questions);
   virtual ~Index() = default;
 
   // The k best chunks, best first; none when no term of the query occurs.
-  virtual Result<std::vector<SearchHit>> search(std::string_view query, size_t k = 5) const = 0;
+  virtual Result<std::vector<SearchHit>> search(
+      std::string_view query, size_t k = 5,
+      KnownQuestions questions = KnownQuestions::kUse) const = 0;
   virtual Result<Chunk> chunk(int64_t id) const = 0;
   virtual Result<IndexStats> stats() const = 0;
 };

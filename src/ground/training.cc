@@ -61,7 +61,7 @@ class Grounder {
     if (row.messages.empty()) return drop(row, "not a question with an answer");
     Question q{.row = &row, .language = language_of(row.question()), .quote = column(row, "quote")};
     q.answerable = answerable(row);
-    SLLM_TRY(q.hits, index_.search(row.question(), kSearched));
+    SLLM_TRY(q.hits, index_.search(row.question(), kSearched, KnownQuestions::kIgnore));
     if (q.answerable) {
       SLLM_OK(q.quote.empty() ? find_support(q) : find_quote(q));
       if (q.holders.empty())
@@ -108,7 +108,7 @@ class Grounder {
   }
 
   Status find_quote(Question& q) const {
-    SLLM_TRY(const Hits quoted, index_.search(q.quote, kSearched));
+    SLLM_TRY(const Hits quoted, index_.search(q.quote, kSearched, KnownQuestions::kIgnore));
     const auto take = [&](const Hits& hits) {
       for (const SearchHit& hit : hits)
         if (hit.chunk.text.find(q.quote) != std::string::npos && !q.held_by(hit))
@@ -259,6 +259,17 @@ Result<GroundTrainingSummary> ground_data(const Index& index, const fs::path& fo
     return bad_input("{}: no row is supported by the index", folder.string());
   SLLM_OK(append_dropped(folder / "dropped.jsonl", summary.dropped));
   return summary;
+}
+
+std::vector<KnownQuestion> known_questions(const std::vector<Example>& rows) {
+  std::vector<KnownQuestion> known;
+  for (const Example& row : rows) {
+    if (row.messages.empty() || !answerable(row)) continue;
+    std::string evidence = column(row, "quote");
+    if (evidence.empty()) evidence = row.answer();
+    known.push_back({std::string(row.question()), std::move(evidence)});
+  }
+  return known;
 }
 
 }  // namespace sllm

@@ -47,4 +47,7 @@ Result<std::vector<Example>> grounded_examples(const Index& index, const std::ve
 Result<GroundTrainingSummary> ground_data(const Index& index, const fs::path& folder,
                                           const GroundTrainingOptions& options = {});
 
+// The answerable rows as known questions of an index; the evidence is the quote, else the answer.
+std::vector<KnownQuestion> known_questions(const std::vector<Example>& rows);
+
 }  // namespace sllm

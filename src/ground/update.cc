@@ -7,6 +7,7 @@
 #include "data/document.h"
 #include "ground/chunker.h"
 #include "ground/index.h"
+#include "ground/questions.h"
 #include "ground/schema.h"
 #include "ground/terms.h"
 
@@ -52,6 +53,7 @@ class Updater {
     result_.chunks = static_cast<size_t>(count.integer(0));
     SLLM_OK(set_meta("chunks", std::to_string(count.integer(0))));
     SLLM_OK(set_meta("terms", std::to_string(count.integer(1))));
+    SLLM_OK(link_questions(db_));
     return std::move(result_);
   }
 
@@ -226,6 +228,23 @@ Result<IndexUpdate> Index::update(const fs::path& file, const fs::path& folder,
   auto result = update_open(db, folder, options, progress, fresh);
   if (!result.ok() && fresh) fs::remove(file, error);
   return std::move(result).context(file.string());
+}
+
+Result<LearnedQuestions> Index::learn_questions(const fs::path& file,
+                                                std::span<const KnownQuestion> questions) {
+  SLLM_TRY([[maybe_unused]] const auto index, open(file));  // says what is wrong with the file
+  const auto learn = [&]() -> Result<LearnedQuestions> {
+    SLLM_TRY(const Database db, Database::open(file, true));
+    SLLM_OK(db.execute("BEGIN IMMEDIATE"));
+    SLLM_OK(write_questions(db, questions));
+    SLLM_TRY(Statement s, db.prepare("SELECT count(DISTINCT question) FROM question_chunk"));
+    SLLM_OK(s.step());
+    const auto learned = static_cast<size_t>(s.integer(0));
+    s.reset();
+    SLLM_OK(db.execute("COMMIT"));
+    return LearnedQuestions{learned, questions.size() - learned};
+  };
+  return learn().context(file.string());
 }
 
 }  // namespace sllm

@@ -117,6 +117,9 @@ class Planner {
       line.seconds = sample_.seconds;
       line.note = fmt::format("{} documents, {:.1f} MB", sample_.documents,
                               static_cast<double>(sample_.bytes) / 1e6);
+    } else if (name == "questions") {
+      line.seconds = data_seconds_;
+      line.note = fmt::format("{} files of known questions", project_.index.questions.size());
     } else if (name == "data") {
       line.seconds = data_seconds_;
       line.note = fmt::format("{} {} to learn from, {} held out", train_.size(),

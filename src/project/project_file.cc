@@ -177,6 +177,7 @@ class ProjectReader {
     TomlSection s = section("index");
     SLLM_OK(s.read("documents", project_.index.documents));
     SLLM_OK(s.read("passages", project_.index.passages, 1, 20));
+    SLLM_OK(s.read("questions", project_.index.questions));
     if (s.present()) SLLM_OK(s.require("documents", !project_.index.documents.empty()));
     return s.finish();
   }

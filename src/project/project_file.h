@@ -55,6 +55,7 @@ struct Project {
   struct Index {
     std::string documents;  // a folder; "": none
     int64_t passages = 3;
+    std::vector<std::string> questions;  // files of questions whose passage is known
   } index;
   struct Evaluate {
     std::vector<std::string> metrics = {"exact_match"};

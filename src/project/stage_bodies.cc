@@ -92,6 +92,15 @@ Status pull_base(const Project& project, const std::string& name, const StageCon
 
 namespace {
 
+// Rows that a held-out row resembles must be in nothing that an answer comes from.
+ImportOptions clean_of_held_out(const Project& project) {
+  ImportOptions options;
+  options.eval_fraction = options.test_fraction = 0;
+  options.near_duplicate = project.data.near_duplicate;
+  options.held_out = {project.path(project.data.test)};
+  return options;
+}
+
 // A model that will answer from documents is tuned on the prompts that it will see.
 Status ground_rows(const Project& project, const StageContext& context) {
   SLLM_TRY(const auto index, Index::open(context.inputs.at("index") / "index.db"));
@@ -124,13 +133,10 @@ Status make_data(const Project& project, const StageContext& context) {
   SLLM_TRY(const auto rows, eval::read_test_rows(project.path(d.test)));
   SLLM_OK(write_json(context.folder / "test.json", {{"rows", rows.size()}}));
   if (inputs.empty()) return ok();  // nothing is tuned
-  ImportOptions options;
+  ImportOptions options = clean_of_held_out(project);
   options.read.system = d.system;
   options.eval_fraction = d.validation;
-  options.test_fraction = 0;
   options.seed = static_cast<uint64_t>(d.seed);
-  options.near_duplicate = d.near_duplicate;
-  options.held_out = {project.path(d.test)};
   SLLM_TRY(const ImportSummary summary,
            import_data(inputs, context.folder / "rows", options, context.progress));
   log(LogLevel::kInfo, fmt::format("{} rows read, {} kept: {} to learn from, {} for the "
@@ -205,6 +211,24 @@ Status index_documents(const fs::path& documents, const StageContext& context) {
   return ok();
 }
 
+Status learn_questions(const Project& project, const StageContext& context) {
+  std::vector<fs::path> files;
+  for (const std::string& file : project.index.questions) files.push_back(project.path(file));
+  SLLM_TRY(const ImportSummary summary, import_data(files, context.folder / "rows",
+                                                    clean_of_held_out(project), context.progress));
+  SLLM_TRY(const std::vector<Example> rows, read_examples(context.folder / "rows" / "train.jsonl"));
+  const fs::path index = context.folder / "index.db";
+  std::error_code error;
+  if (!fs::copy_file(context.inputs.at("index") / "index.db", index,
+                     fs::copy_options::overwrite_existing, error))
+    return make_error(ErrorCode::kResource, "{}: {}", index.string(), error.message());
+  SLLM_TRY(const LearnedQuestions learned, Index::learn_questions(index, known_questions(rows)));
+  log(LogLevel::kInfo,
+      fmt::format("{} questions read, {} kept: {} with their passage, {} without", summary.read,
+                  summary.kept, learned.learned, learned.unsupported));
+  return ok();
+}
+
 Status evaluate_into(const Project& project, EvaluateInput input, const StageContext& context) {
   SLLM_TRY(input.rows, eval::read_test_rows(project.path(project.data.test)));
   SLLM_TRY(const Candidate candidate, evaluate_model(project, input, context.progress));
@@ -266,7 +290,8 @@ Status publish(const Project& project, const std::vector<PlannedStage>& stages) 
           fs::create_symlink(fs::path("..") / "stages" / shipped.folder.filename() / "model.gguf",
                              folder.path() / "model.gguf", error);
     }
-    if (stage.name == "index" && fs::exists(stage.folder / "index.db", error))
+    const char* searched = project.index.questions.empty() ? "index" : "questions";
+    if (stage.name == searched && fs::exists(stage.folder / "index.db", error))
       fs::create_symlink(fs::path("..") / "stages" / stage.folder.filename() / "index.db",
                          folder.path() / "index.db", error);
   }

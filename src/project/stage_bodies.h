@@ -19,6 +19,8 @@ Status quantize_model(const std::string& from, const std::string& type, const st
                       const StageContext& context);
 // index: index.db
 Status index_documents(const fs::path& documents, const StageContext& context);
+// questions: index.db with the known questions of [index] questions
+Status learn_questions(const Project& project, const StageContext& context);
 // evaluate: result.json. Reads the held-out rows itself.
 Status evaluate_into(const Project& project, EvaluateInput input, const StageContext& context);
 // deploy-check: opens the file as a server would and asks it one held-out question; the answer must

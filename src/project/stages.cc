@@ -17,8 +17,8 @@ namespace {
 
 // Raised when a stage's code changes what it makes from the same inputs.
 constexpr int kDataVersion = 1, kTuneVersion = 1, kMergeVersion = 1, kQuantizeVersion = 1,
-              kIndexVersion = 1, kEvaluateVersion = 1, kReportVersion = 2, kDeployVersion = 1,
-              kGateVersion = 1;
+              kIndexVersion = 1, kQuestionsVersion = 1, kEvaluateVersion = 1, kReportVersion = 2,
+              kDeployVersion = 1, kGateVersion = 1;
 
 Result<fs::path> examples_file(const Project& project, const Reference& reference) {
   if (!reference.examples_file.empty()) return project.path(reference.examples_file);
@@ -36,6 +36,7 @@ class Builder {
     SLLM_OK(hash_evaluation_files());
     SLLM_OK(add_pull());
     SLLM_OK(add_index());
+    SLLM_OK(add_questions());
     SLLM_OK(add_data());
     const bool tuned = project_.tune.method == "lora";
     if (tuned) {
@@ -195,6 +196,28 @@ class Builder {
     return ok();
   }
 
+  // Apart from the index, whose passages training reads: learning from a question must not begin
+  // with finding it, and new questions must not begin the tuning anew.
+  Status add_questions() {
+    if (project_.index.questions.empty()) return ok();
+    SLLM_TRY(const std::string test, hash_path(project_.path(project_.data.test)));
+    Json recipe = {{"version", kQuestionsVersion},
+                   {"near", project_.data.near_duplicate},
+                   {"test", test},
+                   {"files", Json::array()}};
+    for (const std::string& file : project_.index.questions) {
+      SLLM_TRY(const std::string hash, hash_path(project_.path(file)));
+      recipe["files"].push_back({{"name", file}, {"sha256", hash}});
+    }
+    graph_.add({"questions", {"index"}, recipe, [project = project_](const StageContext& context) {
+                  return learn_questions(project, context);
+                }});
+    return ok();
+  }
+
+  // The stage whose index answers are looked up in.
+  std::string searched() const { return project_.index.questions.empty() ? "index" : "questions"; }
+
   // Texts and tasks that evaluation reads, by what they hold.
   Status hash_evaluation_files() {
     const Project::Evaluate& e = project_.evaluate;
@@ -230,8 +253,8 @@ class Builder {
   void add_evaluate(const std::string& suffix, Role role, const std::string& label,
                     const std::string& from, const std::string& kld_from) {
     std::vector<std::string> after = {from, "pull", "data"};
-    const bool grounded = project_.evaluate.grounded;
-    if (grounded) after.push_back("index");
+    const std::string index = project_.evaluate.grounded ? searched() : "";
+    if (!index.empty()) after.push_back(index);
     if (!kld_from.empty()) after.push_back(kld_from);
     std::ranges::sort(after);
     after.erase(std::ranges::unique(after).begin(), after.end());
@@ -243,7 +266,7 @@ class Builder {
                   SLLM_TRY(const Json base, read_json(context.inputs.at("pull") / "model.json"));
                   input.licence = base.value("licence", std::string());
                   input.shown_as = role == Role::kBase ? project.base : project.name;
-                  if (grounded) input.index = context.inputs.at("index") / "index.db";
+                  if (!index.empty()) input.index = context.inputs.at(index) / "index.db";
                   if (!kld_from.empty()) {
                     SLLM_TRY(input.kld_base, model_in(context.inputs.at(kld_from)));
                   }
@@ -268,10 +291,10 @@ class Builder {
     }
     SLLM_TRY(recipe["sha256"], hash_path(path.value()));
     std::vector<std::string> after = {"data"};
-    const bool grounded = project_.evaluate.grounded;
-    if (grounded) after.push_back("index");
+    const std::string index = project_.evaluate.grounded ? searched() : "";
+    if (!index.empty()) after.push_back(index);
     graph_.add({reference_stage(reference), after, recipe,
-                [reference, grounded, project = project_, model = path.value(),
+                [reference, index, project = project_, model = path.value(),
                  label = model_name(reference.model)](const StageContext& context) -> Status {
                   EvaluateInput input;
                   input.role = Role::kReference;
@@ -280,7 +303,7 @@ class Builder {
                   input.model = model;
                   SLLM_TRY(const auto source, open_model(model));
                   input.licence = licence_of(*source, reference.model);
-                  if (grounded) input.index = context.inputs.at("index") / "index.db";
+                  if (!index.empty()) input.index = context.inputs.at(index) / "index.db";
                   SLLM_TRY(input.examples, reference_examples(project, reference));
                   return evaluate_into(project, std::move(input), context);
                 }});
