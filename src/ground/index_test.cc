@@ -154,6 +154,49 @@ TEST_F(IndexTest, LeavesOutWhatCannotBeReadAndSaysSo) {
   EXPECT_EQ(u.added, 3u);
 }
 
+TEST_F(IndexTest, KnownQuestionsFindTheirPassageForQuestionsInLikeWords) {
+  update();
+  const char* question = "What may I spend on plastic in thirty days?";
+  const char* korean = "몸이 아플 때는 어떻게 합니까?";
+  EXPECT_THAT(first(question), Not(HasSubstr("2,000,000")));
+  EXPECT_THAT(first(korean), Not(HasSubstr("진단서")));
+  const KnownQuestion known[] = {
+      {"How much may I spend with the plastic?", "limit of a company card"},
+      {"아플 때 며칠까지 쉬나요?", "진단서를 내면"},
+      {"Where do we eat?", "in the canteen"}};
+  const auto learned = Index::learn_questions(file_, known).value();
+  EXPECT_EQ(learned.learned, 2u);
+  EXPECT_EQ(learned.unsupported, 1u);
+  EXPECT_THAT(first(question), HasSubstr("2,000,000"));
+  EXPECT_THAT(first(korean), HasSubstr("진단서"));
+  const auto ignored =
+      Index::open(file_).value()->search(question, 1, KnownQuestions::kIgnore).value();
+  EXPECT_TRUE(ignored.empty() || ignored[0].chunk.text.find("2,000,000") == std::string::npos);
+}
+
+TEST_F(IndexTest, UpdatesKeepKnownQuestionsAndFindTheirPassagesAgain) {
+  update();
+  const char* question = "What may I spend on plastic?";
+  ASSERT_TRUE(
+      Index::learn_questions(file_, std::vector{KnownQuestion{question, "limit of a company card"}})
+          .ok());
+  const int64_t before = search(question)[0].chunk.id;
+  write("card.md", "# Cards\n\nBlue.\n\n## Spending\n\nThe limit of a company card is 9 won.\n");
+  update();
+  EXPECT_THAT(first(question), HasSubstr("9 won"));
+  EXPECT_NE(search(question)[0].chunk.id, before);
+  write("card.md", "# Cards\n\nThere are none.\n");
+  update();
+  EXPECT_TRUE(search("spend on plastic").empty());
+  ASSERT_TRUE(Index::learn_questions(file_, {}).ok());
+  EXPECT_TRUE(search("spend on plastic").empty());
+}
+
+TEST_F(IndexTest, KnownQuestionsNeedAnIndex) {
+  EXPECT_EQ(Index::learn_questions(file_, {}).error().code, ErrorCode::kBadInput);
+  EXPECT_FALSE(fs::exists(file_));
+}
+
 TEST(IndexTerms, FoldsStemsAndPairs) {
   EXPECT_THAT(index_terms("Running the CAFÉS in 2024년"),
               ElementsAre("run", "the", "cafe", "in", "2024", "년"));

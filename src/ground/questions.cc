@@ -43,28 +43,33 @@ Result<std::vector<int64_t>> holders(const Database& db, const std::string& evid
 }
 
 struct Collection {
-  double questions = 0, mean_length = 1;
+  double chunks = 0, mean_length = 1;  // of the documents; of the questions, in terms
 };
 
 Result<Collection> collection(const Database& db) {
-  SLLM_TRY(Statement s, db.prepare("SELECT count(*), total(terms) FROM question"));
-  SLLM_OK(s.step());
-  const double n = s.real(0);
-  return Collection{n, std::max(1.0, s.real(1) / std::max(1.0, n))};
+  SLLM_TRY(Statement c, db.prepare("SELECT count(*) FROM chunk"));
+  SLLM_OK(c.step());
+  SLLM_TRY(Statement q, db.prepare("SELECT avg(terms) FROM question"));
+  SLLM_OK(q.step());
+  return Collection{c.real(0), std::max(1.0, q.real(0))};
 }
 
-// The rarest kMaxTerms distinct terms of a text that say something, with their rarity.
+// The rarest kMaxTerms distinct terms of a text that say something, with their rarity: how few
+// chunks are asked for with them, so that a question of few counts like one of many.
 Result<std::map<std::string, double>> rarities(const Database& db, std::string_view text,
                                                const Collection& all) {
   std::set<std::string> distinct;
   for (std::string& term : index_terms(text))
     if (!is_stop_term(term)) distinct.insert(std::move(term));
   std::vector<std::pair<double, std::string>> found;
-  SLLM_TRY(Statement s, db.prepare("SELECT doc FROM question_vocabulary WHERE term = ?"));
+  SLLM_TRY(Statement s,
+           db.prepare("SELECT count(DISTINCT chunk) FROM question_chunk WHERE question IN "
+                      "(SELECT rowid FROM question_terms WHERE question_terms MATCH ?)"));
   for (const std::string& term : distinct) {
-    SLLM_TRY(const bool row, s.bind(1, term).step());
-    if (row) found.emplace_back(inverse_document_frequency(all.questions, s.real(0)), term);
+    SLLM_OK(s.bind(1, fmt::format("\"{}\"", term)).step());
+    const double holders = s.real(0);
     s.reset();
+    if (holders > 0) found.emplace_back(inverse_document_frequency(all.chunks, holders), term);
   }
   std::ranges::sort(found, std::greater{});
   if (found.size() > kMaxTerms) found.resize(kMaxTerms);
@@ -77,7 +82,6 @@ Result<std::map<std::string, double>> rarities(const Database& db, std::string_v
 
 Status write_questions(const Database& db, std::span<const KnownQuestion> questions) {
   SLLM_OK(db.execute(R"(
-    DROP TABLE IF EXISTS question_vocabulary;
     DROP TABLE IF EXISTS question_terms;
     DROP TABLE IF EXISTS question_chunk;
     DROP TABLE IF EXISTS question;
@@ -86,7 +90,6 @@ Status write_questions(const Database& db, std::span<const KnownQuestion> questi
     CREATE TABLE question_chunk(question INTEGER NOT NULL REFERENCES question(id),
                                 chunk INTEGER NOT NULL, PRIMARY KEY(question, chunk)) WITHOUT ROWID;
     CREATE VIRTUAL TABLE question_terms USING fts5(body, content='', tokenize='ascii');
-    CREATE VIRTUAL TABLE question_vocabulary USING fts5vocab(question_terms, 'row');
   )"));
   SLLM_TRY(Statement q, db.prepare("INSERT INTO question VALUES(?, ?, ?, ?)"));
   SLLM_TRY(Statement t, db.prepare("INSERT INTO question_terms(rowid, body) VALUES(?, ?)"));

@@ -3,8 +3,8 @@
 // terms weigh more (idf^1.3); Hangul counts a little by single syllables too; the passages around a
 // chunk count a little, because a paragraph says "she" where the one before said the name; terms
 // adjacent in the question score when adjacent in the text; chunks that hold more of the question's
-// terms are preferred. A chunk that answers known questions also counts by the one of them that is
-// nearest (questions.h).
+// terms are preferred. Of the known questions that a chunk answers (questions.h) the nearest counts
+// like text of its own.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -31,8 +31,6 @@ constexpr double kContextWeight = 0.15;  // of an occurrence one chunk away; hal
 constexpr double kPairWeight = 0.1;
 constexpr double kSyllableWeight = 0.3;
 constexpr double kCoveragePower = 0.1;
-// From 0.3 to 1 hit@5 hardly changes; more lets known questions hide what the documents say.
-constexpr double kQuestionWeight = 0.5;
 
 struct QueryTerm {
   std::string text;
@@ -87,8 +85,7 @@ class FtsIndex : public Index {
     std::map<int64_t, Matches> known;
     for (const int64_t id : ids) {
       SLLM_TRY(SearchHit hit, score(query, id, known));
-      if (const auto it = asked.find(id); it != asked.end())
-        hit.score += kQuestionWeight * it->second;
+      if (const auto it = asked.find(id); it != asked.end()) hit.score += it->second;
       if (hit.score > 0) hits.push_back(std::move(hit));
     }
     std::ranges::stable_sort(hits, [](const SearchHit& a, const SearchHit& b) {

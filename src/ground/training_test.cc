@@ -161,5 +161,24 @@ TEST_F(GroundTrainingTest, RewritesImportedDataAndSaysWhatItDropped) {
   EXPECT_THAT(read_file(data / "dropped.jsonl").value(), HasSubstr("no passage holds the quote"));
 }
 
+TEST_F(GroundTrainingTest, RowsAreKnownQuestionsThatTheirOwnGroundingDoesNotSee) {
+  const char* question = "For what time does the office network keep copies?";
+  const std::vector<Example> rows = {
+      row(question, "Two weeks.", {{"quote", kQuote}}),
+      row("What is the gateway called?", "The gateway of the office network is called berlin-3."),
+      row("Who is the boss?", "I don't know.", {{"answerable", false}})};
+  const auto known = known_questions(rows);
+  ASSERT_EQ(known.size(), 2u);
+  EXPECT_EQ(known[0].evidence, kQuote);
+  EXPECT_EQ(known[1].evidence, rows[1].answer());
+  const auto before = ground(rows);
+  ASSERT_EQ(Index::learn_questions(root_ / "index", known).value().learned, 2u);
+  EXPECT_THAT(index_->search(question, 1).value()[0].chunk.text, HasSubstr(kQuote));
+  const auto after = ground(rows);
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_EQ(after[i].key(), before[i].key());
+  EXPECT_THAT(before[0].key() + before[1].key(), HasSubstr("[1] Network"));  // as retrieval finds
+}
+
 }  // namespace
 }  // namespace sllm
