@@ -1,19 +1,33 @@
 #!/usr/bin/env bash
-# Runs every libFuzzer target of tests/fuzz under ASan and UBSan. The whole of it writes fuzz.log, which names the commit
-# it covers; other seconds or some targets show that the script works, no more.
-# Usage: fuzz.sh [SECONDS [TARGET ...]]   (default: 600 seconds each, all targets; needs clang)
+# Runs the libFuzzer targets of tests/fuzz under ASan and UBSan. The whole of a folder's targets writes fuzz_FOLDER.log,
+# which names the commit it covers; other seconds or some targets of a folder show that the script works, no more.
+# Usage: fuzz.sh [SECONDS [FOLDER | TARGET ...]]   (default: 600 seconds each, all targets; needs clang)
 #   FUZZ_JOBS      targets at a time (default: the number of cores)
 #   FUZZ_COMPILER  default clang++ (15 or newer)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-log=$here/fuzz.log; { [ "${1:-600}" = 600 ] && [ $# -le 1 ]; } || log=/dev/null
 seconds=${1:-600}; shift || true
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=($(cd "$project/tests/fuzz" && ls ./*_fuzz.cc | sed 's#\./##; s#_fuzz\.cc##'))
 compiler=${FUZZ_COMPILER:-clang++}
-sources=(src/{base,quant,tensor,io,text,data,ground,eval,project,serve} tests/fuzz ':!*_test.cc')
-refuse_changes "${sources[@]}"
+# What the parsers of a folder stand on, itself among them.
+readers="base quant tensor io"
+declare -A stands_on=([io]=$readers [models]="$readers ops models" [hub]="$readers net hub" [text]="$readers text"
+  [data]="$readers text data" [eval]="$readers text data eval" [ground]="$readers text data ground"
+  [project]="$readers text data eval ground train project" [serve]="$readers text ground serve")
+declare -A folder_of; declare -A targets_of
+while read -r target folder; do
+  folder_of[$target]=$folder; targets_of[$folder]+=" $target"
+done < <(sed -n 's/^sllm_fuzz(\(\w*\) sllm_\(\w*\))$/\1 \2/p' "$project/tests/fuzz/CMakeLists.txt")
+sources_of() { local f; for f in ${stands_on[$1]}; do echo "src/$f"; done; for f in ${targets_of[$1]}; do echo "tests/fuzz/${f}_fuzz.cc"; done; echo ':!*_test.cc'; }
+
+asked=("$@"); [ ${#asked[@]} -gt 0 ] || asked=("${!targets_of[@]}")
+targets=()
+for name in "${asked[@]}"; do
+  if [ -n "${targets_of[$name]:-}" ]; then read -ra more <<<"${targets_of[$name]}"; targets+=("${more[@]}")
+  elif [ -n "${folder_of[$name]:-}" ]; then targets+=("$name")
+  else echo "error: $name is neither a target nor a folder with targets; expected one of ${!targets_of[*]} ${!folder_of[*]}" >&2; exit 2; fi
+done
+for folder in "${!targets_of[@]}"; do refuse_changes $(sources_of "$folder"); done
 cd "$project"
-header=$(log_header "${sources[@]}")
 cmake --preset fuzz -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_C_COMPILER="${compiler/clang++/clang}" >/dev/null
 cmake --build build/fuzz --target $(printf '%s_fuzz ' "${targets[@]}")
 
@@ -29,9 +43,14 @@ one() {  # target: one line of the log
 }
 export -f one
 work=$(mktemp -d /var/tmp/fuzz.XXXXXX)
-{
-  echo "$header"
-  echo "$("$compiler" --version | head -n 1), ASan and UBSan, $seconds s each"
-  printf '%s\n' "${targets[@]}" | xargs -P "${FUZZ_JOBS:-$(nproc)}" -I{} bash -c 'one "$@"' - {} "$work" "$seconds"
-} | tee "$log" "$work/log"
-! grep -q '^FAIL' "$work/log"
+declare -A header
+for folder in "${!targets_of[@]}"; do header[$folder]=$(log_header $(sources_of "$folder")); done
+clang="$("$compiler" --version | head -n 1), ASan and UBSan, $seconds s each"
+echo "$clang"
+printf '%s\n' "${targets[@]}" | xargs -P "${FUZZ_JOBS:-$(nproc)}" -I{} bash -c 'one "$@"' - {} "$work" "$seconds" | tee "$work/lines"
+for folder in "${!targets_of[@]}"; do
+  lines=$(for t in ${targets_of[$folder]}; do grep -E "^(PASS|FAIL) $t: " "$work/lines" || echo absent; done)
+  [ "$seconds" = 600 ] && ! grep -q '^absent' <<<"$lines" || continue  # not the whole of it
+  printf '%s\n' "${header[$folder]}" "$clang" "$lines" >"$here/fuzz_$folder.log"
+done
+! grep -q '^FAIL' "$work/lines"
