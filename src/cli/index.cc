@@ -10,13 +10,13 @@ namespace sllm::cli {
 
 namespace {
 
-Result<LearnedQuestions> learn(const fs::path& index, const std::vector<fs::path>& files) {
+Result<std::vector<KnownQuestion>> read_questions(const std::vector<fs::path>& files) {
   std::vector<KnownQuestion> known;
   for (const fs::path& file : files) {
     SLLM_TRY(const std::vector<Example> rows, read_examples(file));
     for (KnownQuestion& question : known_questions(rows)) known.push_back(std::move(question));
   }
-  return Index::learn_questions(index, known);
+  return known;
 }
 
 }  // namespace
@@ -46,13 +46,14 @@ Action declare_index(CLI::App& app, const Globals& globals) {
         std::cout << fmt::format("would index {} into {}\n", o->folder.string(), o->out.string());
       return ok();
     }
+    SLLM_TRY(const std::vector<KnownQuestion> questions, read_questions(o->questions));
     SLLM_TRY(const IndexUpdate u,
              Index::update(o->out, o->folder, o->chunks, progress_sink(globals)));
     for (const std::string& reason : u.skipped_reasons)
       log(LogLevel::kWarning, "left out: " + reason);
     LearnedQuestions q;
     if (!o->questions.empty()) {
-      SLLM_TRY(q, learn(o->out, o->questions));
+      SLLM_TRY(q, Index::learn_questions(o->out, questions));
       if (q.unsupported > 0)
         log(LogLevel::kWarning,
             fmt::format("{} questions are of no use: no passage holds their quote or answer",
