@@ -1,4 +1,5 @@
-// LoRA tuning of a model on a file of examples, from options to an adapter in PEFT's format.
+// LoRA tuning of a model on a file of examples or preferences, from options to an adapter in PEFT's
+// format.
 #pragma once
 
 #include <memory>
@@ -15,11 +16,12 @@
 namespace sllm {
 
 struct TuneResult {
-  fs::path adapter;          // PEFT folder: the best by evaluation loss, else the last
-  std::vector<double> loss;  // one per step, resumed ones included
+  fs::path adapter;              // PEFT folder: the best by evaluation loss, else the last
+  std::vector<double> loss;      // one per step, resumed ones included
+  std::vector<Rewards> rewards;  // of preferences: one per step
   std::vector<std::pair<int64_t, double>> eval_loss;  // (step, loss)
   int64_t steps = 0, best_step = -1;
-  int64_t samples = 0, eval_samples = 0, cut = 0, dropped = 0;
+  int64_t samples = 0, eval_samples = 0, cut = 0, dropped = 0;  // samples: pairs count once
   int64_t trained_parameters = 0;
   int64_t tokens = 0, supervised = 0;      // of all steps
   double seconds = 0;                      // of all steps, evaluation and checkpoints not counted
