@@ -1,4 +1,4 @@
-// sllm tune: fine-tune a model with LoRA, on examples or on preferences.
+// sllm tune: fine-tune a model with LoRA, on examples, on preferences or from a teacher.
 #include "train/tune.h"
 
 #include <ctime>
@@ -99,6 +99,14 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
                  "dpo, simpo: share of the pairs taken to be the wrong way round");
   app.add_option("--desirable-weight", o.desirable_weight, "kto: weight of wanted answers");
   app.add_option("--undesirable-weight", o.undesirable_weight, "kto: weight of unwanted answers");
+  app.add_option("--teacher", o.teacher,
+                 "Model with the same tokens whose probabilities are learned from");
+  app.add_option("--divergence", o.divergence, "From the teacher: forward, reverse or jsd");
+  app.add_option("--top-k", o.top_k, "Tokens kept of each of the teacher's rows; 0: all");
+  app.add_option("--temperature", o.temperature, "Of the teacher and of what it is compared with");
+  app.add_option("--mixture", o.mixture, "jsd: the teacher's weight");
+  app.add_option("--teacher-share", o.teacher_share,
+                 "Of the divergence in the loss; the rest is the labels' cross-entropy");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
@@ -135,6 +143,9 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
     options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
+  }
+  if (!options.teacher.empty()) {
+    SLLM_TRY(options.teacher, resolve_model(options.teacher.string()));
   }
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));

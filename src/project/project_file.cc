@@ -157,6 +157,9 @@ class ProjectReader {
     TuneOptions check = tune.options;  // the stages' part, so that the rest is validated now
     check.model = check.data = check.run = "-";
     SLLM_OK(validate(check).context(file() + ": [tune]"));
+    if (!check.teacher.empty())
+      return with_hint(usage_error("{}: [tune] teacher: sllm run learns without one", file()),
+                       "Learn from it with sllm tune --teacher");
     if (check.objective == "sft") return ok();
     return with_hint(usage_error("{}: [tune] objective: sllm run tunes on examples, not on "
                                  "preferences",

@@ -167,6 +167,21 @@ static double computed_share(const SampleSet& data, Schedule& schedule,
   return tokens > 0 ? static_cast<double>(rows) / static_cast<double>(tokens) : 1;
 }
 
+// It reads every text once, and what it says is kept.
+static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const TuneOptions& options,
+                        TuningSpeed speed) {
+  const ModelConfig &student = files.source->config(), &teacher = files.teacher->config();
+  const auto size = [](const ModelConfig& c) {
+    return static_cast<double>(c.L * c.D * (c.F + c.D));
+  };
+  const int64_t tokens = files.train.tokens() + files.eval.tokens(),
+                rows = files.train.supervised() + files.eval.supervised(),
+                kept = options.top_k > 0 ? std::min(options.top_k, student.V) : student.V;
+  estimate.seconds +=
+      static_cast<double>(tokens * student.L) * speed.layer / 3 * size(teacher) / size(student);
+  estimate.disk += rows * (8 * kept + 4);
+}
+
 Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   SLLM_TRY(const TuneFiles files, open_tune_files(options));
   const ModelConfig& config = files.source->config();
@@ -195,6 +210,7 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   SLLM_TRY(const TuningSpeed speed,
            measure_tuning_speed(config, types_of(*files.source), work, options));
   TuneEstimate estimate = estimate_tune(config, work, options, speed);
+  if (files.teacher) add_teacher(estimate, files, options, speed);
   // A forward takes about a third of the time that it takes together with its backward.
   estimate.seconds *= 1 + static_cast<double>(tokens_only_read(files, schedule, options)) /
                               (3 * static_cast<double>(work.tokens));

@@ -37,6 +37,7 @@ Result<StepLoss> Objective::evaluate(Context& ctx, const SampleSet& data, const 
 }
 
 std::unique_ptr<Objective> make_objective(ObjectiveInput input) {
+  if (!input.options.teacher.empty()) return make_distillation_objective(std::move(input));
   if (input.options.objective == "sft") return std::make_unique<Supervised>(std::move(input));
   return make_preference_objective(std::move(input));
 }

@@ -14,6 +14,7 @@
 #include "train/options.h"
 #include "train/samples.h"
 #include "train/step_loss.h"
+#include "train/teacher.h"
 
 namespace sllm {
 
@@ -25,6 +26,7 @@ struct ObjectiveInput {
   const BoundAdapter* adapter;  // what is trained, or null
   const TuneOptions& options;
   std::function<Status()> may_go_on;  // asked between forwards; an error ends the work
+  Teacher teacher = {};
 };
 
 // All that a run will learn from, for objectives that must know of it before the first step.
@@ -59,8 +61,9 @@ class Objective {
   ObjectiveInput input_;
 };
 
-// As options.objective says (validate() knows the names).
+// As options.objective and options.teacher say (validate() knows the names).
 std::unique_ptr<Objective> make_objective(ObjectiveInput input);
 std::unique_ptr<Objective> make_preference_objective(ObjectiveInput input);
+std::unique_ptr<Objective> make_distillation_objective(ObjectiveInput input);
 
 }  // namespace sllm

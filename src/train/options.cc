@@ -27,6 +27,12 @@ void for_each_field(Options& o, F f) {
   f("label_smoothing", o.label_smoothing, Use::kLearning);
   f("desirable_weight", o.desirable_weight, Use::kLearning);
   f("undesirable_weight", o.undesirable_weight, Use::kLearning);
+  f("teacher", o.teacher, Use::kLife);
+  f("divergence", o.divergence, Use::kLearning);
+  f("top_k", o.top_k, Use::kLearning);
+  f("temperature", o.temperature, Use::kLearning);
+  f("mixture", o.mixture, Use::kLearning);
+  f("teacher_share", o.teacher_share, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
   f("rank", o.rank, Use::kLearning);
   f("alpha", o.alpha, Use::kLearning);
@@ -153,6 +159,30 @@ Status validate_objective(const TuneOptions& o) {
                  "at least 2 for kto");
 }
 
+Status validate_teacher(const TuneOptions& o) {
+  const TuneOptions defaults;
+  for (const auto& [field, differs] :
+       {std::pair("divergence", o.divergence != defaults.divergence),
+        std::pair("top_k", o.top_k != defaults.top_k),
+        std::pair("temperature", o.temperature != defaults.temperature),
+        std::pair("mixture", o.mixture != defaults.mixture),
+        std::pair("teacher_share", o.teacher_share != defaults.teacher_share)})
+    if (differs && o.teacher.empty())
+      return with_hint(
+          usage_error("{} is a setting of learning from a teacher, and none is named", field),
+          "Name one with --teacher");
+  if (o.teacher.empty()) return ok();
+  SLLM_OK(require(o.objective == "sft", "objective", "sft with a teacher"));
+  SLLM_OK(require(o.divergence == "forward" || o.divergence == "reverse" || o.divergence == "jsd",
+                  "divergence", "forward, reverse or jsd"));
+  if (o.divergence != "jsd" && o.mixture != defaults.mixture)
+    return usage_error("mixture is a setting of the divergence jsd, not of {}", o.divergence);
+  SLLM_OK(require(o.top_k >= 0, "top_k", "0 (all tokens) or above"));
+  SLLM_OK(require(o.temperature > 0 && o.temperature <= 100, "temperature", "in (0, 100]"));
+  SLLM_OK(require(o.mixture > 0 && o.mixture < 1, "mixture", "in (0, 1)"));
+  return require(o.teacher_share > 0 && o.teacher_share <= 1, "teacher_share", "in (0, 1]");
+}
+
 }  // namespace
 
 Status validate(const TuneOptions& o) {
@@ -183,6 +213,7 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(o.save_every >= 1, "save_every", "at least 1"));
   SLLM_OK(require(o.save_minutes > 0, "save_minutes", "above 0"));
   SLLM_OK(validate_objective(o));
+  SLLM_OK(validate_teacher(o));
   return require(o.keep >= 2, "keep", "at least 2");
 }
 

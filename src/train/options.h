@@ -31,6 +31,15 @@ struct TuneOptions {
   double label_smoothing = 0;  // dpo, simpo: share of the pairs that are the wrong way round
   double desirable_weight = 1, undesirable_weight = 1;  // kto
 
+  // Learning from a teacher's probabilities (train/teacher.h, ops/distillation.h) instead of from
+  // the labels alone.
+  fs::path teacher;                    // a model with the same tokens; empty: none
+  std::string divergence = "forward";  // "forward", "reverse" or "jsd"
+  int64_t top_k = 64;                  // tokens kept of each of the teacher's rows; 0: all
+  double temperature = 1;
+  double mixture = 0.5;      // jsd: the teacher's weight in what both are compared with
+  double teacher_share = 1;  // of the divergence in the loss; the rest is the labels'
+
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;

@@ -1,8 +1,9 @@
 // The files of a run: config.toml, env.json, metrics.jsonl (a line per step, and one {"step",
 // "eval_loss"} per evaluation; of preferences also "rewards/chosen", "rewards/rejected",
 // "rewards/accuracies" and "rewards/margins", with "eval_" before them in evaluations),
-// reference.log (what preference tuning compares with), checkpoints/, adapter/ (the result). Pages,
-// plots and `sllm runs` read these files and nothing else.
+// reference.log (what preference tuning compares with), teacher.bin (what a teacher says),
+// checkpoints/, adapter/ (the result). Pages, plots and `sllm runs` read these files and nothing
+// else.
 #pragma once
 
 #include <optional>

@@ -47,10 +47,10 @@ class Run {
         progress_(progress),
         lora_(std::move(lora)),
         schedule_(input_.train, options_),
-        objective_(make_objective(
-            {input_.model, &lora_.bound(), options_, [this] { return stop_if_asked(); }})) {
+        objective_(make_objective({input_.model, &lora_.bound(), options_,
+                                   [this] { return stop_if_asked(); }, input_.teacher})) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
-                 sha256_hex(input_.train.hash() + input_.eval.hash())};
+                 sha256_hex(input_.train.hash() + input_.eval.hash() + input_.teacher.hash)};
     for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
   }
 
@@ -104,6 +104,7 @@ Status Run::prepare() {
   if (goes_on && !options_.resume)
     return with_hint(usage_error("{}: holds a run already", options_.run.string()),
                      "Add --resume to go on with it, or name another folder");
+  if (goes_on) SLLM_OK(check_identity(options_.run, identity_));
   SLLM_OK(objective_->prepare(
       {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_}));
   prepared_ = true;
@@ -318,6 +319,15 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
   reader.vocabulary = files.source->config().V;
   reader.max_length = std::min(options.max_length, files.source->config().max_context);
+  if (!options.teacher.empty()) {
+    const std::string name = options.teacher.string();
+    SLLM_TRY(files.teacher, open_model(options.teacher));
+    SLLM_OK(check_generates(files.teacher->config()).context(name));
+    SLLM_TRY(const auto tokenizer, Tokenizer::of(*files.teacher));
+    SLLM_OK(check_same_tokens(reader.tokenizer.get(), tokenizer.get(), files.source->config(),
+                              files.teacher->config())
+                .context(name));
+  }
   const auto read = [&](const fs::path& path) {
     return options.objective == "sft"
                ? read_samples(path, reader)
@@ -336,9 +346,14 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   SLLM_TRY(TuneFiles files, open_tune_files(options));
   SLLM_TRY(const auto model, Model::load(files.source));
   SLLM_TRY(std::string base, fingerprint(*files.source));
+  Teacher teacher;
+  if (files.teacher) {
+    SLLM_TRY(teacher.hash, fingerprint(*files.teacher));
+    teacher.load = [source = files.teacher] { return Model::load(source); };
+  }
   const auto backend = make_cpu_backend(options.threads);
   return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string()},
+               options.model.string(), std::move(teacher)},
               options, progress);
 }
 

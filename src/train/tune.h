@@ -12,6 +12,7 @@
 #include "train/options.h"
 #include "train/run_folder.h"
 #include "train/samples.h"
+#include "train/teacher.h"
 
 namespace sllm {
 
@@ -38,7 +39,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
 
 // What the options name, opened and read.
 struct TuneFiles {
-  std::shared_ptr<ModelSource> source;
+  std::shared_ptr<ModelSource> source, teacher;  // teacher: null unless one is named
   SampleSet train, eval;
 };
 Result<TuneFiles> open_tune_files(const TuneOptions& options);
@@ -50,6 +51,7 @@ struct TuneInput {
   Backend& backend;
   SampleSet train, eval;
   std::string base_hash, base_name;
+  Teacher teacher = {};  // with options.teacher
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});

@@ -39,11 +39,12 @@ inline ModelConfig golden_config() {
   return c;
 }
 
-inline std::shared_ptr<Model> golden_model() {
+// `prefix`: of the names that the weights are computed from.
+inline std::shared_ptr<Model> golden_model(const std::string& prefix = "") {
   auto source = std::make_shared<testing::TinyModel>(golden_config());
   for (const TensorInfo& t : source->tensors()) {
     const bool norm = t.name.find("norm") != std::string::npos;
-    Tensor values = numbers(t.name, t.shape, norm ? 0.25f : 0.5f);
+    Tensor values = numbers(prefix + t.name, t.shape, norm ? 0.25f : 0.5f);
     if (norm)
       for (int64_t i = 0; i < values.size(); ++i) values.data<float>()[i] += 1;
     source->replace(t.name, values);

@@ -32,8 +32,7 @@ def adamw():
     print("// AdamW:", p.detach().tolist())
 
 
-def golden_model():
-    """The model, and A and B of rank 4 on all its linears."""
+def golden_base(prefix=""):
     config = LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                          num_key_value_heads=2, intermediate_size=48, vocab_size=64,
                          max_position_embeddings=128, rms_norm_eps=1e-5, rope_theta=10000.0,
@@ -41,9 +40,14 @@ def golden_model():
     model = LlamaForCausalLM(config).float()
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.copy_(1 + numbers(name, p.shape, 0.25) if "norm" in name else
-                    numbers(name, p.shape, 0.5))
-    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0,
+            p.copy_(1 + numbers(prefix + name, p.shape, 0.25) if "norm" in name else
+                    numbers(prefix + name, p.shape, 0.5))
+    return model
+
+
+def golden_model():
+    """The model, and A and B of rank 4 on all its linears."""
+    model = get_peft_model(golden_base(), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0,
                                              target_modules="all-linear", task_type="CAUSAL_LM"))
     trained = []
     with torch.no_grad():
@@ -155,6 +159,37 @@ def preferences(objective):
     steps(6, step_loss)
 
 
+def distillation(divergence, k, temperature, mixture, share):
+    """Over the teacher's k likeliest tokens, and all others as one."""
+    teacher = golden_base("teacher.")
+
+    def step_loss(model, step):
+        batch = [sample((step * 3 + i) % 6) for i in range(3)]
+        count = sum(int((labels[1:] >= 0).sum()) for _, labels in batch)
+        loss = 0.0
+        for ids, labels in batch:
+            learned = labels[1:] >= 0
+            student = model(input_ids=ids[None]).logits[0, :-1][learned].double()
+            with torch.no_grad():
+                taught = teacher(input_ids=ids[None]).logits[0, :-1][learned].double()
+            q, p = ((z / temperature).softmax(-1) for z in (student, taught))
+            top = p.topk(k, -1).indices
+            mask = torch.zeros_like(p, dtype=torch.bool).scatter(-1, top, True)
+            if k < p.shape[-1]:
+                p, q = (torch.cat([x.gather(-1, top), x.masked_fill(mask, 0).sum(-1, keepdim=True)], -1)
+                        for x in (p, q))
+            m = mixture * p + (1 - mixture) * q
+            part = (p * (p / q).log()).sum() if divergence == "forward" else \
+                mixture * (p * (p / m).log()).sum() + (1 - mixture) * (q * (q / m).log()).sum()
+            label = torch.nn.functional.cross_entropy(student, labels[1:][learned], reduction="sum")
+            total = (share * part + (1 - share) * label) / count
+            total.backward()
+            loss += total.item()
+        return loss
+    print("//", divergence, k)
+    steps(6, step_loss)
+
+
 def sample(i):
     n = 5 + 7 * i % 11
     ids = torch.tensor([(13 * i + 5 * k + k * k) % 64 for k in range(n)])
@@ -167,3 +202,5 @@ adamw()
 losses()
 for objective in ("dpo", "ipo", "simpo", "orpo", "kto"):
     preferences(objective)
+distillation("forward", 64, 1, 0.5, 1)
+distillation("jsd", 8, 2, 0.3, 0.6)
