@@ -6,7 +6,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
-#include "train/lora.h"
+#include "train/trainable.h"
 #include "train/tune.h"
 
 namespace sllm {
@@ -50,9 +50,9 @@ double seconds_since(Clock::time_point start) {
 // Two layers and a short vocabulary, tuned as tune() does it.
 class StepProbe {
  public:
-  StepProbe(const Model& model, TrainableLora lora, Backend& backend, Numerics mode)
-      : model_(model), lora_(std::move(lora)), ctx_{backend, mode, &tape_} {
-    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+  StepProbe(const Model& model, const Trainable& trained, Backend& backend, Numerics mode)
+      : model_(model), trained_(trained), ctx_{backend, mode, &tape_} {
+    for (const Parameter& p : trained_.parameters()) tape_.watch(p.weight.tensor());
   }
 
   // Seconds per token of all layers, and of the head per learned token.
@@ -83,14 +83,14 @@ class StepProbe {
     for (int64_t first = 0; first < rows; first += length) {
       Segment segment;
       segment.first_row = first, segment.rows = std::min(length, rows - first);
-      segment.adapter = &lora_.bound();
+      segment.adapter = trained_.bound();
       batch.segments.push_back(segment);
     }
     return batch;
   }
 
   const Model& model_;
-  TrainableLora lora_;
+  const Trainable& trained_;
   Tape tape_;
   Context ctx_;
 };
@@ -108,9 +108,11 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf
   part.tied_embeddings = true;
   part.kv_readers = 0, part.layer_input_vocab = 0;
   SLLM_TRY(const auto model, Model::load(blank_model(part, type_of)));
-  SLLM_TRY(TrainableLora lora, TrainableLora::create(*model, options));
+  TuneOptions fresh = options;  // an adapter to start from would have more layers
+  fresh.init_adapter.clear();
+  SLLM_TRY(const auto trained, make_trainable(*model, fresh, ""));
   const auto backend = make_cpu_backend(options.threads);
-  StepProbe probe(*model, std::move(lora), *backend, options.mode);
+  StepProbe probe(*model, *trained, *backend, options.mode);
   const int64_t length = std::max<int64_t>(work.typical, 1),
                 most = rows_of_a_forward(work, options);
   const int64_t few = std::min(kFirstRows, most);

@@ -87,17 +87,8 @@ void TrainableLora::attach(const std::string& module, const LoraAdapter::Pair& p
   const Lora& lora = bound_->modules[module] =
       Lora{copy(pair.A), copy(pair.B), description_.scale(pair)};
   if (pair.alpha) alphas_[module] = *pair.alpha;
-  for (const auto& [name, weight] : {std::pair(".lora_A", lora.A), std::pair(".lora_B", lora.B)}) {
-    const Shape& shape = weight.tensor().shape();
-    parameters_.push_back({module + name, weight, Tensor::zeros(DType::kF32, shape),
-                           Tensor::zeros(DType::kF32, shape)});
-  }
-}
-
-int64_t TrainableLora::size() const {
-  int64_t n = 0;
-  for (const Parameter& p : parameters_) n += p.weight.tensor().size();
-  return n;
+  add(module + ".lora_A", lora.A);
+  add(module + ".lora_B", lora.B);
 }
 
 LoraAdapter TrainableLora::adapter() const {
@@ -108,7 +99,18 @@ LoraAdapter TrainableLora::adapter() const {
   return adapter;
 }
 
-Status TrainableLora::restore(const LoraAdapter& adapter) {
+Status TrainableLora::save(const fs::path& folder) const {
+  return write_peft_adapter(folder, adapter());
+}
+
+Status TrainableLora::write(const fs::path& folder, const std::optional<fs::path>& saved) const {
+  if (!saved) return save(folder);
+  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(*saved));
+  return write_peft_adapter(folder, adapter);
+}
+
+Status TrainableLora::restore(const fs::path& folder) {
+  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(folder));
   const LoraAdapter mine = this->adapter();
   if (adapter.modules.size() != mine.modules.size())
     return bad_input("the adapter has {} modules, expected {}", adapter.modules.size(),

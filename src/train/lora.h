@@ -5,19 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "models/model.h"
-#include "train/options.h"
+#include "train/trainable.h"
 
 namespace sllm {
 
-// One trained tensor, its AdamW moments beside it.
-struct Parameter {
-  std::string name;  // "model.layers.0.self_attn.q_proj.lora_A"
-  Weight weight;
-  Tensor m, v;  // first and second moment, F32, zero at the start
-};
-
-class TrainableLora {
+class TrainableLora final : public Trainable {
  public:
   // Fresh factors as PEFT makes them: A uniform in +-1/sqrt(in) (kaiming_uniform_ with a = sqrt 5),
   // B zero. Errors: kUsage naming a target that the model does not have, with those it has.
@@ -25,13 +17,12 @@ class TrainableLora {
   // Starts from `adapter` (PEFT's format). Errors as Model::bind.
   static Result<TrainableLora> from(const Model& model, const LoraAdapter& adapter);
 
-  const BoundAdapter& bound() const { return *bound_; }
-  std::vector<Parameter>& parameters() { return parameters_; }
-  const std::vector<Parameter>& parameters() const { return parameters_; }
-  int64_t size() const;         // trained numbers
+  const BoundAdapter* bound() const override { return bound_.get(); }
   LoraAdapter adapter() const;  // shares the tensors
-  // Copies the values in; kBadInput when a module is missing or misshapen.
-  Status restore(const LoraAdapter& adapter);
+  // Checkpoints and results are adapters in PEFT's format.
+  Status save(const fs::path& folder) const override;
+  Status restore(const fs::path& folder) override;
+  Status write(const fs::path& folder, const std::optional<fs::path>& saved) const override;
   void set_base_model(std::string name) { description_.base_model = std::move(name); }
 
  private:
@@ -39,8 +30,8 @@ class TrainableLora {
   void attach(const std::string& module, const LoraAdapter::Pair& pair);
   LoraAdapter description_;              // rank, alpha, base; no modules
   std::map<std::string, float> alphas_;  // of modules with their own
+  // A then B of each module, in the model's order, are the parameters.
   std::shared_ptr<BoundAdapter> bound_ = std::make_shared<BoundAdapter>();
-  std::vector<Parameter> parameters_;  // A then B of each module, in the model's order
 };
 
 }  // namespace sllm

@@ -16,9 +16,9 @@ StepResult adamw_step(Backend& backend, Tape& tape, std::vector<Parameter>& para
   if (!result.finite) return result;
   double scale = 1;
   if (options.clip > 0) scale = std::min(1.0, options.clip / (result.grad_norm + 1e-6));
-  const Backend::AdamW adamw{lr,          options.beta1,        options.beta2,
-                             options.eps, options.weight_decay, static_cast<float>(scale),
-                             step};
+  Backend::AdamW adamw{lr,          options.beta1,        options.beta2,
+                       options.eps, options.weight_decay, static_cast<float>(scale),
+                       step};
   for (Parameter& p : parameters) {
     Tensor& w = p.weight.tensor();
     if (!tape.has_grad(w.id())) continue;

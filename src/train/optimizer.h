@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "train/lora.h"
+#include "train/trainable.h"
 
 namespace sllm {
 

@@ -11,11 +11,10 @@
 #include "base/sha256.h"
 #include "cpu/cpu_backend.h"
 #include "infer/memory.h"
-#include "io/adapter.h"
 #include "models/registry.h"
 #include "train/batches.h"
-#include "train/lora.h"
 #include "train/optimizer.h"
+#include "train/trainable.h"
 
 namespace sllm {
 namespace {
@@ -41,15 +40,16 @@ Result<std::string> fingerprint(const ModelSource& source) {
 
 class Run {
  public:
-  Run(TuneInput input, const TuneOptions& options, TrainableLora lora, const ProgressSink& progress)
+  Run(TuneInput input, const TuneOptions& options, std::unique_ptr<Trainable> trained,
+      const ProgressSink& progress)
       : input_(std::move(input)),
         options_(options),
         progress_(progress),
-        lora_(std::move(lora)),
+        trained_(std::move(trained)),
         schedule_(input_.train, options_) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
                  sha256_hex(input_.train.hash() + input_.eval.hash())};
-    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+    for (const Parameter& p : trained_->parameters()) tape_.watch(p.weight.tensor());
   }
 
   Result<TuneResult> go();
@@ -65,7 +65,7 @@ class Run {
   void show(const StepMetrics& metrics) const;
   Result<TuneResult> finish();
   PackOptions packing(float row_weight) const {
-    return {options_.micro_tokens, row_weight, &lora_.bound(),
+    return {options_.micro_tokens, row_weight, trained_->bound(),
             shares_beginnings(input_.model.config())};
   }
   bool finished() const {
@@ -85,7 +85,7 @@ class Run {
   TuneInput input_;
   const TuneOptions& options_;
   const ProgressSink& progress_;
-  TrainableLora lora_;
+  std::unique_ptr<Trainable> trained_;
   Schedule schedule_;
   RunIdentity identity_;
   Tape tape_;
@@ -105,7 +105,7 @@ Status Run::prepare() {
     if (!options_.resume)
       return with_hint(usage_error("{}: holds a run already", options_.run.string()),
                        "Add --resume to go on with it, or name another folder");
-    SLLM_TRY(const auto restored, restore_newest(options_.run, lora_, identity_));
+    SLLM_TRY(const auto restored, restore_newest(options_.run, *trained_, identity_));
     if (restored) {
       state_ = *restored;
       saved_step_ = result_.resumed_from = state_.step;
@@ -121,7 +121,7 @@ Status Run::prepare() {
                                       {"samples", input_.train.samples.size()},
                                       {"eval_samples", input_.eval.samples.size()},
                                       {"total_steps", schedule_.total_steps()},
-                                      {"trained_parameters", lora_.size()},
+                                      {"trained_parameters", trained_->size()},
                                       {"threads", input_.backend.threads()},
                                       {"mode", std::string(name(options_.mode))}};
   SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
@@ -162,7 +162,7 @@ Status Run::step() {
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
   const StepResult done =
       std::isfinite(m.loss)
-          ? adamw_step(input_.backend, tape_, lora_.parameters(), options_, m.lr, m.step)
+          ? adamw_step(input_.backend, tape_, trained_->parameters(), options_, m.lr, m.step)
           : StepResult{m.loss, false};
   tape_.clear();
   if (!done.finite)
@@ -213,7 +213,7 @@ Status Run::evaluate() {
 
 Status Run::save() {
   if (saved_step_ == state_.step) return ok();
-  SLLM_OK(save_checkpoint(options_.run, lora_, state_, identity_));
+  SLLM_OK(save_checkpoint(options_.run, *trained_, state_, identity_));
   saved_step_ = state_.step;
   saved_ = Clock::now();
   prune_checkpoints(options_.run, options_.keep, state_.best_step);
@@ -250,20 +250,19 @@ Result<TuneResult> Run::finish() {
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
   result_.adapter = adapter_path(options_.run);
   SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
-  LoraAdapter adapter = lora_.adapter();
+  std::optional<fs::path> best;
   if (best_is_older) {
-    const fs::path best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(best));
-    SLLM_TRY(adapter, read_peft_adapter(best));
+    best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(*best));
   }
-  SLLM_OK(write_peft_adapter(folder.path(), adapter));
+  SLLM_OK(trained_->write(folder.path(), best));
   SLLM_OK(folder.commit());
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
   result_.samples = static_cast<int64_t>(input_.train.samples.size());
   result_.eval_samples = static_cast<int64_t>(input_.eval.samples.size());
   result_.cut = input_.train.cut, result_.dropped = input_.train.dropped;
-  result_.trained_parameters = lora_.size();
+  result_.trained_parameters = trained_->size();
   result_.tokens = state_.tokens, result_.supervised = state_.supervised;
   result_.seconds = state_.seconds;
   if (steps_here_ == 1 || timed_seconds_ == 0)
@@ -303,14 +302,8 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
                                    fmt::join(fields, ", ")),
                        "Resume with the settings of its config.toml, or tune into another folder");
   }
-  const auto make = [&]() -> Result<TrainableLora> {
-    if (options.init_adapter.empty()) return TrainableLora::create(input.model, options);
-    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, input.model.config()));
-    return TrainableLora::from(input.model, adapter);
-  };
-  SLLM_TRY(TrainableLora lora, make());
-  lora.set_base_model(input.base_name);
-  return Run(std::move(input), options, std::move(lora), progress).go();
+  SLLM_TRY(auto trained, make_trainable(input.model, options, input.base_name));
+  return Run(std::move(input), options, std::move(trained), progress).go();
 }
 
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
