@@ -72,6 +72,8 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
   app.add_flag("--rslora", o.rslora, "Scale by alpha / sqrt(rank)");
+  app.add_flag("--dora", o.dora, "DoRA: learn the length of each row apart from its direction");
+  app.add_option("--lora-plus", o.lora_plus, "LoRA+: B's learning rate is so many times A's");
   app.add_option("--lr", o.lr, "Peak learning rate");
   app.add_option("--schedule", o.schedule, "cosine, linear or constant");
   app.add_option("--warmup", o.warmup, "Below 1: share of the steps; else steps");

@@ -22,23 +22,31 @@ constexpr int64_t kVocabulary = 8192;
 constexpr int64_t kProgram = int64_t{80} << 20;  // code, tokenizer, buffers kept for reuse
 constexpr int64_t kLogitsChunk = int64_t{48} << 20;
 
-// Rank times (in + out), summed over all layers' seven linears.
-double lora_numbers(const ModelConfig& c, int64_t rank) {
-  double numbers = 0;
+// Outputs of all layers' seven linears.
+int64_t outputs(const ModelConfig& c) {
+  int64_t numbers = 0;
+  for (int64_t i = 0; i < c.L; ++i)
+    numbers += (c.H + 2 * c.kv_heads(i)) * c.head_width(i) + 2 * c.D + 2 * c.mlp_width(i);
+  return numbers;
+}
+
+// Rank times (in + out), summed over those linears, and DoRA's magnitudes.
+int64_t lora_numbers(const ModelConfig& c, const TuneOptions& options) {
+  int64_t numbers = options.dora ? outputs(c) : 0;
   for (int64_t i = 0; i < c.L; ++i) {
     const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
     const int64_t mlp = c.D + c.mlp_width(i);
-    numbers += static_cast<double>(rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * mlp));
+    numbers += options.rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * mlp);
   }
   return numbers;
 }
 
 // Numbers per token that wait for the backward (ops::Saved and operands), all layers together.
-int64_t saved_numbers(const ModelConfig& c, int64_t rank) {
-  int64_t numbers = 0;
+int64_t saved_numbers(const ModelConfig& c, const TuneOptions& options) {
+  int64_t numbers = options.dora ? outputs(c) : 0;
   for (int64_t i = 0; i < c.L; ++i) {
     const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
-    numbers += 4 * c.D + 3 * q + 2 * kv + 3 * c.mlp_width(i) + 7 * rank;
+    numbers += 4 * c.D + 3 * q + 2 * kv + 3 * c.mlp_width(i) + 7 * options.rank;
   }
   return numbers;
 }
@@ -50,9 +58,10 @@ double seconds_since(Clock::time_point start) {
 // Two layers and a short vocabulary, tuned as tune() does it.
 class StepProbe {
  public:
-  StepProbe(const Model& model, const Trainable& trained, Backend& backend, Numerics mode)
+  StepProbe(const Model& model, Trainable& trained, Backend& backend, Numerics mode)
       : model_(model), trained_(trained), ctx_{backend, mode, &tape_} {
-    for (const Parameter& p : trained_.parameters()) tape_.watch(p.weight.tensor());
+    trained_.watch(tape_);
+    trained.derive(backend);
   }
 
   // Seconds per token of all layers, and of the head per learned token.
@@ -129,7 +138,6 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf
 
 TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const TuneOptions& options,
                            TuningSpeed speed) {
-  const double lora = lora_numbers(c, options.rank);
   TuneEstimate estimate;
   estimate.tokens = work.tokens;
   estimate.steps = work.steps;
@@ -137,9 +145,9 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
                      static_cast<double>(work.supervised) * speed.head;
   const int64_t rows = rows_of_a_forward(work, options);
   const int64_t width = options.mode == Numerics::kExact ? 4 : 2;
-  const int64_t saved = rows * saved_numbers(c, options.rank) * width;
+  const int64_t saved = rows * saved_numbers(c, options) * width;
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
-  const auto adapter = static_cast<int64_t>(lora) * 4;
+  const int64_t adapter = lora_numbers(c, options) * 4;
   estimate.memory =
       kProgram + work.bytes_of_weights + saved + passing + 2 * kLogitsChunk + 4 * adapter;
   estimate.disk = adapter + (options.keep + 1) * 3 * adapter;

@@ -5,10 +5,11 @@
 
 namespace sllm {
 
-StepResult adamw_step(Backend& backend, Tape& tape, std::vector<Parameter>& parameters,
-                      const TuneOptions& options, double lr, int64_t step) {
+StepResult adamw_step(Backend& backend, Tape& tape, Trainable& trained, const TuneOptions& options,
+                      double lr, int64_t step) {
+  trained.collect_gradients(tape, backend);
   double squares = 0;
-  for (const Parameter& p : parameters) {
+  for (const Parameter& p : trained.parameters()) {
     const Tensor& w = p.weight.tensor();
     if (tape.has_grad(w.id())) squares += backend.sum_squares(tape.grad(w).data<float>(), w.size());
   }
@@ -19,13 +20,15 @@ StepResult adamw_step(Backend& backend, Tape& tape, std::vector<Parameter>& para
   Backend::AdamW adamw{lr,          options.beta1,        options.beta2,
                        options.eps, options.weight_decay, static_cast<float>(scale),
                        step};
-  for (Parameter& p : parameters) {
+  for (Parameter& p : trained.parameters()) {
     Tensor& w = p.weight.tensor();
     if (!tape.has_grad(w.id())) continue;
+    adamw.lr = lr * p.lr_ratio;
     backend.adamw(w.data<float>(), tape.grad(w).data<float>(), p.m.data<float>(), p.v.data<float>(),
                   w.size(), adamw);
     p.weight.prepared() = nullptr;  // whatever the backend made of the old values
   }
+  trained.derive(backend);
   return result;
 }
 

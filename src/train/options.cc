@@ -25,6 +25,8 @@ void for_each_field(Options& o, F f) {
   f("rank", o.rank, Use::kLearning);
   f("alpha", o.alpha, Use::kLearning);
   f("rslora", o.rslora, Use::kLearning);
+  f("dora", o.dora, Use::kLearning);
+  f("lora_plus", o.lora_plus, Use::kLearning);
   f("lr", o.lr, Use::kLearning);
   f("beta1", o.beta1, Use::kLearning);
   f("beta2", o.beta2, Use::kLearning);
@@ -118,6 +120,7 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(!o.run.empty(), "run", "a folder"));
   SLLM_OK(require(o.rank >= 1 && o.rank <= 4096, "rank", "from 1 to 4096"));
   SLLM_OK(require(std::isfinite(o.alpha) && o.alpha > 0, "alpha", "above 0"));
+  SLLM_OK(require(o.lora_plus > 0 && o.lora_plus <= 1e4, "lora_plus", "above 0, at most 10000"));
   SLLM_OK(require(std::isfinite(o.lr) && o.lr > 0 && o.lr < 10, "lr", "above 0 and below 10"));
   SLLM_OK(require(o.beta1 >= 0 && o.beta1 < 1, "beta1", "in [0, 1)"));
   SLLM_OK(require(o.beta2 >= 0 && o.beta2 < 1, "beta2", "in [0, 1)"));

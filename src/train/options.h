@@ -25,7 +25,9 @@ struct TuneOptions {
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;
   double alpha = 32;
-  bool rslora = false;  // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+  bool rslora = false;   // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+  bool dora = false;     // learn the lengths of the rows apart (Liu et al. 2024)
+  double lora_plus = 1;  // B's learning rate is so many times A's (Hayou et al. 2024)
 
   // The optimiser: AdamW with torch's meaning of each number.
   double lr = 2e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;

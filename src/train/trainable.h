@@ -15,9 +15,10 @@ namespace sllm {
 
 // One trained tensor, its AdamW moments beside it.
 struct Parameter {
-  std::string name;  // "model.layers.0.self_attn.q_proj.lora_A"
-  Weight weight;     // F32
-  Tensor m, v;       // first and second moment, F32, zero at the start
+  std::string name;     // "model.layers.0.self_attn.q_proj.lora_A"
+  Weight weight;        // F32
+  Tensor m, v;          // first and second moment, F32, zero at the start
+  double lr_ratio = 1;  // of its learning rate to the run's
 };
 
 class Trainable {
@@ -33,6 +34,14 @@ class Trainable {
   // What the rows of a forward use beside the model's own weights; null: nothing.
   virtual const BoundAdapter* bound() const = 0;
 
+  // Announces what gradients are wanted of: the parameters, and what is derived from them.
+  virtual void watch(Tape& tape) const;
+  // Makes what is derived from the parameters' values anew; once before the first forward and after
+  // every change.
+  virtual void derive(Backend&) {}
+  // Turns the gradients of what is derived into those of the parameters.
+  virtual void collect_gradients(Tape&, Backend&) const {}
+
   // The values, bit for bit, as files of their own in `folder`, and back from there. restore:
   // kBadInput when something is missing or misshapen; nothing has changed then.
   virtual Status save(const fs::path& folder) const = 0;
@@ -44,7 +53,7 @@ class Trainable {
 
  protected:
   Trainable() = default;
-  void add(std::string name, const Weight& weight);
+  void add(std::string name, const Weight& weight, double lr_ratio = 1);
   std::vector<Parameter> parameters_;
 };
 

@@ -49,7 +49,7 @@ class Run {
         schedule_(input_.train, options_) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
                  sha256_hex(input_.train.hash() + input_.eval.hash())};
-    for (const Parameter& p : trained_->parameters()) tape_.watch(p.weight.tensor());
+    trained_->watch(tape_);
   }
 
   Result<TuneResult> go();
@@ -113,6 +113,7 @@ Status Run::prepare() {
     }
     drop_checkpoints_after(options_.run, state_.step);
   }
+  trained_->derive(input_.backend);
   SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
   const nlohmann::ordered_json env = {{"base", identity_.base},
                                       {"base_name", input_.base_name},
@@ -160,10 +161,9 @@ Status Run::step() {
   SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised)));
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
-  const StepResult done =
-      std::isfinite(m.loss)
-          ? adamw_step(input_.backend, tape_, trained_->parameters(), options_, m.lr, m.step)
-          : StepResult{m.loss, false};
+  const StepResult done = std::isfinite(m.loss)
+                              ? adamw_step(input_.backend, tape_, *trained_, options_, m.lr, m.step)
+                              : StepResult{m.loss, false};
   tape_.clear();
   if (!done.finite)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
