@@ -12,6 +12,9 @@
 
 namespace sllm {
 
+// The peak learning rate where none is given, when all weights move: a tenth of what adapters take.
+constexpr double kFullLr = 2e-5;
+
 struct TuneOptions {
   // What goes in and out.
   fs::path model;         // GGUF file or Hugging Face folder
@@ -21,6 +24,7 @@ struct TuneOptions {
   fs::path init_adapter;  // adapter with the first A and B; its rank, alpha and targets count
   double eval_fraction = 0;
 
+  std::string method = "lora";  // what is trained: "lora", or "full" for every weight
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;

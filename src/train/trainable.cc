@@ -2,6 +2,7 @@
 #include "train/trainable.h"
 
 #include "io/adapter.h"
+#include "train/full.h"
 #include "train/lora.h"
 
 namespace sllm {
@@ -22,15 +23,19 @@ void Trainable::add(std::string name, const Weight& weight, double lr_ratio) {
                          Tensor::zeros(DType::kF32, shape), lr_ratio});
 }
 
-Result<std::unique_ptr<Trainable>> make_trainable(const Model& model, const TuneOptions& options,
-                                                  const std::string& base_name) {
+Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
+                                                  const TuneOptions& options) {
+  if (options.method == "full") {
+    SLLM_TRY(TrainableModel model, TrainableModel::create(base.model, base.source, base.name));
+    return std::unique_ptr<Trainable>(std::make_unique<TrainableModel>(std::move(model)));
+  }
   const auto make = [&]() -> Result<TrainableLora> {
-    if (options.init_adapter.empty()) return TrainableLora::create(model, options);
-    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, model.config()));
-    return TrainableLora::from(model, adapter, options);
+    if (options.init_adapter.empty()) return TrainableLora::create(base.model, options);
+    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, base.model.config()));
+    return TrainableLora::from(base.model, adapter, options);
   };
   SLLM_TRY(TrainableLora lora, make());
-  lora.set_base_model(base_name);
+  lora.set_base_model(base.name);
   return std::unique_ptr<Trainable>(std::make_unique<TrainableLora>(std::move(lora)));
 }
 

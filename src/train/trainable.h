@@ -1,5 +1,5 @@
 // What a tuning run trains, as the loop (tune.cc), its checkpoints and its result see it. One
-// implementation a method: TrainableLora (lora.h).
+// implementation a method: TrainableLora (lora.h) and TrainableModel (full.h).
 #pragma once
 
 #include <memory>
@@ -57,9 +57,15 @@ class Trainable {
   std::vector<Parameter> parameters_;
 };
 
-// What `options` say is trained of `model`, which it outlives. `base_name` is what the result says
-// it was made from. Errors: those of the method's own constructors.
-Result<std::unique_ptr<Trainable>> make_trainable(const Model& model, const TuneOptions& options,
-                                                  const std::string& base_name);
+// A model to train, where it comes from, and what the result is to call it.
+struct TrainedBase {
+  Model& model;
+  std::shared_ptr<const ModelSource> source;
+  std::string name;
+};
+// What `options` say is trained of it; the model must outlive that. Errors: those of the method's
+// own constructors.
+Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
+                                                  const TuneOptions& options);
 
 }  // namespace sllm

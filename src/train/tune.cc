@@ -57,7 +57,8 @@ class Run {
  private:
   Status prepare();
   Status step();
-  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight);
+  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight,
+                                  const std::function<void(const Tensor&)>& on_ready);
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
@@ -135,14 +136,18 @@ Status Run::prepare() {
   return ok();
 }
 
-Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight) {
+// `on_ready`: for the last backward, whose gradients are complete.
+Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight,
+                                     const std::function<void(const Tensor&)>& on_ready) {
   double loss = 0;
   Context ctx{input_.backend, options_.mode, &tape_};
-  for (const MicroBatch& micro : pack(input_.train, samples, packing(row_weight))) {
+  const auto micros = pack(input_.train, samples, packing(row_weight));
+  for (const MicroBatch& micro : micros) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
     loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-    tape_.backward();
+    const bool last = &micro == &micros.back() && std::isfinite(loss);
+    tape_.backward(last ? on_ready : nullptr);
   }
   return loss;
 }
@@ -158,13 +163,19 @@ Status Run::step() {
     m.supervised += input_.train.samples[i].supervised();
   }
   tape_.clear();
-  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised)));
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
-  const StepResult done = std::isfinite(m.loss)
-                              ? adamw_step(input_.backend, tape_, *trained_, options_, m.lr, m.step)
-                              : StepResult{m.loss, false};
+  OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step);
+  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised),
+                                    optimizer.on_ready()));
+  const StepResult done =
+      std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};
   tape_.clear();
+  if (!done.finite && done.changed)  // what is in memory is no state to keep
+    return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); the "
+                                 "newest checkpoint is kept",
+                                 options_.run.string(), m.step, m.lr),
+                     "Tune again with a lower --lr, a longer --warmup or --clip");
   if (!done.finite)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
                              "the state before it is kept",
@@ -248,8 +259,9 @@ void Run::show(const StepMetrics& m) const {
 Result<TuneResult> Run::finish() {
   // The best state is on disk; the last one is in memory.
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
-  result_.adapter = adapter_path(options_.run);
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
+  const fs::path made = result_path(options_);
+  (options_.method == "full" ? result_.model : result_.adapter) = made;
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
   std::optional<fs::path> best;
   if (best_is_older) {
     best = checkpoint_path(options_.run, state_.best_step);
@@ -302,7 +314,7 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
                                    fmt::join(fields, ", ")),
                        "Resume with the settings of its config.toml, or tune into another folder");
   }
-  SLLM_TRY(auto trained, make_trainable(input.model, options, input.base_name));
+  SLLM_TRY(auto trained, make_trainable({input.model, input.source, input.base_name}, options));
   return Run(std::move(input), options, std::move(trained), progress).go();
 }
 
@@ -331,7 +343,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   SLLM_TRY(std::string base, fingerprint(*files.source));
   const auto backend = make_cpu_backend(options.threads);
   return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string()},
+               options.model.string(), files.source},
               options, progress);
 }
 
