@@ -1,4 +1,4 @@
-// sllm tune: fine-tune a model with LoRA, DoRA, or all its weights.
+// sllm tune: fine-tune a model with LoRA.
 #include "train/tune.h"
 
 #include <ctime>
@@ -23,8 +23,7 @@ std::string today() {
 nlohmann::ordered_json to_json(const TuneResult& r) {
   nlohmann::ordered_json evals = nlohmann::ordered_json::array();
   for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
-  const bool full = r.adapter.empty();
-  return {{full ? "model" : "adapter", (full ? r.model : r.adapter).string()},
+  return {{"adapter", r.adapter.string()},
           {"steps", r.steps},
           {"best_step", r.best_step},
           {"samples", r.samples},
@@ -58,7 +57,7 @@ void print_text(const TuneResult& r) {
     std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
                              r.eval_loss.back().second, r.best_step,
                              r.stopped_early ? " (stopped early)" : "");
-  std::cout << (r.adapter.empty() ? r.model : r.adapter).string() << '\n';
+  std::cout << r.adapter.string() << '\n';
 }
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
@@ -69,17 +68,11 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("-o,--out", o.run, "The run's folder (default runs/<date>-<model>)");
   app.add_option("--init-adapter", o.init_adapter,
                  "LoRA adapter to start from: a PEFT or mlx-lm folder, or a GGUF LoRA");
-  app.add_flag_callback(
-      "--full", [&o] { o.method = "full"; },
-      "Train all weights: 16 bytes of memory for each, and a whole model as the result");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
   app.add_flag("--rslora", o.rslora, "Scale by alpha / sqrt(rank)");
-  app.add_flag("--dora", o.dora, "DoRA: learn the length of each row apart from its direction");
-  app.add_option("--lora-plus", o.lora_plus, "LoRA+: B's learning rate is so many times A's");
-  app.add_option("--lr", o.lr, "Peak learning rate")
-      ->default_str(fmt::format("{:g}; {:g} with --full", o.lr, kFullLr));
+  app.add_option("--lr", o.lr, "Peak learning rate");
   app.add_option("--schedule", o.schedule, "cosine, linear or constant");
   app.add_option("--warmup", o.warmup, "Below 1: share of the steps; else steps");
   app.add_option("--weight-decay", o.weight_decay, "AdamW's weight decay");
@@ -141,10 +134,7 @@ Action declare_tune(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<TuneOptions>();
   const auto mode = std::make_shared<std::string>("bf16");
   declare_options(app, *options, *mode);
-  return [=, &app, &globals] {
-    if (options->method == "full" && app.count("--lr") == 0) options->lr = kFullLr;
-    return run(*options, *mode, globals);
-  };
+  return [=, &globals] { return run(*options, *mode, globals); };
 }
 
 }  // namespace sllm::cli

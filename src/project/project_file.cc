@@ -127,15 +127,14 @@ class ProjectReader {
   Status read_tune() {
     TomlSection s = section("tune");
     Project::Tune& tune = project_.tune;
-    SLLM_OK(s.read_choice("method", tune.method, {"lora", "full", "none"}));
+    SLLM_OK(s.read_choice("method", tune.method, {"lora", "none"}));
     TuneOptions defaults;
     defaults.epochs = 2;
     defaults.max_length = 512;
-    if (tune.method == "full") defaults.method = tune.method, defaults.lr = kFullLr;
     toml::table settings = toml::parse(to_toml(defaults));
     for (const auto& [key, node] : toml::table(settings)) {
-      static const std::vector<std::string> kFilledIn = {
-          "model", "data", "eval", "run", "init_adapter", "eval_fraction", "method"};
+      static const std::vector<std::string> kFilledIn = {"model", "data",         "eval",
+                                                         "run",   "init_adapter", "eval_fraction"};
       const std::string name(key.str());
       if (std::ranges::find(kFilledIn, name) != kFilledIn.end()) continue;
       const toml::node* given = s.find(name);

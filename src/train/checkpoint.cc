@@ -9,6 +9,7 @@
 
 #include "base/events.h"
 #include "base/sha256.h"
+#include "io/peft.h"
 #include "io/safetensors.h"
 
 namespace sllm {
@@ -104,10 +105,11 @@ Status write_manifest(const fs::path& folder, const RunIdentity& identity) {
   return write_file_atomically(folder / kManifest, manifest.dump(1));
 }
 
-Status restore(const fs::path& folder, Trainable& trained, TrainerState& state) {
+Status restore(const fs::path& folder, TrainableLora& lora, TrainerState& state) {
   SLLM_TRY(state, read_state(folder / kState));
+  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(folder));
   SLLM_TRY(const SafetensorsFile moments, read_safetensors(folder / kOptimizer));
-  for (const Parameter& p : trained.parameters())
+  for (const Parameter& p : lora.parameters())
     for (const auto& [suffix, moment] : {std::pair(".m", p.m), std::pair(".v", p.v)}) {
       const auto at = moments.tensors.find(p.name + suffix);
       if (at == moments.tensors.end() || at->second.shape() != moment.shape() ||
@@ -115,8 +117,8 @@ Status restore(const fs::path& folder, Trainable& trained, TrainerState& state) 
         return bad_input("{}: {}{} is missing or has another shape", (folder / kOptimizer).string(),
                          p.name, suffix);
     }
-  SLLM_OK(trained.restore(folder));
-  for (Parameter& p : trained.parameters()) {
+  SLLM_OK(lora.restore(adapter));
+  for (Parameter& p : lora.parameters()) {
     const auto bytes = static_cast<size_t>(p.m.bytes());
     std::memcpy(p.m.raw(), moments.tensors.at(p.name + ".m").raw(), bytes);
     std::memcpy(p.v.raw(), moments.tensors.at(p.name + ".v").raw(), bytes);
@@ -138,12 +140,12 @@ fs::path checkpoint_path(const fs::path& run, int64_t step) {
 
 bool has_checkpoints(const fs::path& run) { return !steps_newest_first(run).empty(); }
 
-Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,
+Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const TrainerState& state,
                        const RunIdentity& identity) {
   SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
-  SLLM_OK(trained.save(folder.path()));
+  SLLM_OK(write_peft_adapter(folder.path(), lora.adapter()));
   std::map<std::string, Tensor> moments;
-  for (const Parameter& p : trained.parameters())
+  for (const Parameter& p : lora.parameters())
     moments[p.name + ".m"] = p.m, moments[p.name + ".v"] = p.v;
   SLLM_OK(write_safetensors(folder.path() / kOptimizer, moments));
   SLLM_OK(write_file_atomically(folder.path() / kState, to_json(state).dump(1)));
@@ -177,7 +179,7 @@ Status verify_checkpoint(const fs::path& checkpoint) {
   return status;
 }
 
-Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainable& trained,
+Result<std::optional<TrainerState>> restore_newest(const fs::path& run, TrainableLora& lora,
                                                    const RunIdentity& identity) {
   for (const int64_t step : steps_newest_first(run)) {
     const fs::path folder = checkpoint_path(run, step);
@@ -191,7 +193,7 @@ Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainabl
         if (manifest.value(key, "") != mine)
           return with_hint(usage_error("{}: was made with another {}", folder.string(), key),
                            "Resume with the same settings, or tune into another folder");
-      status = restore(folder, trained, state);
+      status = restore(folder, lora, state);
     }
     if (status.ok()) return std::optional(state);
     log(LogLevel::kWarning, fmt::format("checkpoint passed over: {}", status.error().to_string()));

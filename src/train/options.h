@@ -12,9 +12,6 @@
 
 namespace sllm {
 
-// The peak learning rate where none is given, when all weights move: a tenth of what adapters take.
-constexpr double kFullLr = 2e-5;
-
 struct TuneOptions {
   // What goes in and out.
   fs::path model;         // GGUF file or Hugging Face folder
@@ -24,14 +21,11 @@ struct TuneOptions {
   fs::path init_adapter;  // adapter with the first A and B; its rank, alpha and targets count
   double eval_fraction = 0;
 
-  std::string method = "lora";  // what is trained: "lora", or "full" for every weight
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;
   double alpha = 32;
-  bool rslora = false;   // scale alpha / sqrt(rank) (Kalajdzievski 2023)
-  bool dora = false;     // learn the lengths of the rows apart (Liu et al. 2024)
-  double lora_plus = 1;  // B's learning rate is so many times A's (Hayou et al. 2024)
+  bool rslora = false;  // scale alpha / sqrt(rank) (Kalajdzievski 2023)
 
   // The optimiser: AdamW with torch's meaning of each number.
   double lr = 2e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;

@@ -1,6 +1,5 @@
 // The files of a run: config.toml, env.json, metrics.jsonl (a line per step, and one {"step",
-// "eval_loss"} per evaluation), checkpoints/, and the result: adapter/, or model/ of full
-// tuning. Pages, plots and `sllm runs`
+// "eval_loss"} per evaluation), checkpoints/, adapter/ (the result). Pages, plots and `sllm runs`
 // read these files and nothing else.
 #pragma once
 
@@ -63,11 +62,6 @@ Result<RunSummary> read_run(const fs::path& run);
 std::vector<RunSummary> list_runs(const fs::path& folder);
 
 inline fs::path adapter_path(const fs::path& run) { return run / "adapter"; }
-inline fs::path model_path(const fs::path& run) { return run / "model"; }
-// That of the two which a run with these options makes.
-inline fs::path result_path(const TuneOptions& o) {
-  return o.method == "full" ? model_path(o.run) : adapter_path(o.run);
-}
 inline fs::path lock_path(const fs::path& run) { return run / ".lock"; }
 
 }  // namespace sllm

@@ -11,10 +11,11 @@
 #include "base/sha256.h"
 #include "cpu/cpu_backend.h"
 #include "infer/memory.h"
+#include "io/adapter.h"
 #include "models/registry.h"
 #include "train/batches.h"
+#include "train/lora.h"
 #include "train/optimizer.h"
-#include "train/trainable.h"
 
 namespace sllm {
 namespace {
@@ -40,16 +41,15 @@ Result<std::string> fingerprint(const ModelSource& source) {
 
 class Run {
  public:
-  Run(TuneInput input, const TuneOptions& options, std::unique_ptr<Trainable> trained,
-      const ProgressSink& progress)
+  Run(TuneInput input, const TuneOptions& options, TrainableLora lora, const ProgressSink& progress)
       : input_(std::move(input)),
         options_(options),
         progress_(progress),
-        trained_(std::move(trained)),
+        lora_(std::move(lora)),
         schedule_(input_.train, options_) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
                  sha256_hex(input_.train.hash() + input_.eval.hash())};
-    trained_->watch(tape_);
+    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
   }
 
   Result<TuneResult> go();
@@ -57,8 +57,7 @@ class Run {
  private:
   Status prepare();
   Status step();
-  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight,
-                                  const std::function<void(const Tensor&)>& on_ready);
+  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight);
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
@@ -66,7 +65,7 @@ class Run {
   void show(const StepMetrics& metrics) const;
   Result<TuneResult> finish();
   PackOptions packing(float row_weight) const {
-    return {options_.micro_tokens, row_weight, trained_->bound(),
+    return {options_.micro_tokens, row_weight, &lora_.bound(),
             shares_beginnings(input_.model.config())};
   }
   bool finished() const {
@@ -86,7 +85,7 @@ class Run {
   TuneInput input_;
   const TuneOptions& options_;
   const ProgressSink& progress_;
-  std::unique_ptr<Trainable> trained_;
+  TrainableLora lora_;
   Schedule schedule_;
   RunIdentity identity_;
   Tape tape_;
@@ -106,7 +105,7 @@ Status Run::prepare() {
     if (!options_.resume)
       return with_hint(usage_error("{}: holds a run already", options_.run.string()),
                        "Add --resume to go on with it, or name another folder");
-    SLLM_TRY(const auto restored, restore_newest(options_.run, *trained_, identity_));
+    SLLM_TRY(const auto restored, restore_newest(options_.run, lora_, identity_));
     if (restored) {
       state_ = *restored;
       saved_step_ = result_.resumed_from = state_.step;
@@ -114,7 +113,6 @@ Status Run::prepare() {
     }
     drop_checkpoints_after(options_.run, state_.step);
   }
-  trained_->derive(input_.backend);
   SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
   const nlohmann::ordered_json env = {{"base", identity_.base},
                                       {"base_name", input_.base_name},
@@ -123,7 +121,7 @@ Status Run::prepare() {
                                       {"samples", input_.train.samples.size()},
                                       {"eval_samples", input_.eval.samples.size()},
                                       {"total_steps", schedule_.total_steps()},
-                                      {"trained_parameters", trained_->size()},
+                                      {"trained_parameters", lora_.size()},
                                       {"threads", input_.backend.threads()},
                                       {"mode", std::string(name(options_.mode))}};
   SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
@@ -136,18 +134,14 @@ Status Run::prepare() {
   return ok();
 }
 
-// `on_ready`: for the last backward, whose gradients are complete.
-Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight,
-                                     const std::function<void(const Tensor&)>& on_ready) {
+Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight) {
   double loss = 0;
   Context ctx{input_.backend, options_.mode, &tape_};
-  const auto micros = pack(input_.train, samples, packing(row_weight));
-  for (const MicroBatch& micro : micros) {
+  for (const MicroBatch& micro : pack(input_.train, samples, packing(row_weight))) {
     SLLM_OK(stop_if_asked());
     const Tensor hidden = input_.model.forward(ctx, micro.batch);
     loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-    const bool last = &micro == &micros.back() && std::isfinite(loss);
-    tape_.backward(last ? on_ready : nullptr);
+    tape_.backward();
   }
   return loss;
 }
@@ -163,19 +157,14 @@ Status Run::step() {
     m.supervised += input_.train.samples[i].supervised();
   }
   tape_.clear();
+  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised)));
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
-  OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step);
-  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised),
-                                    optimizer.on_ready()));
   const StepResult done =
-      std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};
+      std::isfinite(m.loss)
+          ? adamw_step(input_.backend, tape_, lora_.parameters(), options_, m.lr, m.step)
+          : StepResult{m.loss, false};
   tape_.clear();
-  if (!done.finite && done.changed)  // what is in memory is no state to keep
-    return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); the "
-                                 "newest checkpoint is kept",
-                                 options_.run.string(), m.step, m.lr),
-                     "Tune again with a lower --lr, a longer --warmup or --clip");
   if (!done.finite)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
                              "the state before it is kept",
@@ -224,7 +213,7 @@ Status Run::evaluate() {
 
 Status Run::save() {
   if (saved_step_ == state_.step) return ok();
-  SLLM_OK(save_checkpoint(options_.run, *trained_, state_, identity_));
+  SLLM_OK(save_checkpoint(options_.run, lora_, state_, identity_));
   saved_step_ = state_.step;
   saved_ = Clock::now();
   prune_checkpoints(options_.run, options_.keep, state_.best_step);
@@ -259,22 +248,22 @@ void Run::show(const StepMetrics& m) const {
 Result<TuneResult> Run::finish() {
   // The best state is on disk; the last one is in memory.
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
-  const fs::path made = result_path(options_);
-  (options_.method == "full" ? result_.model : result_.adapter) = made;
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
-  std::optional<fs::path> best;
+  result_.adapter = adapter_path(options_.run);
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
+  LoraAdapter adapter = lora_.adapter();
   if (best_is_older) {
-    best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(*best));
+    const fs::path best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(best));
+    SLLM_TRY(adapter, read_peft_adapter(best));
   }
-  SLLM_OK(trained_->write(folder.path(), best));
+  SLLM_OK(write_peft_adapter(folder.path(), adapter));
   SLLM_OK(folder.commit());
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
   result_.samples = static_cast<int64_t>(input_.train.samples.size());
   result_.eval_samples = static_cast<int64_t>(input_.eval.samples.size());
   result_.cut = input_.train.cut, result_.dropped = input_.train.dropped;
-  result_.trained_parameters = trained_->size();
+  result_.trained_parameters = lora_.size();
   result_.tokens = state_.tokens, result_.supervised = state_.supervised;
   result_.seconds = state_.seconds;
   if (steps_here_ == 1 || timed_seconds_ == 0)
@@ -314,8 +303,14 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
                                    fmt::join(fields, ", ")),
                        "Resume with the settings of its config.toml, or tune into another folder");
   }
-  SLLM_TRY(auto trained, make_trainable({input.model, input.source, input.base_name}, options));
-  return Run(std::move(input), options, std::move(trained), progress).go();
+  const auto make = [&]() -> Result<TrainableLora> {
+    if (options.init_adapter.empty()) return TrainableLora::create(input.model, options);
+    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, input.model.config()));
+    return TrainableLora::from(input.model, adapter);
+  };
+  SLLM_TRY(TrainableLora lora, make());
+  lora.set_base_model(input.base_name);
+  return Run(std::move(input), options, std::move(lora), progress).go();
 }
 
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
@@ -343,7 +338,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   SLLM_TRY(std::string base, fingerprint(*files.source));
   const auto backend = make_cpu_backend(options.threads);
   return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string(), files.source},
+               options.model.string()},
               options, progress);
 }
 
