@@ -20,6 +20,7 @@ const std::vector<Command> kCommands = {
     {"data", "Build", "Clean, de-duplicate and split examples", kJson | kDryRun, declare_data},
     {"augment", "Build", "Make training pairs from a hand-written grammar", kJson | kDryRun,
      declare_augment},
+    {"tokenizer", "Build", "Train a vocabulary on texts", kJson | kDryRun, declare_tokenizer},
     {"tune", "Build", "Fine-tune a model with LoRA", kJson | kDryRun, declare_tune},
     {"runs", "Build", "List tuning runs, or show one", kJson, declare_runs},
     {"merge", "Build", "Merge a LoRA adapter into its base model", kJson | kDryRun, declare_merge},
