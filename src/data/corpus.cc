@@ -12,17 +12,26 @@ namespace {
 using Take = std::function<Status(std::string_view)>;
 
 constexpr size_t kBytesBetweenReports = size_t{1} << 20;
+constexpr size_t kLongestPart = 32;  // times the least
 
 // Words of every pre-tokenizer end between a letter or digit and a line's end, and none of them
-// looks back, so what follows is cut as if a text began there.
+// looks back, so what follows is cut as if a text began there. Where no such place comes for long,
+// any space will do: one word there may be counted as two.
 size_t part_length(std::string_view text, size_t least) {
-  for (size_t at = text.find('\n', std::max<size_t>(least, 1)); at != std::string_view::npos;
-       at = text.find('\n', at + 1)) {
+  least = std::max<size_t>(least, 2);  // a character before the line's end
+  const std::string_view window = text.substr(0, kLongestPart * least);
+  for (size_t at = window.find('\n', least); at != std::string_view::npos;
+       at = window.find('\n', at + 1)) {
     const size_t end = text[at - 1] == '\r' ? at - 1 : at;
     const auto last = unicode::class_of(unicode::decode_before(text.data() + end).code);
     if (last == unicode::Class::kLetter || last == unicode::Class::kNumber) return end;
   }
-  return text.size();
+  if (window.size() == text.size()) return text.size();
+  if (const size_t space = window.find_last_of(" \n"); space != std::string_view::npos && space > 0)
+    return space;
+  size_t end = window.size();
+  while ((static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  return end;
 }
 
 size_t line_length(std::string_view text) {

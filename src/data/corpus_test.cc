@@ -7,6 +7,7 @@
 #include "support/tiny_tokenizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/pre_tokenizer_families.h"
+#include "text/unicode.h"
 
 namespace sllm {
 namespace {
@@ -68,6 +69,21 @@ TEST_F(Corpus, CutsLongDocumentsWhereNoWordGoesOn) {
     for (const std::string& part : parts)
       cut.split({part}, false, [&](const Piece& word) { found.emplace_back(word.text); });
     EXPECT_EQ(found, expected) << name;
+  }
+}
+
+TEST_F(Corpus, PartsAreBoundedWhereNoLineEnds) {
+  std::string spaced, solid;
+  while (spaced.size() < 2000) spaced += "가나다 ";
+  while (solid.size() < 2000) solid += "가나다";
+  for (const std::string& text : {spaced, solid}) {
+    std::string joined;
+    for (const std::string& part : texts({file("line.txt", text)}, {.part_bytes = 10})) {
+      EXPECT_LE(part.size(), 320u);
+      EXPECT_TRUE(unicode::valid_utf8(part));
+      joined += part;
+    }
+    EXPECT_EQ(joined, text);
   }
 }
 

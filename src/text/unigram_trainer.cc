@@ -105,16 +105,16 @@ class UnigramTrainer {
     words_ = covered_.sorted();
   }
 
-  // Characters, and repeated substrings in the order of the bytes that they would spare.
+  // Characters, and the repeated substrings that cover most of the text.
   void seed() {
     std::vector<RepeatedSubstring> found = repeated_substrings(words_, training_.longest);
-    const auto spares_more = [](const RepeatedSubstring& a, const RepeatedSubstring& b) {
+    const auto covers_more = [](const RepeatedSubstring& a, const RepeatedSubstring& b) {
       const uint64_t x = a.count * a.characters, y = b.count * b.characters;
       return x != y ? x > y : a.text < b.text;
     };
     const size_t room = training_.seeds - std::min(training_.seeds, characters_.size());
     if (found.size() > room) {
-      std::ranges::nth_element(found, found.begin() + static_cast<ptrdiff_t>(room), spares_more);
+      std::ranges::nth_element(found, found.begin() + static_cast<ptrdiff_t>(room), covers_more);
       found.resize(room);
     }
     std::ranges::sort(found, {}, &RepeatedSubstring::text);
@@ -174,6 +174,7 @@ class UnigramTrainer {
       kept.add(pieces_.texts[i], expected[i]);
       sum += expected[i];
     }
+    if (kept.size() == 0) return;  // so short a text that nothing is expected half a time
     const double log_sum = digamma(sum);
     for (double& score : kept.scores) score = digamma(score) - log_sum;
     pieces_ = std::move(kept);

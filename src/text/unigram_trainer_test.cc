@@ -116,6 +116,15 @@ TEST(UnigramTrainer, ThreadsDoNotChangeTheResult) {
   EXPECT_EQ(a.scores, b.scores);
 }
 
+TEST(UnigramTrainer, ShortTextsMakeVocabulariesToo) {
+  ThreadPool pool(1);
+  for (const char* word : {"a", "ab", "abababababababab", "가"}) {
+    const TrainedUnigram t = train_unigram(counts_of({{word, 1}}), small(300), pool).value();
+    EXPECT_GE(t.tokens.size(), 3u) << word;
+    EXPECT_LT(t.tokens.size(), 40u) << word;
+  }
+}
+
 TEST(UnigramTrainer, SaysHowManyTokensItMustHold) {
   ThreadPool pool(1);
   const auto result = train_unigram(counts_of({{"abc", 1}}), small(4), pool);

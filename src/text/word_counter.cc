@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/check.h"
 #include "text/word_table.h"
 
 namespace sllm {
@@ -42,6 +43,7 @@ void WordCounts::grow() {
 
 void WordCounts::add(std::string_view word, uint64_t count) {
   if (word.empty() || count == 0) return;
+  SLLM_CHECK(word.size() <= UINT32_MAX, "a word of {} bytes", word.size());
   if (4 * (used_ + 1) > 3 * slots_.size()) grow();
   insert(word, hash_bytes(word), count);
   total_ += count;
