@@ -1,11 +1,10 @@
-// One file of any supported kind into examples, with "file:line" in every error.
-#include "data/read.h"
-
+// read_examples: one file of any supported kind into examples, with "file:line" in every error.
 #include <algorithm>
 #include <cctype>
 
 #include "data/charset.h"
 #include "data/csv.h"
+#include "data/dataset.h"
 #include "data/document.h"
 #include "data/row.h"
 
@@ -17,12 +16,11 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMaxRowBytes = size_t{64} << 20;
 constexpr size_t kTextCharacters = 2000;  // of one `text` example made from a document
 
-// Makes examples of rows, and decides whether a bad row is dropped or ends the reading.
+// Collects examples, and decides whether a bad row is dropped or ends the reading.
 class Rows {
  public:
-  Rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped,
-       const std::function<Status(Example)>& take)
-      : path_(path.string()), options_(options), dropped_(dropped), take_(take) {}
+  Rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped)
+      : path_(path.string()), options_(options), dropped_(dropped) {}
 
   const std::string& path() const { return path_; }
   std::string at(size_t line) const { return fmt::format("{}:{}", path_, line); }
@@ -30,13 +28,14 @@ class Rows {
   Status add(Json row, size_t line) {
     auto example = example_from_row(std::move(row), at(line), options_);
     if (!example.ok()) return bad(std::move(example).error(), line);
-    return take_(std::move(*example));
+    examples_.push_back(std::move(*example));
+    return ok();
   }
-  Status add_text(std::string text, size_t line) {
+  void add_text(std::string text, size_t line) {
     Example e;
     e.text = std::move(text);
     e.source = at(line);
-    return take_(std::move(e));
+    examples_.push_back(std::move(e));
   }
   Status bad(Error error, size_t line) {
     if (bad_rows_ >= options_.skip_bad) {
@@ -49,31 +48,15 @@ class Rows {
     if (dropped_) dropped_->push_back({at(line), "malformed", error.message});
     return ok();
   }
+  std::vector<Example> finish() { return std::move(examples_); }
 
  private:
   std::string path_;
   const ReadOptions& options_;
   std::vector<DroppedRow>* dropped_;
-  const std::function<Status(Example)>& take_;
+  std::vector<Example> examples_;
   uint64_t bad_rows_ = 0;
 };
-
-enum class RowFormat { kJson, kJsonLines, kTable };
-
-std::string extension_of(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(),
-                         [](unsigned char c) { return std::tolower(c); });
-  return extension;
-}
-
-std::optional<RowFormat> row_format(const fs::path& path) {
-  const std::string extension = extension_of(path);
-  if (extension == ".json") return RowFormat::kJson;
-  if (extension == ".jsonl" || extension == ".ndjson") return RowFormat::kJsonLines;
-  if (extension == ".csv" || extension == ".tsv") return RowFormat::kTable;
-  return std::nullopt;
-}
 
 Status read_jsonl(std::string_view text, Rows& rows) {
   size_t line = 0;
@@ -82,7 +65,7 @@ Status read_jsonl(std::string_view text, Rows& rows) {
     const std::string_view row = text.substr(start, end - start);
     start = end + 1;
     ++line;
-    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (row.find_first_not_of(" \t") == std::string_view::npos) continue;
     if (row.size() > kMaxRowBytes) {
       SLLM_OK(
           rows.bad(bad_input("a row of {} bytes, more than {}", row.size(), kMaxRowBytes), line));
@@ -142,19 +125,19 @@ Status read_csv(std::string_view text, char separator, Rows& rows) {
 }
 
 // Sections of a document, joined up to kTextCharacters, become `text` examples.
-Status read_sections(const Document& document, Rows& rows) {
+void read_sections(const Document& document, Rows& rows) {
   const std::string_view text = document.text;
   size_t line = 1, counted = 0;
   const auto emit = [&](uint64_t begin, uint64_t end) {
     line += static_cast<size_t>(std::ranges::count(text.substr(counted, begin - counted), '\n'));
     counted = begin;
-    return rows.add_text(std::string(text.substr(begin, end - begin)), line);
+    rows.add_text(std::string(text.substr(begin, end - begin)), line);
   };
   bool open = false;
   uint64_t begin = 0, end = 0;
   for (const Block& b : document.blocks) {
     if (open && (b.heading || b.end - begin > kTextCharacters)) {
-      SLLM_OK(emit(begin, end));
+      emit(begin, end);
       open = false;
     }
     if (!open) {
@@ -165,68 +148,40 @@ Status read_sections(const Document& document, Rows& rows) {
     }
     end = b.end;
   }
-  return open ? emit(begin, end) : ok();
+  if (open) emit(begin, end);
 }
 
 }  // namespace
 
-Status each_example(const fs::path& path, const ReadOptions& options,
-                    std::vector<DroppedRow>* dropped, const std::function<Status(Example)>& take) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return bad_input("{}: no such file", path.string());
-  const auto rows_in = row_format(path);
-  const auto format = document_format(path);
-  if (!rows_in && !format)
-    return with_hint(bad_input("{}: \"{}\" is not a data file that can be read", path.string(),
-                               extension_of(path)),
-                     "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt");
-  const uint64_t limit = options.max_bytes ? options.max_bytes : uint64_t{4} << 30;
-  const auto tell_charset = [&](std::string_view charset) {
-    if (charset != "UTF-8")
-      log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), charset));
-  };
-  Rows rows(path, options, dropped, take);
-  if (rows_in == RowFormat::kJsonLines) {
-    SLLM_TRY(const TextFile file, TextFile::open(path, limit));
-    tell_charset(file.charset());
-    return read_jsonl(file.text(), rows);
-  }
-  SLLM_TRY(const DecodedText decoded, read_text(path, limit));
-  tell_charset(decoded.charset);
-  if (rows_in == RowFormat::kJson) return read_json_array(decoded.text, rows);
-  if (rows_in == RowFormat::kTable)
-    return read_csv(decoded.text, extension_of(path) == ".tsv" ? '\t' : '\0', rows);
-  return read_sections(parse_document(decoded.text, *format), rows);
-}
-
 Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
                                            std::vector<DroppedRow>* dropped) {
-  std::vector<Example> examples;
-  SLLM_OK(each_example(path, options, dropped, [&](Example example) -> Status {
-    examples.push_back(std::move(example));
-    return ok();
-  }));
-  return examples;
-}
-
-Result<std::vector<fs::path>> data_files(const std::vector<fs::path>& inputs) {
-  std::vector<fs::path> files;
-  for (const fs::path& input : inputs) {
-    std::error_code error;
-    if (!fs::is_directory(input, error)) {
-      files.push_back(input);
-      continue;
-    }
-    for (fs::recursive_directory_iterator it(input, error), end; it != end; it.increment(error)) {
-      if (error) return bad_input("{}: {}", input.string(), error.message());
-      if (it->is_regular_file(error) && (row_format(it->path()) || document_format(it->path())))
-        files.push_back(it->path());
-    }
+  std::error_code error;
+  if (!fs::exists(path, error)) return bad_input("{}: no such file", path.string());
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+  const bool json = extension == ".json", lines = extension == ".jsonl" || extension == ".ndjson";
+  const bool table = extension == ".csv" || extension == ".tsv";
+  const auto format = document_format(path);
+  if (!json && !lines && !table && !format)
+    return with_hint(
+        bad_input("{}: \"{}\" is not a data file that can be read", path.string(), extension),
+        "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt");
+  SLLM_TRY(const DecodedText decoded,
+           read_text(path, options.max_bytes ? options.max_bytes : uint64_t{4} << 30));
+  if (decoded.charset != "UTF-8")
+    log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), decoded.charset));
+  Rows rows(path, options, dropped);
+  if (lines) {
+    SLLM_OK(read_jsonl(decoded.text, rows));
+  } else if (json) {
+    SLLM_OK(read_json_array(decoded.text, rows));
+  } else if (table) {
+    SLLM_OK(read_csv(decoded.text, extension == ".tsv" ? '\t' : '\0', rows));
+  } else {
+    read_sections(parse_document(decoded.text, *format), rows);
   }
-  if (files.empty()) return bad_input("no data files given");
-  std::ranges::sort(files);
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
+  return rows.finish();
 }
 
 }  // namespace sllm
