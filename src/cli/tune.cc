@@ -1,10 +1,11 @@
-// sllm tune: fine-tune a model with LoRA.
+// sllm tune: fine-tune a model with LoRA, or look for the settings to do it with.
 #include "train/tune.h"
 
 #include <ctime>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/tune_search.h"
 #include "hub/resolve.h"
 #include "io/model_source.h"
 #include "project/plan.h"
@@ -98,13 +99,30 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_flag("--resume", o.resume, "Go on from the newest valid checkpoint");
 }
 
-Status run(TuneOptions options, const std::string& mode, const Globals& globals) {
+// The file's settings, and over them the flags that were given. The folder in which the file's run
+// lies is not the folder of this one.
+Status read_config(const std::string& file, CLI::App& app, TuneOptions& options,
+                   std::string& mode) {
+  const auto text = read_file(file, 1 << 20);
+  if (!text.ok()) return usage_error("--config {}", text.error().message);
+  SLLM_TRY(options, tune_options_from_toml(*text, file));
+  options.run.clear();
+  mode = name(options.mode);
+  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
+    option->run_callback();
+  return ok();
+}
+
+Status run(TuneOptions options, const std::string& mode, const SearchFlags& search,
+           const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
   if (options.run.empty() && !options.model.empty())
-    options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
+    options.run = fs::path("runs") /
+                  (today() + "-" + model_name(options.model) + (search.search ? "-search" : ""));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
   }
+  if (search.search) return run_search(options, search, globals);
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
     if (globals.json)
@@ -133,8 +151,17 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
 Action declare_tune(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<TuneOptions>();
   const auto mode = std::make_shared<std::string>("bf16");
+  const auto search = std::make_shared<SearchFlags>();
+  const auto config = std::make_shared<std::string>();
+  app.add_option("--config", *config,
+                 "Settings from a file: a run's config.toml, or the best.toml of a search; flags "
+                 "win");
   declare_options(app, *options, *mode);
-  return [=, &globals] { return run(*options, *mode, globals); };
+  add_search_flags(app, *search);
+  return [=, &app, &globals]() -> Status {
+    if (!config->empty()) SLLM_OK(read_config(*config, app, *options, *mode));
+    return run(*options, *mode, *search, globals);
+  };
 }
 
 }  // namespace sllm::cli

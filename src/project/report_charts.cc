@@ -175,4 +175,85 @@ std::string loss_chart(const std::vector<double>& loss,
   return svg + "</svg>";
 }
 
+namespace {
+
+// At most about a hundred points of the moving average.
+std::vector<std::pair<double, double>> smoothed(const std::vector<double>& loss) {
+  std::vector<std::pair<double, double>> points;
+  const size_t every = std::max<size_t>(1, loss.size() / 100);
+  const double keep = 1 - std::min(1.0, 20 / static_cast<double>(loss.size()));
+  double average = 0;
+  for (size_t i = 0; i < loss.size(); ++i) {
+    if (!std::isfinite(loss[i])) break;
+    average = i == 0 ? loss[i] : keep * average + (1 - keep) * loss[i];
+    if (i % every == 0 || i + 1 == loss.size())
+      points.emplace_back(static_cast<double>(i + 1), average);
+  }
+  return points;
+}
+
+// Evaluation losses and what is near them: one run that went wrong must not press the others flat.
+std::pair<double, double> range_of(const std::vector<Curve>& curves) {
+  std::vector<double> values;
+  for (const Curve& c : curves)
+    for (const auto& [step, loss] : c.evaluated)
+      if (std::isfinite(loss)) values.push_back(loss);
+  if (values.empty()) return {0, 1};
+  std::ranges::sort(values);
+  double low = values.front();
+  const double high = std::min(values.back(), 2 * values[values.size() / 2]);
+  for (const Curve& c : curves)
+    for (const auto& [step, loss] : smoothed(c.loss)) low = std::min(low, loss);
+  const double margin = std::max(0.08 * (high - low), 0.02 * std::abs(high));
+  return {std::max(0.0, low - margin), high + margin};
+}
+
+}  // namespace
+
+std::string curves_chart(const std::vector<Curve>& curves, const std::string& title,
+                         const std::string& step_label) {
+  constexpr double kHeight = 250, kLeft = 44, kRight = 12, kTop = 12, kBottom = 36;
+  double steps = 0;
+  for (const Curve& c : curves) {
+    steps = std::max(steps, static_cast<double>(c.loss.size()));
+    for (const auto& [step, loss] : c.evaluated) steps = std::max(steps, step);
+  }
+  if (steps < 1) return {};
+  const auto [low, high] = range_of(curves);
+  const auto x = [&](double step) { return kLeft + (kWidth - kLeft - kRight) * step / steps; };
+  const auto y = [&, low = low, high = high](double loss) {
+    const double share = std::isfinite(loss) ? (loss - low) / (high - low) : 1;
+    return kTop + (kHeight - kTop - kBottom) * (1 - std::clamp(share, 0.0, 1.0));
+  };
+  std::string svg = begin_svg(kHeight, title);
+  const double stride = nice_step(high - low, 5);
+  for (double tick = std::ceil(low / stride) * stride; tick <= high; tick += stride)
+    svg += line(kLeft, y(tick), kWidth - kRight, y(tick), "grid") +
+           text(kLeft - 6, y(tick) + 4, "end", fmt::format("{:.3g}", tick), "tick");
+  const double every = std::max(1.0, nice_step(steps, 6));
+  for (double tick = 0; tick <= steps; tick += every)
+    svg += text(x(tick), kHeight - kBottom + 16, "middle", fmt::format("{:g}", tick), "tick");
+  svg += text(kWidth - kRight, kHeight - 4, "end", step_label, "tick");
+  const auto draw = [&](const Curve& c) {
+    const char* style = c.chosen ? " best" : "";
+    std::string trained, evaluated, dots;
+    for (const auto& [step, loss] : smoothed(c.loss))
+      trained += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));
+    for (const auto& [step, loss] : c.evaluated) {
+      evaluated += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));
+      dots += fmt::format(
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"dot{}\"><title>{}: {} {:g}, {:.4f}"
+          "</title></circle>",
+          x(step), y(loss), style, html_escape(c.label), html_escape(step_label), step, loss);
+    }
+    svg += fmt::format("<polyline points=\"{}\" class=\"trained{}\"/>", trained, style);
+    svg += fmt::format("<polyline points=\"{}\" class=\"evaluated{}\"/>{}", evaluated, style, dots);
+  };
+  for (const Curve& c : curves)
+    if (!c.chosen) draw(c);
+  for (const Curve& c : curves)
+    if (c.chosen) draw(c);
+  return svg + "</svg>";
+}
+
 }  // namespace sllm::project

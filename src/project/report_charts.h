@@ -31,4 +31,16 @@ std::string loss_chart(const std::vector<double>& loss,
                        const std::string& train_label, const std::string& eval_label,
                        const std::string& step_label);
 
+// One of several runs.
+struct Curve {
+  std::string label;
+  std::vector<std::pair<double, double>> evaluated;  // (step, evaluation loss)
+  std::vector<double> loss;                          // of training, one per step
+  bool chosen = false;
+};
+// Evaluation losses as dots on a line, training losses as thin lines (their moving average); the
+// chosen run stands out and is drawn last.
+std::string curves_chart(const std::vector<Curve>& curves, const std::string& title,
+                         const std::string& step_label);
+
 }  // namespace sllm::project
