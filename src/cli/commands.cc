@@ -20,6 +20,8 @@ const std::vector<Command> kCommands = {
     {"data", "Build", "Clean, de-duplicate and split examples", kJson | kDryRun, declare_data},
     {"augment", "Build", "Make training pairs from a hand-written grammar", kJson | kDryRun,
      declare_augment},
+    {"distill", "Build", "Make training rows from a teacher's answers", kJson | kDryRun,
+     declare_distill},
     {"tune", "Build", "Fine-tune a model with LoRA", kJson | kDryRun, declare_tune},
     {"runs", "Build", "List tuning runs, or show one", kJson, declare_runs},
     {"merge", "Build", "Merge a LoRA adapter into its base model", kJson | kDryRun, declare_merge},
