@@ -23,7 +23,7 @@ const std::vector<Command> kCommands = {
     {"distill", "Build", "Make training rows from a teacher's answers", kJson | kDryRun,
      declare_distill},
     {"tune", "Build", "Fine-tune a model with LoRA", kJson | kDryRun, declare_tune},
-    {"runs", "Build", "List tuning runs, or show one", kJson, declare_runs},
+    {"runs", "Build", "List tuning runs, show, plot, compare or resume them", kJson, declare_runs},
     {"merge", "Build", "Merge a LoRA adapter into its base model", kJson | kDryRun, declare_merge},
     {"quantize", "Build", "Store a model in fewer bits", kJson | kDryRun, declare_quantize},
     {"eval", "Evaluate", "Measure a model: perplexity, tasks, answers", kJson, declare_eval},

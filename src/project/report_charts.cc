@@ -127,6 +127,23 @@ std::string scatter_chart(const std::vector<Point>& points, const std::string& x
   return svg + "</svg>";
 }
 
+std::vector<std::pair<double, double>> moving_average(const std::vector<double>& loss,
+                                                      size_t most) {
+  std::vector<std::pair<double, double>> points;
+  const size_t every = std::max<size_t>(1, loss.size() / most);
+  const double keep = 1 - std::min(1.0, 20 / std::max(1.0, static_cast<double>(loss.size())));
+  double average = 0;
+  bool begun = false;
+  for (size_t i = 0; i < loss.size(); ++i) {
+    if (!std::isfinite(loss[i])) continue;
+    average = begun ? keep * average + (1 - keep) * loss[i] : loss[i];
+    if (i % every == 0 || i + 1 == loss.size() || !begun)
+      points.emplace_back(static_cast<double>(i + 1), average);
+    begun = true;
+  }
+  return points;
+}
+
 std::string loss_chart(const std::vector<double>& loss,
                        const std::vector<std::pair<int64_t, double>>& eval_loss,
                        const std::string& train_label, const std::string& eval_label,
@@ -153,14 +170,11 @@ std::string loss_chart(const std::vector<double>& loss,
     svg += text(x(tick), kHeight - kBottom + 16, "middle", fmt::format("{:g}", tick), "tick");
   svg += text(kWidth - kRight, kHeight - 4, "end", step_label, "tick");
   std::string raw, smooth;
-  double average = loss[0];
-  const double keep = 1 - std::min(1.0, 20 / n);
-  for (size_t i = 0; i < loss.size(); ++i) {
-    if (!std::isfinite(loss[i])) continue;
-    average = keep * average + (1 - keep) * loss[i];
-    raw += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(loss[i]));
-    smooth += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(average));
-  }
+  for (size_t i = 0; i < loss.size(); ++i)
+    if (std::isfinite(loss[i]))
+      raw += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(loss[i]));
+  for (const auto& [at, average] : moving_average(loss))
+    smooth += fmt::format("{:.1f},{:.1f} ", x(at), y(average));
   svg += fmt::format("<polyline points=\"{}\" class=\"thin\"/>", raw);
   svg += fmt::format("<polyline points=\"{}\" class=\"curve\"/>", smooth);
   for (const auto& [at, v] : eval_loss)
@@ -177,20 +191,7 @@ std::string loss_chart(const std::vector<double>& loss,
 
 namespace {
 
-// At most about a hundred points of the moving average.
-std::vector<std::pair<double, double>> smoothed(const std::vector<double>& loss) {
-  std::vector<std::pair<double, double>> points;
-  const size_t every = std::max<size_t>(1, loss.size() / 100);
-  const double keep = 1 - std::min(1.0, 20 / static_cast<double>(loss.size()));
-  double average = 0;
-  for (size_t i = 0; i < loss.size(); ++i) {
-    if (!std::isfinite(loss[i])) break;
-    average = i == 0 ? loss[i] : keep * average + (1 - keep) * loss[i];
-    if (i % every == 0 || i + 1 == loss.size())
-      points.emplace_back(static_cast<double>(i + 1), average);
-  }
-  return points;
-}
+constexpr size_t kPoints = 100;  // of a run's line among many
 
 // Evaluation losses and what is near them: one run that went wrong must not press the others flat.
 std::pair<double, double> range_of(const std::vector<Curve>& curves) {
@@ -203,7 +204,7 @@ std::pair<double, double> range_of(const std::vector<Curve>& curves) {
   double low = values.front();
   const double high = std::min(values.back(), 2 * values[values.size() / 2]);
   for (const Curve& c : curves)
-    for (const auto& [step, loss] : smoothed(c.loss)) low = std::min(low, loss);
+    for (const auto& [step, loss] : moving_average(c.loss, kPoints)) low = std::min(low, loss);
   const double margin = std::max(0.08 * (high - low), 0.02 * std::abs(high));
   return {std::max(0.0, low - margin), high + margin};
 }
@@ -226,7 +227,7 @@ std::string curves_chart(const std::vector<Curve>& curves, const std::string& ti
     return kTop + (kHeight - kTop - kBottom) * (1 - std::clamp(share, 0.0, 1.0));
   };
   std::string svg = begin_svg(kHeight, title);
-  const double stride = nice_step(high - low, 5);
+  const double stride = nice_step(high - low, 7);
   for (double tick = std::ceil(low / stride) * stride; tick <= high; tick += stride)
     svg += line(kLeft, y(tick), kWidth - kRight, y(tick), "grid") +
            text(kLeft - 6, y(tick) + 4, "end", fmt::format("{:.3g}", tick), "tick");
@@ -237,7 +238,7 @@ std::string curves_chart(const std::vector<Curve>& curves, const std::string& ti
   const auto draw = [&](const Curve& c) {
     const char* style = c.chosen ? " best" : "";
     std::string trained, evaluated, dots;
-    for (const auto& [step, loss] : smoothed(c.loss))
+    for (const auto& [step, loss] : moving_average(c.loss, kPoints))
       trained += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));
     for (const auto& [step, loss] : c.evaluated) {
       evaluated += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));

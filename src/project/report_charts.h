@@ -1,6 +1,7 @@
 // The report's pictures as inline SVG: they scale with the page and carry a text alternative.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,11 @@ struct Point {
 };
 std::string scatter_chart(const std::vector<Point>& points, const std::string& x_unit,
                           const std::string& title);
+
+// (step, loss) of training, smoothed over a twentieth of the steps; what is not finite is left out.
+// About `most` points.
+std::vector<std::pair<double, double>> moving_average(const std::vector<double>& loss,
+                                                      size_t most = SIZE_MAX);
 
 // Training loss as a thin line with its moving average, evaluation losses as dots.
 std::string loss_chart(const std::vector<double>& loss,
