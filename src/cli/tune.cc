@@ -1,12 +1,10 @@
-// sllm tune: fine-tune a model with LoRA, or look for the settings to do it with.
+// sllm tune: fine-tune a model with LoRA.
 #include "train/tune.h"
 
 #include <ctime>
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/tune_result.h"
-#include "cli/tune_search.h"
 #include "hub/resolve.h"
 #include "io/model_source.h"
 #include "project/plan.h"
@@ -20,6 +18,46 @@ std::string today() {
   char text[16];
   std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
   return text;
+}
+
+nlohmann::ordered_json to_json(const TuneResult& r) {
+  nlohmann::ordered_json evals = nlohmann::ordered_json::array();
+  for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
+  return {{"adapter", r.adapter.string()},
+          {"steps", r.steps},
+          {"best_step", r.best_step},
+          {"samples", r.samples},
+          {"eval_samples", r.eval_samples},
+          {"cut", r.cut},
+          {"dropped", r.dropped},
+          {"trained_parameters", r.trained_parameters},
+          {"tokens", r.tokens},
+          {"supervised", r.supervised},
+          {"seconds", r.seconds},
+          {"tok_s", r.tok_s},
+          {"supervised_tok_s", r.supervised_tok_s},
+          {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
+          {"stopped_early", r.stopped_early},
+          {"resumed_from", r.resumed_from},
+          {"loss", r.loss},
+          {"eval_loss", evals}};
+}
+
+void print_text(const TuneResult& r) {
+  std::cout << fmt::format("{} steps over {} samples ({} tokens, {} learned) in {:.0f} s\n",
+                           r.steps, r.samples, r.tokens, r.supervised, r.seconds);
+  if (r.cut + r.dropped > 0)
+    std::cout << fmt::format("{} samples were cut at --max-length, {} had nothing to learn\n",
+                             r.cut, r.dropped);
+  std::cout << fmt::format("{:.0f} tokens/s ({:.0f} learned), {:.2f} GB at most\n", r.tok_s,
+                           r.supervised_tok_s, static_cast<double>(r.peak_memory) / 1e9);
+  if (!r.loss.empty())
+    std::cout << fmt::format("loss {:.4f} -> {:.4f}\n", r.loss.front(), r.loss.back());
+  if (!r.eval_loss.empty())
+    std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
+                             r.eval_loss.back().second, r.best_step,
+                             r.stopped_early ? " (stopped early)" : "");
+  std::cout << r.adapter.string() << '\n';
 }
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
@@ -60,30 +98,13 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_flag("--resume", o.resume, "Go on from the newest valid checkpoint");
 }
 
-// The file's settings, and over them the flags that were given. The folder in which the file's run
-// lies is not the folder of this one.
-Status read_config(const std::string& file, CLI::App& app, TuneOptions& options,
-                   std::string& mode) {
-  const auto text = read_file(file, 1 << 20);
-  if (!text.ok()) return usage_error("--config {}", text.error().message);
-  SLLM_TRY(options, tune_options_from_toml(*text, file));
-  options.run.clear();
-  mode = name(options.mode);
-  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
-    option->run_callback();
-  return ok();
-}
-
-Status run(TuneOptions options, const std::string& mode, const SearchFlags& search,
-           const Globals& globals) {
+Status run(TuneOptions options, const std::string& mode, const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
   if (options.run.empty() && !options.model.empty())
-    options.run = fs::path("runs") /
-                  (today() + "-" + model_name(options.model) + (search.search ? "-search" : ""));
+    options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
   }
-  if (search.search) return run_search(options, search, globals);
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
     if (globals.json)
@@ -100,7 +121,10 @@ Status run(TuneOptions options, const std::string& mode, const SearchFlags& sear
     return ok();
   }
   SLLM_TRY(const TuneResult result, tune(options, progress_sink(globals)));
-  print_tune_result(result, "tune", globals);
+  if (globals.json)
+    print_json("tune", to_json(result));
+  else
+    print_text(result);
   return ok();
 }
 
@@ -109,17 +133,8 @@ Status run(TuneOptions options, const std::string& mode, const SearchFlags& sear
 Action declare_tune(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<TuneOptions>();
   const auto mode = std::make_shared<std::string>("bf16");
-  const auto search = std::make_shared<SearchFlags>();
-  const auto config = std::make_shared<std::string>();
-  app.add_option("--config", *config,
-                 "Settings from a file: a run's config.toml, or the best.toml of a search; flags "
-                 "win");
   declare_options(app, *options, *mode);
-  add_search_flags(app, *search);
-  return [=, &app, &globals]() -> Status {
-    if (!config->empty()) SLLM_OK(read_config(*config, app, *options, *mode));
-    return run(*options, *mode, *search, globals);
-  };
+  return [=, &globals] { return run(*options, *mode, globals); };
 }
 
 }  // namespace sllm::cli

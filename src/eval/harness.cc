@@ -5,7 +5,7 @@
 #include <chrono>
 #include <mutex>
 
-#include "base/company.h"
+#include "eval/company.h"
 #include "eval/python_text.h"
 
 namespace sllm::eval {

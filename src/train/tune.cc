@@ -53,20 +53,16 @@ class Run {
   }
 
   Result<TuneResult> go();
-  Result<TunePart> go(const TunePause& pause);
 
  private:
-  Result<TunePart::End> advance(const TunePause* pause);
   Status prepare();
   Status step();
   Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight);
-  Result<double> evaluation_loss();
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
   Status stop_if_asked();
   void show(const StepMetrics& metrics) const;
-  void add_up();
   Result<TuneResult> finish();
   PackOptions packing(float row_weight) const {
     return {options_.micro_tokens, row_weight, &lora_.bound(),
@@ -100,7 +96,6 @@ class Run {
   int64_t saved_step_ = -1;
   int64_t timed_tokens_ = 0, timed_supervised_ = 0, steps_here_ = 0;
   double timed_seconds_ = 0;
-  bool diverged_ = false;
 };
 
 Status Run::prepare() {
@@ -170,8 +165,7 @@ Status Run::step() {
           ? adamw_step(input_.backend, tape_, lora_.parameters(), options_, m.lr, m.step)
           : StepResult{m.loss, false};
   tape_.clear();
-  diverged_ = !done.finite;
-  if (diverged_)
+  if (!done.finite)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
                              "the state before it is kept",
                              m.step, m.lr),
@@ -193,8 +187,7 @@ Status Run::step() {
   return log_->append(m);
 }
 
-// Mean over the supervised tokens of the evaluation samples.
-Result<double> Run::evaluation_loss() {
+Status Run::evaluate() {
   std::vector<uint32_t> all(input_.eval.samples.size());
   std::iota(all.begin(), all.end(), 0u);
   Context ctx{input_.backend, options_.mode, nullptr};
@@ -208,11 +201,7 @@ Result<double> Run::evaluation_loss() {
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
   }
-  return loss / static_cast<double>(input_.eval.supervised());
-}
-
-Status Run::evaluate() {
-  SLLM_TRY(const double loss, evaluation_loss());
+  loss /= static_cast<double>(input_.eval.supervised());
   state_.evaluation_due = false;
   const bool improved = loss < state_.best_eval;
   state_.worse = improved ? 0 : state_.worse + 1;
@@ -256,8 +245,19 @@ void Run::show(const StepMetrics& m) const {
              static_cast<uint64_t>(schedule_.total_tokens()), detail});
 }
 
-// The figures of all steps so far.
-void Run::add_up() {
+Result<TuneResult> Run::finish() {
+  // The best state is on disk; the last one is in memory.
+  const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
+  result_.adapter = adapter_path(options_.run);
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
+  LoraAdapter adapter = lora_.adapter();
+  if (best_is_older) {
+    const fs::path best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(best));
+    SLLM_TRY(adapter, read_peft_adapter(best));
+  }
+  SLLM_OK(write_peft_adapter(folder.path(), adapter));
+  SLLM_OK(folder.commit());
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
   result_.samples = static_cast<int64_t>(input_.train.samples.size());
@@ -273,74 +273,24 @@ void Run::add_up() {
   result_.supervised_tok_s = static_cast<double>(timed_supervised_) / timed_seconds_;
   result_.peak_memory = peak_resident_memory();
   result_.stopped_early = state_.step < schedule_.total_steps();
-}
-
-Result<TuneResult> Run::finish() {
-  // The best state is on disk; the last one is in memory.
-  const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
-  result_.adapter = adapter_path(options_.run);
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
-  LoraAdapter adapter = lora_.adapter();
-  if (best_is_older) {
-    const fs::path best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(best));
-    SLLM_TRY(adapter, read_peft_adapter(best));
-  }
-  SLLM_OK(write_peft_adapter(folder.path(), adapter));
-  SLLM_OK(folder.commit());
-  add_up();
   return result_;
 }
 
-Result<TunePart::End> Run::advance(const TunePause* pause) {
+Result<TuneResult> Run::go() {
   SLLM_OK(prepare());
   for (;;) {
     if (state_.evaluation_due) SLLM_OK(evaluate());
-    if (finished()) return TunePart::End::kFinished;
-    if (pause && state_.step >= pause->step) return TunePart::End::kStep;
-    if (pause && pause->now && pause->now()) return TunePart::End::kNow;
+    if (finished()) break;
     if (save_is_due()) SLLM_OK(save());
     SLLM_OK(step());
   }
-}
-
-Result<TuneResult> Run::go() {
-  SLLM_TRY(const TunePart::End end, advance(nullptr));
-  SLLM_CHECK(end == TunePart::End::kFinished, "tune: paused");
   SLLM_OK(save());
   return finish();
 }
 
-Result<TunePart> Run::go(const TunePause& pause) {
-  TunePart part;
-  auto end = advance(&pause);
-  if (!end.ok() && !diverged_) return std::move(end).error();
-  part.end = end.ok() ? *end : TunePart::End::kDiverged;
-  SLLM_OK(save());
-  if (part.end == TunePart::End::kFinished) {
-    SLLM_TRY(part.result, finish());
-    if (state_.best_step >= 0) part.eval_loss = state_.best_eval;
-  }
-  const bool unknown = part.end == TunePart::End::kStep ||
-                       (part.end == TunePart::End::kFinished && state_.best_step < 0);
-  if (unknown && !result_.eval_loss.empty() && result_.eval_loss.back().first == state_.step) {
-    part.eval_loss = result_.eval_loss.back().second;
-  } else if (unknown) {
-    const auto start = Clock::now();
-    SLLM_TRY(part.eval_loss, evaluation_loss());
-    part.evaluation_seconds = seconds_since(start);
-  }
-  add_up();
-  part.result = result_;
-  return part;
-}
-
 }  // namespace
 
-// A run of its folder's only process; `work` makes it go.
-template <class Work>
-static auto with_run(TuneInput input, const TuneOptions& options, const ProgressSink& progress,
-                     Work work) -> decltype(work(std::declval<Run&>())) {
+Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const ProgressSink& progress) {
   SLLM_OK(validate(options));
   SLLM_CHECK(!input.train.samples.empty(), "tune: no samples");
   std::error_code error;
@@ -360,18 +310,7 @@ static auto with_run(TuneInput input, const TuneOptions& options, const Progress
   };
   SLLM_TRY(TrainableLora lora, make());
   lora.set_base_model(input.base_name);
-  Run run(std::move(input), options, std::move(lora), progress);
-  return work(run);
-}
-
-Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const ProgressSink& progress) {
-  return with_run(std::move(input), options, progress, [](Run& run) { return run.go(); });
-}
-
-Result<TunePart> tune_part(TuneInput input, const TuneOptions& options, const TunePause& pause,
-                           const ProgressSink& progress) {
-  SLLM_CHECK(!input.eval.samples.empty(), "tune_part: no evaluation samples");
-  return with_run(std::move(input), options, progress, [&](Run& run) { return run.go(pause); });
+  return Run(std::move(input), options, std::move(lora), progress).go();
 }
 
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
@@ -393,21 +332,13 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   return files;
 }
 
-Result<LoadedTune> load_tune(const TuneOptions& options) {
-  SLLM_TRY(TuneFiles files, open_tune_files(options));
-  LoadedTune loaded;
-  SLLM_TRY(loaded.model, Model::load(files.source));
-  SLLM_TRY(loaded.base_hash, fingerprint(*files.source));
-  loaded.backend = make_cpu_backend(options.threads);
-  loaded.train = std::move(files.train), loaded.eval = std::move(files.eval);
-  loaded.base_name = options.model.string();
-  return loaded;
-}
-
 Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress) {
-  SLLM_TRY(LoadedTune loaded, load_tune(options));
-  return tune({*loaded.model, *loaded.backend, std::move(loaded.train), std::move(loaded.eval),
-               std::move(loaded.base_hash), std::move(loaded.base_name)},
+  SLLM_TRY(TuneFiles files, open_tune_files(options));
+  SLLM_TRY(const auto model, Model::load(files.source));
+  SLLM_TRY(std::string base, fingerprint(*files.source));
+  const auto backend = make_cpu_backend(options.threads);
+  return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
+               options.model.string()},
               options, progress);
 }
 
