@@ -27,6 +27,12 @@ std::string line(const RunSummary& r) {
                      r.options.model.filename().string());
 }
 
+std::string rewards_text(const std::optional<Rewards>& rewards) {
+  if (!rewards || !rewards->margin()) return "";
+  return fmt::format("  margin {:.4f}{}", *rewards->margin(),
+                     rewards->accuracy ? fmt::format("  accuracy {:.2f}", *rewards->accuracy) : "");
+}
+
 Status list(const fs::path& folder, const Globals& globals) {
   const auto runs = list_runs(folder);
   if (globals.json) {
@@ -61,10 +67,12 @@ Status show(const fs::path& run, const Globals& globals) {
   const size_t every = std::max<size_t>(1, metrics.size() / 20);
   for (size_t i = 0; i < metrics.size(); ++i)
     if (i % every == 0 || i + 1 == metrics.size() || metrics[i].eval_loss)
-      std::cout << fmt::format(
-          "step {:>6}  loss {:.4f}  {:.0f} tokens/s{}\n", metrics[i].step, metrics[i].loss,
-          metrics[i].tok_s,
-          metrics[i].eval_loss ? fmt::format("  eval {:.4f}", *metrics[i].eval_loss) : "");
+      std::cout << fmt::format("step {:>6}  loss {:.4f}{}  {:.0f} tokens/s{}\n", metrics[i].step,
+                               metrics[i].loss, rewards_text(metrics[i].rewards), metrics[i].tok_s,
+                               metrics[i].eval_loss
+                                   ? fmt::format("  eval {:.4f}{}", *metrics[i].eval_loss,
+                                                 rewards_text(metrics[i].eval_rewards))
+                                   : "");
   return ok();
 }
 

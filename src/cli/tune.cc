@@ -1,4 +1,4 @@
-// sllm tune: fine-tune a model with LoRA.
+// sllm tune: fine-tune a model with LoRA, on examples, on preferences or from a teacher.
 #include "train/tune.h"
 
 #include <ctime>
@@ -20,27 +20,42 @@ std::string today() {
   return text;
 }
 
+nlohmann::ordered_json rewards_json(const std::vector<Rewards>& steps) {
+  const auto number = [](const std::optional<double>& x) {
+    return x ? nlohmann::ordered_json(*x) : nlohmann::ordered_json(nullptr);
+  };
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const Rewards& r : steps)
+    all.push_back({{"chosen", number(r.chosen)},
+                   {"rejected", number(r.rejected)},
+                   {"accuracy", number(r.accuracy)},
+                   {"margin", number(r.margin())}});
+  return all;
+}
+
 nlohmann::ordered_json to_json(const TuneResult& r) {
   nlohmann::ordered_json evals = nlohmann::ordered_json::array();
   for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
-  return {{"adapter", r.adapter.string()},
-          {"steps", r.steps},
-          {"best_step", r.best_step},
-          {"samples", r.samples},
-          {"eval_samples", r.eval_samples},
-          {"cut", r.cut},
-          {"dropped", r.dropped},
-          {"trained_parameters", r.trained_parameters},
-          {"tokens", r.tokens},
-          {"supervised", r.supervised},
-          {"seconds", r.seconds},
-          {"tok_s", r.tok_s},
-          {"supervised_tok_s", r.supervised_tok_s},
-          {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
-          {"stopped_early", r.stopped_early},
-          {"resumed_from", r.resumed_from},
-          {"loss", r.loss},
-          {"eval_loss", evals}};
+  nlohmann::ordered_json json = {{"adapter", r.adapter.string()},
+                                 {"steps", r.steps},
+                                 {"best_step", r.best_step},
+                                 {"samples", r.samples},
+                                 {"eval_samples", r.eval_samples},
+                                 {"cut", r.cut},
+                                 {"dropped", r.dropped},
+                                 {"trained_parameters", r.trained_parameters},
+                                 {"tokens", r.tokens},
+                                 {"supervised", r.supervised},
+                                 {"seconds", r.seconds},
+                                 {"tok_s", r.tok_s},
+                                 {"supervised_tok_s", r.supervised_tok_s},
+                                 {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
+                                 {"stopped_early", r.stopped_early},
+                                 {"resumed_from", r.resumed_from},
+                                 {"loss", r.loss},
+                                 {"eval_loss", evals}};
+  if (!r.rewards.empty()) json["rewards"] = rewards_json(r.rewards);
+  return json;
 }
 
 void print_text(const TuneResult& r) {
@@ -53,6 +68,13 @@ void print_text(const TuneResult& r) {
                            r.supervised_tok_s, static_cast<double>(r.peak_memory) / 1e9);
   if (!r.loss.empty())
     std::cout << fmt::format("loss {:.4f} -> {:.4f}\n", r.loss.front(), r.loss.back());
+  if (!r.rewards.empty() && r.rewards.back().margin())
+    std::cout << fmt::format("reward of chosen above rejected answers {:.4f} -> {:.4f}{}\n",
+                             r.rewards.front().margin().value_or(0), *r.rewards.back().margin(),
+                             r.rewards.back().accuracy
+                                 ? fmt::format(", larger in {:.0f} % of the last step's pairs",
+                                               100 * *r.rewards.back().accuracy)
+                                 : "");
   if (!r.eval_loss.empty())
     std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
                              r.eval_loss.back().second, r.best_step,
@@ -62,12 +84,29 @@ void print_text(const TuneResult& r) {
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("-m,--model", o.model, "Base model: GGUF file, Hugging Face folder or name");
-  app.add_option("--data", o.data, "Training rows: JSONL and the other formats of `sllm data`");
+  app.add_option("--data", o.data,
+                 "Training rows: JSONL and the other formats of `sllm data`, or preferences");
   app.add_option("--eval", o.eval, "Held-out rows for the evaluation loss");
   app.add_option("--eval-fraction", o.eval_fraction, "Without --eval: share of the data held out");
   app.add_option("-o,--out", o.run, "The run's folder (default runs/<date>-<model>)");
   app.add_option("--init-adapter", o.init_adapter,
                  "LoRA adapter to start from: a PEFT or mlx-lm folder, or a GGUF LoRA");
+  app.add_option("--objective", o.objective,
+                 "sft; of preferences dpo, ipo, simpo, orpo (pairs) or kto (labels)");
+  app.add_option("--beta", o.beta, "dpo, ipo, kto: hold to the base; simpo: scale; orpo: share");
+  app.add_option("--gamma", o.gamma, "simpo: by how much the chosen answer is to win");
+  app.add_option("--label-smoothing", o.label_smoothing,
+                 "dpo, simpo: share of the pairs taken to be the wrong way round");
+  app.add_option("--desirable-weight", o.desirable_weight, "kto: weight of wanted answers");
+  app.add_option("--undesirable-weight", o.undesirable_weight, "kto: weight of unwanted answers");
+  app.add_option("--teacher", o.teacher,
+                 "Model with the same tokens whose probabilities are learned from");
+  app.add_option("--divergence", o.divergence, "From the teacher: forward, reverse or jsd");
+  app.add_option("--top-k", o.top_k, "Tokens kept of each of the teacher's rows; 0: all");
+  app.add_option("--temperature", o.temperature, "Of the teacher and of what it is compared with");
+  app.add_option("--mixture", o.mixture, "jsd: the teacher's weight");
+  app.add_option("--teacher-share", o.teacher_share,
+                 "Of the divergence in the loss; the rest is the labels' cross-entropy");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
@@ -104,6 +143,9 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
     options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
+  }
+  if (!options.teacher.empty()) {
+    SLLM_TRY(options.teacher, resolve_model(options.teacher.string()));
   }
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));

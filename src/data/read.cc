@@ -1,4 +1,4 @@
-// read_examples: one file of any supported kind into examples, with "file:line" in every error.
+// read_rows and read_examples: one file of any supported kind, with "file:line" in every error.
 #include <algorithm>
 #include <cctype>
 
@@ -16,27 +16,21 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMaxRowBytes = size_t{64} << 20;
 constexpr size_t kTextCharacters = 2000;  // of one `text` example made from a document
 
-// Collects examples, and decides whether a bad row is dropped or ends the reading.
+// Hands rows on, and decides whether a bad one is dropped or ends the reading.
 class Rows {
  public:
-  Rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped)
-      : path_(path.string()), options_(options), dropped_(dropped) {}
+  Rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped,
+       const RowSink& rows, const TextSink& texts)
+      : path_(path.string()), options_(options), dropped_(dropped), rows_(rows), texts_(texts) {}
 
   const std::string& path() const { return path_; }
   std::string at(size_t line) const { return fmt::format("{}:{}", path_, line); }
 
   Status add(Json row, size_t line) {
-    auto example = example_from_row(std::move(row), at(line), options_);
-    if (!example.ok()) return bad(std::move(example).error(), line);
-    examples_.push_back(std::move(*example));
-    return ok();
+    auto taken = rows_(std::move(row), at(line));
+    return taken.ok() ? ok() : bad(std::move(taken).error(), line);
   }
-  void add_text(std::string text, size_t line) {
-    Example e;
-    e.text = std::move(text);
-    e.source = at(line);
-    examples_.push_back(std::move(e));
-  }
+  void add_text(std::string text, size_t line) { texts_(std::move(text), at(line)); }
   Status bad(Error error, size_t line) {
     if (bad_rows_ >= options_.skip_bad) {
       if (error.hint.empty())
@@ -48,13 +42,13 @@ class Rows {
     if (dropped_) dropped_->push_back({at(line), "malformed", error.message});
     return ok();
   }
-  std::vector<Example> finish() { return std::move(examples_); }
 
  private:
   std::string path_;
   const ReadOptions& options_;
   std::vector<DroppedRow>* dropped_;
-  std::vector<Example> examples_;
+  const RowSink& rows_;
+  const TextSink& texts_;
   uint64_t bad_rows_ = 0;
 };
 
@@ -153,8 +147,8 @@ void read_sections(const Document& document, Rows& rows) {
 
 }  // namespace
 
-Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
-                                           std::vector<DroppedRow>* dropped) {
+Status read_rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped,
+                 const RowSink& row_sink, const TextSink& text_sink) {
   std::error_code error;
   if (!fs::exists(path, error)) return bad_input("{}: no such file", path.string());
   std::string extension = path.extension().string();
@@ -163,25 +157,40 @@ Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptio
   const bool json = extension == ".json", lines = extension == ".jsonl" || extension == ".ndjson";
   const bool table = extension == ".csv" || extension == ".tsv";
   const auto format = document_format(path);
-  if (!json && !lines && !table && !format)
+  const bool document = format && text_sink;
+  if (!json && !lines && !table && !document)
     return with_hint(
         bad_input("{}: \"{}\" is not a data file that can be read", path.string(), extension),
-        "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt");
+        text_sink ? "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt"
+                  : "Use .jsonl, .json, .csv or .tsv: a document has no such rows");
   SLLM_TRY(const DecodedText decoded,
            read_text(path, options.max_bytes ? options.max_bytes : uint64_t{4} << 30));
   if (decoded.charset != "UTF-8")
     log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), decoded.charset));
-  Rows rows(path, options, dropped);
-  if (lines) {
-    SLLM_OK(read_jsonl(decoded.text, rows));
-  } else if (json) {
-    SLLM_OK(read_json_array(decoded.text, rows));
-  } else if (table) {
-    SLLM_OK(read_csv(decoded.text, extension == ".tsv" ? '\t' : '\0', rows));
-  } else {
-    read_sections(parse_document(decoded.text, *format), rows);
-  }
-  return rows.finish();
+  Rows rows(path, options, dropped, row_sink, text_sink);
+  if (lines) return read_jsonl(decoded.text, rows);
+  if (json) return read_json_array(decoded.text, rows);
+  if (table) return read_csv(decoded.text, extension == ".tsv" ? '\t' : '\0', rows);
+  read_sections(parse_document(decoded.text, *format), rows);
+  return ok();
+}
+
+Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
+                                           std::vector<DroppedRow>* dropped) {
+  std::vector<Example> examples;
+  const auto take_row = [&](Json row, std::string source) -> Status {
+    SLLM_TRY(Example example, example_from_row(std::move(row), std::move(source), options));
+    examples.push_back(std::move(example));
+    return ok();
+  };
+  const auto take_text = [&](std::string text, std::string source) {
+    Example e;
+    e.text = std::move(text);
+    e.source = std::move(source);
+    examples.push_back(std::move(e));
+  };
+  SLLM_OK(read_rows(path, options, dropped, take_row, take_text));
+  return examples;
 }
 
 }  // namespace sllm

@@ -2,6 +2,7 @@
 // their columns.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,14 @@ Result<nlohmann::ordered_json> parse_json(std::string_view text);
 // Errors: kBadInput naming the field and what was expected.
 Result<Example> example_from_row(nlohmann::ordered_json row, std::string source,
                                  const ReadOptions& options);
+
+// What takes a file's rows, with "file:line" of each; an error is one of the row.
+using RowSink = std::function<Status(nlohmann::ordered_json row, std::string source)>;
+using TextSink = std::function<void(std::string text, std::string source)>;
+
+// Every row of a .jsonl, .json, .csv or .tsv file, in order; the texts of a document go to `texts`,
+// without which documents are refused. Bad rows as ReadOptions says.
+Status read_rows(const fs::path& path, const ReadOptions& options, std::vector<DroppedRow>* dropped,
+                 const RowSink& rows, const TextSink& texts = {});
 
 }  // namespace sllm

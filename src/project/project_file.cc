@@ -156,7 +156,15 @@ class ProjectReader {
     SLLM_TRY(tune.options, tune_options_from_toml(text.str(), file() + " [tune]"));
     TuneOptions check = tune.options;  // the stages' part, so that the rest is validated now
     check.model = check.data = check.run = "-";
-    return validate(check).context(file() + ": [tune]");
+    SLLM_OK(validate(check).context(file() + ": [tune]"));
+    if (!check.teacher.empty())
+      return with_hint(usage_error("{}: [tune] teacher: sllm run learns without one", file()),
+                       "Learn from it with sllm tune --teacher");
+    if (check.objective == "sft") return ok();
+    return with_hint(usage_error("{}: [tune] objective: sllm run tunes on examples, not on "
+                                 "preferences",
+                                 file()),
+                     "Tune its result further with sllm tune --objective " + check.objective);
   }
 
   Status read_quantize() {

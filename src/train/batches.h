@@ -14,14 +14,14 @@ namespace sllm {
 
 struct Cursor {
   int64_t epoch = 0;
-  int64_t position = 0;  // samples of this epoch already used
+  int64_t position = 0;  // items of this epoch already used
   bool operator==(const Cursor&) const = default;
 };
 
 class Schedule {
  public:
   Schedule(const SampleSet& data, const TuneOptions& options);
-  // The samples of the step at `cursor`, which moves on; a step never spans two epochs.
+  // The items of the step at `cursor`, which moves on; a step never spans two epochs.
   std::vector<uint32_t> next(Cursor& cursor);
   int64_t total_steps() const { return total_steps_; }
   int64_t total_tokens() const { return total_tokens_; }  // of all steps
@@ -40,8 +40,13 @@ class Schedule {
 struct MicroBatch {
   Batch batch;
   std::vector<int32_t> targets;
-  std::vector<float> weights;  // of each row in the loss; 0: not learned
-  int64_t sample_tokens = 0;   // of the samples, each for itself: at least as many as rows
+  std::vector<float> weights;   // of each row in the loss; 0: not learned
+  std::vector<int32_t> owners;  // whose learned row it is, by place in pack()'s list; -1: nobody's
+  // In how many of the samples of which all is learned (PackOptions::whole_first) the row predicts
+  // its target.
+  std::vector<float> wholes;
+  int64_t sample_tokens = 0;       // of the samples, each for itself: at least as many as rows
+  int64_t first = 0, samples = 0;  // which of pack()'s list: [first, first + samples)
 };
 
 struct PackOptions {
@@ -49,6 +54,9 @@ struct PackOptions {
   float row_weight = 1;         // of a learned row
   const BoundAdapter* adapter = nullptr;
   bool share_beginnings = false;  // only for models of which shares_beginnings() holds
+  // So many neighbours of the list go into one forward together, if it holds them.
+  int64_t group = 1;
+  bool whole_first = false;  // the first of each group also learns its prompt (MicroBatch::wholes)
 };
 std::vector<MicroBatch> pack(const SampleSet& data, std::span<const uint32_t> samples,
                              const PackOptions& options);

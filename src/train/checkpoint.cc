@@ -126,6 +126,17 @@ Status restore(const fs::path& folder, TrainableLora& lora, TrainerState& state)
   return ok();
 }
 
+Status same_identity(const fs::path& folder, const RunIdentity& identity) {
+  SLLM_TRY(const Json manifest, read_json(folder / kManifest));
+  for (const auto& [key, mine] :
+       {std::pair("base", identity.base), std::pair("config", identity.config),
+        std::pair("data", identity.data)})
+    if (manifest.value(key, "") != mine)
+      return with_hint(usage_error("{}: was made with another {}", folder.string(), key),
+                       "Resume with the same settings, or tune into another folder");
+  return ok();
+}
+
 void remove_checkpoint(const fs::path& folder) {
   std::error_code ignored;
   fs::remove(folder / kManifest, ignored);  // first, so that half a folder is not a checkpoint
@@ -139,6 +150,15 @@ fs::path checkpoint_path(const fs::path& run, int64_t step) {
 }
 
 bool has_checkpoints(const fs::path& run) { return !steps_newest_first(run).empty(); }
+
+Status check_identity(const fs::path& run, const RunIdentity& identity) {
+  for (const int64_t step : steps_newest_first(run))
+    if (const fs::path folder = checkpoint_path(run, step); fs::exists(folder / kManifest))
+      if (Status status = same_identity(folder, identity);
+          status.ok() || status.error().code == ErrorCode::kUsage)
+        return status;
+  return ok();
+}
 
 Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const TrainerState& state,
                        const RunIdentity& identity) {
@@ -186,13 +206,7 @@ Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainabl
     Status status = verify_checkpoint(folder);
     TrainerState state;
     if (status.ok()) {
-      SLLM_TRY(const Json manifest, read_json(folder / kManifest));
-      for (const auto& [key, mine] :
-           {std::pair("base", identity.base), std::pair("config", identity.config),
-            std::pair("data", identity.data)})
-        if (manifest.value(key, "") != mine)
-          return with_hint(usage_error("{}: was made with another {}", folder.string(), key),
-                           "Resume with the same settings, or tune into another folder");
+      SLLM_OK(same_identity(folder, identity));
       status = restore(folder, lora, state);
     }
     if (status.ok()) return std::optional(state);

@@ -39,6 +39,8 @@ Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const Tra
 Result<std::optional<TrainerState>> restore_newest(const fs::path& run, TrainableLora& lora,
                                                    const RunIdentity& identity);
 bool has_checkpoints(const fs::path& run);
+// The same error, before anything of the run's folder is touched.
+Status check_identity(const fs::path& run, const RunIdentity& identity);
 // kBadInput saying what does not match.
 Status verify_checkpoint(const fs::path& checkpoint);
 fs::path checkpoint_path(const fs::path& run, int64_t step);

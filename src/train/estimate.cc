@@ -7,6 +7,7 @@
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
 #include "train/lora.h"
+#include "train/preference_loss.h"
 #include "train/tune.h"
 
 namespace sllm {
@@ -144,6 +145,16 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
   return estimate;
 }
 
+// Tokens that preference tuning reads without a backward: the reference's, once, and KTO's prompts
+// with other prompts' answers, which are read in every step and for the reference too.
+static int64_t tokens_only_read(const TuneFiles& files, const Schedule& schedule,
+                                const TuneOptions& options) {
+  const auto kind = preference_kind(options.objective);
+  if (!kind || !has_reference(*kind)) return 0;
+  return files.train.tokens() + files.eval.tokens() +
+         (*kind == PreferenceKind::kKto ? 2 * schedule.total_tokens() : 0);
+}
+
 // Of the first steps' tokens.
 static double computed_share(const SampleSet& data, Schedule& schedule,
                              const PackOptions& packing) {
@@ -151,9 +162,24 @@ static double computed_share(const SampleSet& data, Schedule& schedule,
   Cursor cursor;
   int64_t rows = 0, tokens = 0;
   for (int64_t step = 0; step < std::min(kSteps, schedule.total_steps()); ++step)
-    for (const MicroBatch& micro : pack(data, schedule.next(cursor), packing))
+    for (const MicroBatch& micro : pack(data, data.samples_of(schedule.next(cursor)), packing))
       rows += std::ssize(micro.batch.tokens), tokens += micro.sample_tokens;
   return tokens > 0 ? static_cast<double>(rows) / static_cast<double>(tokens) : 1;
+}
+
+// It reads every text once, and what it says is kept.
+static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const TuneOptions& options,
+                        TuningSpeed speed) {
+  const ModelConfig &student = files.source->config(), &teacher = files.teacher->config();
+  const auto size = [](const ModelConfig& c) {
+    return static_cast<double>(c.L * c.D * (c.F + c.D));
+  };
+  const int64_t tokens = files.train.tokens() + files.eval.tokens(),
+                rows = files.train.supervised() + files.eval.supervised(),
+                kept = options.top_k > 0 ? std::min(options.top_k, student.V) : student.V;
+  estimate.seconds +=
+      static_cast<double>(tokens * student.L) * speed.layer / 3 * size(teacher) / size(student);
+  estimate.disk += rows * (8 * kept + 4);
 }
 
 Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
@@ -161,9 +187,11 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   const ModelConfig& config = files.source->config();
   Schedule schedule(files.train, options);
   TuningWork work;
-  work.computed = computed_share(
-      files.train, schedule,
-      {.micro_tokens = options.micro_tokens, .share_beginnings = shares_beginnings(config)});
+  work.computed = computed_share(files.train, schedule,
+                                 {.micro_tokens = options.micro_tokens,
+                                  .share_beginnings = shares_beginnings(config),
+                                  .group = files.train.group,
+                                  .whole_first = options.objective == "orpo"});
   work.tokens = schedule.total_tokens();
   work.steps = schedule.total_steps();
   work.supervised = work.tokens * files.train.supervised() / files.train.tokens();
@@ -181,7 +209,12 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   }
   SLLM_TRY(const TuningSpeed speed,
            measure_tuning_speed(config, types_of(*files.source), work, options));
-  return estimate_tune(config, work, options, speed);
+  TuneEstimate estimate = estimate_tune(config, work, options, speed);
+  if (files.teacher) add_teacher(estimate, files, options, speed);
+  // A forward takes about a third of the time that it takes together with its backward.
+  estimate.seconds *= 1 + static_cast<double>(tokens_only_read(files, schedule, options)) /
+                              (3 * static_cast<double>(work.tokens));
+  return estimate;
 }
 
 }  // namespace sllm

@@ -21,6 +21,18 @@ void for_each_field(Options& o, F f) {
   f("run", o.run, Use::kLife);
   f("init_adapter", o.init_adapter, Use::kLearning);
   f("eval_fraction", o.eval_fraction, Use::kLearning);
+  f("objective", o.objective, Use::kLearning);
+  f("beta", o.beta, Use::kLearning);
+  f("gamma", o.gamma, Use::kLearning);
+  f("label_smoothing", o.label_smoothing, Use::kLearning);
+  f("desirable_weight", o.desirable_weight, Use::kLearning);
+  f("undesirable_weight", o.undesirable_weight, Use::kLearning);
+  f("teacher", o.teacher, Use::kLife);
+  f("divergence", o.divergence, Use::kLearning);
+  f("top_k", o.top_k, Use::kLearning);
+  f("temperature", o.temperature, Use::kLearning);
+  f("mixture", o.mixture, Use::kLearning);
+  f("teacher_share", o.teacher_share, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
   f("rank", o.rank, Use::kLearning);
   f("alpha", o.alpha, Use::kLearning);
@@ -108,11 +120,72 @@ Result<Numerics> numerics_from_name(std::string_view text) {
   return usage_error("mode '{}' is none of exact, bf16, fast", text);
 }
 
-Status validate(const TuneOptions& o) {
-  const auto require = [](bool holds, const char* field, const char* expected) -> Status {
-    if (holds) return ok();
-    return usage_error("{} must be {}", field, expected);
+namespace {
+
+Status require(bool holds, const char* field, const char* expected) {
+  if (holds) return ok();
+  return usage_error("{} must be {}", field, expected);
+}
+
+// A setting that the objective does not read is a misunderstanding.
+Status validate_objective(const TuneOptions& o) {
+  const TuneOptions defaults;
+  const auto one_of = [&](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), o.objective) != names.end();
   };
+  const auto read_by = [&](const char* field, double value, double otherwise,
+                           std::initializer_list<std::string_view> names) -> Status {
+    if (value == otherwise || one_of(names)) return ok();
+    return usage_error("{} is a setting of the objective {}, not of {}", field,
+                       fmt::join(names, ", "), o.objective);
+  };
+  SLLM_OK(require(one_of({"sft", "dpo", "ipo", "simpo", "orpo", "kto"}), "objective",
+                  "sft, dpo, ipo, simpo, orpo or kto"));
+  SLLM_OK(read_by("beta", o.beta, defaults.beta, {"dpo", "ipo", "simpo", "orpo", "kto"}));
+  SLLM_OK(read_by("gamma", o.gamma, defaults.gamma, {"simpo"}));
+  SLLM_OK(read_by("label_smoothing", o.label_smoothing, 0, {"dpo", "simpo"}));
+  SLLM_OK(read_by("desirable_weight", o.desirable_weight, 1, {"kto"}));
+  SLLM_OK(read_by("undesirable_weight", o.undesirable_weight, 1, {"kto"}));
+  SLLM_OK(require(std::isfinite(o.beta) && o.beta > 0, "beta", "above 0"));
+  SLLM_OK(require(std::isfinite(o.gamma) && o.gamma >= 0, "gamma", "0 or above"));
+  SLLM_OK(
+      require(o.label_smoothing >= 0 && o.label_smoothing < 0.5, "label_smoothing", "in [0, 0.5)"));
+  SLLM_OK(require(std::isfinite(o.desirable_weight) && o.desirable_weight >= 0, "desirable_weight",
+                  "0 or above"));
+  SLLM_OK(require(std::isfinite(o.undesirable_weight) && o.undesirable_weight >= 0,
+                  "undesirable_weight", "0 or above"));
+  // Its divergence is measured with other prompts' answers.
+  return require(o.objective != "kto" || o.batch_tokens > 0 || o.batch * o.accumulate > 1, "batch",
+                 "at least 2 for kto");
+}
+
+Status validate_teacher(const TuneOptions& o) {
+  const TuneOptions defaults;
+  for (const auto& [field, differs] :
+       {std::pair("divergence", o.divergence != defaults.divergence),
+        std::pair("top_k", o.top_k != defaults.top_k),
+        std::pair("temperature", o.temperature != defaults.temperature),
+        std::pair("mixture", o.mixture != defaults.mixture),
+        std::pair("teacher_share", o.teacher_share != defaults.teacher_share)})
+    if (differs && o.teacher.empty())
+      return with_hint(
+          usage_error("{} is a setting of learning from a teacher, and none is named", field),
+          "Name one with --teacher");
+  if (o.teacher.empty()) return ok();
+  SLLM_OK(require(o.objective == "sft", "objective", "sft with a teacher"));
+  SLLM_OK(require(o.divergence == "forward" || o.divergence == "reverse" || o.divergence == "jsd",
+                  "divergence", "forward, reverse or jsd"));
+  if (o.divergence != "jsd" && o.mixture != defaults.mixture)
+    return usage_error("mixture is a setting of the divergence jsd, not of {}", o.divergence);
+  SLLM_OK(require(o.top_k >= 0, "top_k", "0 (all tokens) or above"));
+  SLLM_OK(require(o.temperature > 0 && o.temperature <= 100, "temperature", "in (0, 100]"));
+  SLLM_OK(require(o.mixture > 0 && o.mixture < 1, "mixture", "in (0, 1)"));
+  return require(o.teacher_share > 0 && o.teacher_share <= 1, "teacher_share", "in (0, 1]");
+}
+
+}  // namespace
+
+Status validate(const TuneOptions& o) {
   SLLM_OK(require(!o.model.empty(), "model", "a GGUF file or a Hugging Face folder"));
   SLLM_OK(require(!o.data.empty(), "data", "a file with training rows"));
   SLLM_OK(require(!o.run.empty(), "run", "a folder"));
@@ -139,6 +212,8 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(o.patience >= 0, "patience", "0 (off) or above"));
   SLLM_OK(require(o.save_every >= 1, "save_every", "at least 1"));
   SLLM_OK(require(o.save_minutes > 0, "save_minutes", "above 0"));
+  SLLM_OK(validate_objective(o));
+  SLLM_OK(validate_teacher(o));
   return require(o.keep >= 2, "keep", "at least 2");
 }
 

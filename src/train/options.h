@@ -15,11 +15,30 @@ namespace sllm {
 struct TuneOptions {
   // What goes in and out.
   fs::path model;         // GGUF file or Hugging Face folder
-  fs::path data;          // training rows: conversations, text, or {"input_ids", "labels"}
+  fs::path data;          // training rows: conversations, text, or {"input_ids", "labels"};
+                          // preferences for the objectives that learn from them
   fs::path eval;          // held-out rows; empty: `eval_fraction` of the data
   fs::path run;           // the run's folder
   fs::path init_adapter;  // adapter with the first A and B; its rank, alpha and targets count
   double eval_fraction = 0;
+
+  // What is minimised: "sft", the cross-entropy of the learned tokens, or a loss of preferences
+  // ("dpo", "ipo", "simpo", "orpo", "kto"; train/preference_loss.h) with TRL's meaning of each
+  // number.
+  std::string objective = "sft";
+  double beta = 0.1;
+  double gamma = 0.5;          // simpo: by how much the chosen answer is to win
+  double label_smoothing = 0;  // dpo, simpo: share of the pairs that are the wrong way round
+  double desirable_weight = 1, undesirable_weight = 1;  // kto
+
+  // Learning from a teacher's probabilities (train/teacher.h, ops/distillation.h) instead of from
+  // the labels alone.
+  fs::path teacher;                    // a model with the same tokens; empty: none
+  std::string divergence = "forward";  // "forward", "reverse" or "jsd"
+  int64_t top_k = 64;                  // tokens kept of each of the teacher's rows; 0: all
+  double temperature = 1;
+  double mixture = 0.5;      // jsd: the teacher's weight in what both are compared with
+  double teacher_share = 1;  // of the divergence in the loss; the rest is the labels'
 
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"

@@ -21,6 +21,25 @@ fs::path metrics_path(const fs::path& run) { return run / "metrics.jsonl"; }
 // JSON has no infinity or NaN: null stands for them.
 Json number(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 
+void put(Json& json, const std::string& prefix, const std::optional<Rewards>& rewards) {
+  if (!rewards) return;
+  for (const auto& [name, value] :
+       {std::pair("chosen", rewards->chosen), std::pair("rejected", rewards->rejected),
+        std::pair("accuracies", rewards->accuracy), std::pair("margins", rewards->margin())})
+    if (value) json[prefix + "rewards/" + name] = number(*value);
+}
+
+std::optional<Rewards> rewards_of(const Json& json, const std::string& prefix) {
+  const auto get = [&](const char* name) -> std::optional<double> {
+    const auto at = json.find(prefix + "rewards/" + name);
+    if (at == json.end()) return std::nullopt;
+    return at->is_number() ? at->get<double>() : std::nan("");
+  };
+  const Rewards rewards{get("chosen"), get("rejected"), get("accuracies")};
+  if (!rewards.chosen && !rewards.rejected) return std::nullopt;
+  return rewards;
+}
+
 std::string to_line(const StepMetrics& m) {
   Json json = {{"step", m.step},
                {"epoch", m.epoch},
@@ -32,11 +51,14 @@ std::string to_line(const StepMetrics& m) {
                {"tok_s", m.tok_s},
                {"supervised_tok_s", m.supervised_tok_s},
                {"memory_mb", static_cast<double>(m.memory) / 1e6}};
+  put(json, "", m.rewards);
   return json.dump() + "\n";
 }
 
-std::string evaluation_line(int64_t step, double loss) {
-  return Json{{"step", step}, {"eval_loss", number(loss)}}.dump() + "\n";
+std::string evaluation_line(int64_t step, const StepLoss& found) {
+  Json json = {{"step", step}, {"eval_loss", number(found.loss)}};
+  put(json, "eval_", found.rewards);
+  return json.dump() + "\n";
 }
 
 std::optional<StepMetrics> from_line(std::string_view line) {
@@ -58,6 +80,8 @@ std::optional<StepMetrics> from_line(std::string_view line) {
   m.tok_s = get("tok_s");
   m.supervised_tok_s = get("supervised_tok_s");
   m.memory = static_cast<int64_t>(get("memory_mb") * 1e6);
+  m.rewards = rewards_of(json, "");
+  m.eval_rewards = rewards_of(json, "eval_");
   return m;
 }
 
@@ -73,7 +97,7 @@ Result<std::vector<StepMetrics>> read_metrics(const fs::path& run) {
       if (!m->eval_loss)
         all.push_back(*m);
       else if (!all.empty() && all.back().step == m->step)
-        all.back().eval_loss = m->eval_loss;
+        all.back().eval_loss = m->eval_loss, all.back().eval_rewards = m->eval_rewards;
     }
     begin = end + 1;
   }
@@ -87,7 +111,8 @@ Result<MetricsLog> MetricsLog::open(const fs::path& run, int64_t last_step) {
     SLLM_TRY(const auto lines, read_metrics(run));
     for (const StepMetrics& m : lines)
       if (m.step <= last_step)
-        kept += to_line(m) + (m.eval_loss ? evaluation_line(m.step, *m.eval_loss) : "");
+        kept += to_line(m) +
+                (m.eval_loss ? evaluation_line(m.step, {*m.eval_loss, m.eval_rewards}) : "");
   }
   SLLM_OK(write_file_atomically(path, kept));
   const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -98,8 +123,8 @@ Result<MetricsLog> MetricsLog::open(const fs::path& run, int64_t last_step) {
 }
 
 Status MetricsLog::append(const StepMetrics& metrics) { return write(to_line(metrics)); }
-Status MetricsLog::append_evaluation(int64_t step, double loss) {
-  return write(evaluation_line(step, loss));
+Status MetricsLog::append_evaluation(int64_t step, const StepLoss& found) {
+  return write(evaluation_line(step, found));
 }
 
 Status MetricsLog::write(const std::string& line) {

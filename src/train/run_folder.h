@@ -1,6 +1,9 @@
 // The files of a run: config.toml, env.json, metrics.jsonl (a line per step, and one {"step",
-// "eval_loss"} per evaluation), checkpoints/, adapter/ (the result). Pages, plots and `sllm runs`
-// read these files and nothing else.
+// "eval_loss"} per evaluation; of preferences also "rewards/chosen", "rewards/rejected",
+// "rewards/accuracies" and "rewards/margins", with "eval_" before them in evaluations),
+// reference.log (what preference tuning compares with), teacher.bin (what a teacher says),
+// checkpoints/, adapter/ (the result). Pages, plots and `sllm runs` read these files and nothing
+// else.
 #pragma once
 
 #include <optional>
@@ -9,6 +12,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "train/options.h"
+#include "train/step_loss.h"
 
 namespace sllm {
 
@@ -16,8 +20,9 @@ namespace sllm {
 struct StepMetrics {
   int64_t step = 0;  // from 1
   double epoch = 0;  // e.g. 1.25
-  double loss = 0;   // mean over the step's supervised tokens
+  double loss = 0;   // the objective's: of sft the mean over the step's supervised tokens
   std::optional<double> eval_loss;
+  std::optional<Rewards> rewards, eval_rewards;
   double lr = 0, grad_norm = 0;
   int64_t tokens = 0, supervised = 0;  // of this step
   double tok_s = 0, supervised_tok_s = 0;
@@ -30,7 +35,7 @@ class MetricsLog {
   // last checkpoint) are removed first.
   static Result<MetricsLog> open(const fs::path& run, int64_t last_step);
   Status append(const StepMetrics& metrics);
-  Status append_evaluation(int64_t step, double loss);
+  Status append_evaluation(int64_t step, const StepLoss& found);
   MetricsLog(MetricsLog&& other) noexcept
       : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
   MetricsLog& operator=(MetricsLog&& other) noexcept {

@@ -9,35 +9,22 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "data/dataset.h"
+#include "train/sample_rows.h"
 
 namespace sllm {
-namespace {
 
-constexpr uint64_t kSplitStream = 0x5711;  // apart from the shuffles' streams (batches.cc)
-
-// Labels as Hugging Face has them: aligned with ids, negative where nothing is learned.
-Sample shifted(std::vector<TokenId> ids, const std::vector<TokenId>& labels) {
+Sample cut_sample(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
+                  int64_t max_length) {
+  if (static_cast<int64_t>(ids.size()) > max_length) {
+    ids.resize(static_cast<size_t>(max_length));
+    labels.resize(ids.size());
+    ++set.cut;
+  }
   Sample sample{std::move(ids), {}};
   sample.targets.assign(sample.ids.size(), -1);
   for (size_t i = 0; i + 1 < labels.size(); ++i)
     if (labels[i + 1] >= 0) sample.targets[i] = labels[i + 1];
   return sample;
-}
-
-// Takes a row's sample in; what is longer than max_length is cut.
-void take(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
-          int64_t max_length) {
-  const bool cut = static_cast<int64_t>(ids.size()) > max_length;
-  if (cut) {
-    ids.resize(static_cast<size_t>(max_length));
-    labels.resize(ids.size());
-    ++set.cut;
-  }
-  Sample sample = shifted(std::move(ids), labels);
-  if (sample.supervised() == 0)
-    ++set.dropped, set.too_long += cut;
-  else
-    set.samples.push_back(std::move(sample));
 }
 
 Status check_rows(std::span<const TokenId> ids, const Reader& reader) {
@@ -46,6 +33,71 @@ Status check_rows(std::span<const TokenId> ids, const Reader& reader) {
       return bad_input("the tokenizer makes {} (id {}) of it, but the embedding has {} rows",
                        reader.tokenizer->token_bytes(id), id, reader.vocabulary);
   return ok();
+}
+
+bool first_row_has(std::string_view text, const char* key) {
+  const auto row = nlohmann::json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  return row.is_object() && row.contains(key);
+}
+
+Result<std::vector<TokenId>> read_ids(const nlohmann::json& row, const char* key, int64_t lowest,
+                                      int64_t vocabulary) {
+  const auto at = row.find(key);
+  if (at == row.end() || !at->is_array()) return bad_input("expected an array \"{}\"", key);
+  std::vector<TokenId> ids;
+  ids.reserve(at->size());
+  for (const auto& value : *at) {
+    const int64_t id = value.is_number_integer() ? value.get<int64_t>() : INT64_MIN;
+    if (id < lowest || id >= vocabulary)
+      return bad_input("\"{}\" holds {}, expected token ids below {}", key, value.dump(),
+                       vocabulary);
+    ids.push_back(static_cast<TokenId>(id));
+  }
+  return ids;
+}
+
+Status for_each_row(
+    std::string_view text, const std::string& file,
+    const std::function<Status(const nlohmann::json& row, const std::string& where)>& take) {
+  for (int64_t line = 1; !text.empty(); ++line) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view row_text = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (row_text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}:{}", file, line);
+    const auto row = nlohmann::json::parse(row_text, nullptr, false);
+    if (!row.is_object()) return bad_input("{}: expected a JSON object on one line", where);
+    SLLM_OK(take(row, where));
+  }
+  return ok();
+}
+
+Result<SampleSet> with_something_learned(SampleSet set, const fs::path& path, const Reader& reader,
+                                         const char* expected) {
+  if (!set.samples.empty()) return set;
+  if (set.too_long > 0)
+    return with_hint(
+        bad_input("{}: none of its {} rows has anything to learn; {} are longer than {} tokens",
+                  path.string(), set.rows, set.too_long, reader.max_length),
+        "Raise --max-length (max_length in the project's file)");
+  return with_hint(
+      bad_input("{}: none of its {} rows has anything to learn", path.string(), set.rows),
+      fmt::format("Expected rows like {}", expected));
+}
+
+namespace {
+
+constexpr uint64_t kSplitStream = 0x5711;  // apart from the shuffles' streams (batches.cc)
+
+// Takes a row's sample in.
+void take(SampleSet& set, std::vector<TokenId> ids, std::vector<TokenId> labels,
+          int64_t max_length) {
+  const int64_t cut_before = set.cut;
+  Sample sample = cut_sample(set, std::move(ids), std::move(labels), max_length);
+  if (sample.supervised() == 0)
+    ++set.dropped, set.too_long += set.cut - cut_before;
+  else
+    set.samples.push_back(std::move(sample));
 }
 
 Status take_example(SampleSet& set, const Example& example, const Reader& reader) {
@@ -77,48 +129,21 @@ Status take_example(SampleSet& set, const Example& example, const Reader& reader
   return ok();
 }
 
-bool is_pretokenised(std::string_view text) {
-  const auto row = nlohmann::json::parse(text.substr(0, text.find('\n')), nullptr, false);
-  return row.is_object() && row.contains("input_ids");
-}
-
-Result<std::vector<TokenId>> read_ids(const nlohmann::json& row, const char* key, int64_t lowest,
-                                      int64_t vocabulary) {
-  const auto at = row.find(key);
-  if (at == row.end() || !at->is_array()) return bad_input("expected an array \"{}\"", key);
-  std::vector<TokenId> ids;
-  ids.reserve(at->size());
-  for (const auto& value : *at) {
-    const int64_t id = value.is_number_integer() ? value.get<int64_t>() : INT64_MIN;
-    if (id < lowest || id >= vocabulary)
-      return bad_input("\"{}\" holds {}, expected token ids below {}", key, value.dump(),
-                       vocabulary);
-    ids.push_back(static_cast<TokenId>(id));
-  }
-  return ids;
-}
-
 Status read_pretokenised(SampleSet& set, std::string_view text, const std::string& file,
                          const Reader& reader) {
-  for (int64_t line = 1; !text.empty(); ++line) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view row_text = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (row_text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}:{}", file, line);
-    const auto row = nlohmann::json::parse(row_text, nullptr, false);
-    if (!row.is_object()) return bad_input("{}: expected a JSON object on one line", where);
-    ++set.rows;
-    SLLM_TRY(auto ids, read_ids(row, "input_ids", 0, reader.vocabulary).context(where));
-    auto labels = ids;
-    if (row.contains("labels")) {
-      SLLM_TRY(labels, read_ids(row, "labels", -100, reader.vocabulary).context(where));
-    }
-    if (labels.size() != ids.size())
-      return bad_input("{}: {} labels for {} input_ids", where, labels.size(), ids.size());
-    take(set, std::move(ids), std::move(labels), reader.max_length);
-  }
-  return ok();
+  return for_each_row(
+      text, file, [&](const nlohmann::json& row, const std::string& where) -> Status {
+        ++set.rows;
+        SLLM_TRY(auto ids, read_ids(row, "input_ids", 0, reader.vocabulary).context(where));
+        auto labels = ids;
+        if (row.contains("labels")) {
+          SLLM_TRY(labels, read_ids(row, "labels", -100, reader.vocabulary).context(where));
+        }
+        if (labels.size() != ids.size())
+          return bad_input("{}: {} labels for {} input_ids", where, labels.size(), ids.size());
+        take(set, std::move(ids), std::move(labels), reader.max_length);
+        return ok();
+      });
 }
 
 }  // namespace
@@ -139,6 +164,20 @@ int64_t SampleSet::supervised() const {
   return n;
 }
 
+int64_t SampleSet::tokens(uint32_t item) const {
+  int64_t n = 0;
+  for (int64_t i = 0; i < group; ++i)
+    n += static_cast<int64_t>(samples[static_cast<size_t>(item * group + i)].ids.size());
+  return n;
+}
+
+std::vector<uint32_t> SampleSet::samples_of(std::span<const uint32_t> items) const {
+  std::vector<uint32_t> all;
+  for (const uint32_t item : items)
+    for (int64_t i = 0; i < group; ++i) all.push_back(static_cast<uint32_t>(item * group + i));
+  return all;
+}
+
 std::string SampleSet::hash() const {
   Sha256 sha;
   for (const Sample& s : samples) {
@@ -147,34 +186,28 @@ std::string SampleSet::hash() const {
     sha.update(std::as_bytes(std::span(s.ids)));
     sha.update(std::as_bytes(std::span(s.targets)));
   }
+  if (group > 1) sha.update("pairs");
+  sha.update(std::as_bytes(std::span(wanted)));
   return sha.hex();
 }
 
 Result<SampleSet> read_samples(const fs::path& path, const Reader& reader) {
   SampleSet set;
   SLLM_TRY(const std::string text, read_file(path, uint64_t{4} << 30));
-  if (is_pretokenised(text)) {
+  if (first_row_has(text, "input_ids")) {
     SLLM_OK(read_pretokenised(set, text, path.string(), reader));
   } else {
     SLLM_TRY(const auto examples, read_examples(path));
     set.rows = static_cast<int64_t>(examples.size());
     for (const Example& example : examples) SLLM_OK(take_example(set, example, reader));
   }
-  if (set.samples.empty() && set.too_long > 0)
-    return with_hint(
-        bad_input("{}: none of its {} rows has anything to learn; {} are longer than {} tokens",
-                  path.string(), set.rows, set.too_long, reader.max_length),
-        "Raise --max-length (max_length in the project's file)");
-  if (set.samples.empty())
-    return with_hint(
-        bad_input("{}: none of its {} rows has anything to learn", path.string(), set.rows),
-        "Expected rows like {\"messages\": [{\"role\": \"user\", ...}, "
-        "{\"role\": \"assistant\", ...}]}");
-  return set;
+  return with_something_learned(std::move(set), path, reader,
+                                "{\"messages\": [{\"role\": \"user\", ...}, "
+                                "{\"role\": \"assistant\", ...}]}");
 }
 
 SampleSet split_off(SampleSet& set, double fraction, uint64_t seed) {
-  std::vector<size_t> order(set.samples.size());
+  std::vector<size_t> order(static_cast<size_t>(set.items()));
   std::iota(order.begin(), order.end(), size_t{0});
   Rng rng(seed, kSplitStream);
   shuffle(order, rng);
@@ -182,13 +215,17 @@ SampleSet split_off(SampleSet& set, double fraction, uint64_t seed) {
   order.resize(std::clamp<size_t>(wanted, 1, std::max<size_t>(order.size(), 2) - 1));
   std::sort(order.begin(), order.end());
   SampleSet held_out, kept;
-  for (size_t i = 0, next = 0; i < set.samples.size(); ++i) {
-    const bool out = next < order.size() && order[next] == i;
-    next += out;
-    (out ? held_out : kept).samples.push_back(std::move(set.samples[i]));
+  for (size_t i = 0; i < set.samples.size(); ++i) {
+    const bool out =
+        std::binary_search(order.begin(), order.end(), i / static_cast<size_t>(set.group));
+    SampleSet& side = out ? held_out : kept;
+    side.samples.push_back(std::move(set.samples[i]));
+    if (!set.wanted.empty()) side.wanted.push_back(set.wanted[i]);
   }
   set.samples = std::move(kept.samples);
-  held_out.rows = static_cast<int64_t>(held_out.samples.size());
+  set.wanted = std::move(kept.wanted);
+  held_out.group = set.group;
+  held_out.rows = held_out.items();
   return held_out;
 }
 

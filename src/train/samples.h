@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,20 @@ struct Sample {
 
 struct SampleSet {
   std::vector<Sample> samples;
-  int64_t rows = 0;      // read from the file
-  int64_t cut = 0;       // samples cut at max_length
-  int64_t dropped = 0;   // rows without anything to learn
-  int64_t too_long = 0;  // of these, rows that were cut before it
+  // How many neighbouring samples are one item, taken into a step together: 2 in pairs, the chosen
+  // answer before the rejected one.
+  int64_t group = 1;
+  std::vector<uint8_t> wanted;  // of answers that stand alone (KTO): the label of each sample
+  int64_t rows = 0;             // read from the file
+  int64_t cut = 0;              // samples cut at max_length
+  int64_t dropped = 0;          // rows without anything to learn
+  int64_t too_long = 0;         // of these, rows that were cut before it
+  int64_t items() const { return static_cast<int64_t>(samples.size()) / group; }
+  std::vector<uint32_t> samples_of(std::span<const uint32_t> items) const;
   int64_t tokens() const;
+  int64_t tokens(uint32_t item) const;
   int64_t supervised() const;
-  std::string hash() const;  // SHA-256 of all ids and targets: the data as the run sees it
+  std::string hash() const;  // SHA-256 of ids, targets and labels: the data as the run sees it
 };
 
 // Tokenizers and templates are needed for rows of text only; pre-tokenised rows
@@ -40,7 +48,15 @@ struct Reader {
 };
 Result<SampleSet> read_samples(const fs::path& path, const Reader& reader);
 
-// Moves `fraction` of the samples (at least one), chosen by `seed`, out of `set`.
+// Preferences (data/preference.h) or their pre-tokenised rows, TRL's {"prompt_ids", "chosen_ids",
+// "rejected_ids"} or {"prompt_ids", "completion_ids", "label"}: pairs, or with `labelled` answers
+// that stand alone, which pairs become too (the chosen ones are wanted). What is learned from is
+// the assistant's tokens behind the prompt, which ends where the prompt rendered alone and with its
+// answers part. Errors as read_samples.
+Result<SampleSet> read_preference_samples(const fs::path& path, const Reader& reader,
+                                          bool labelled);
+
+// Moves `fraction` of the items (at least one), chosen by `seed`, out of `set`.
 SampleSet split_off(SampleSet& set, double fraction, uint64_t seed);
 
 }  // namespace sllm

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 
 #include "base/sha256.h"
 #include "cpu/cpu_backend.h"
@@ -15,6 +14,7 @@
 #include "models/registry.h"
 #include "train/batches.h"
 #include "train/lora.h"
+#include "train/objective.h"
 #include "train/optimizer.h"
 
 namespace sllm {
@@ -46,9 +46,11 @@ class Run {
         options_(options),
         progress_(progress),
         lora_(std::move(lora)),
-        schedule_(input_.train, options_) {
+        schedule_(input_.train, options_),
+        objective_(make_objective({input_.model, &lora_.bound(), options_,
+                                   [this] { return stop_if_asked(); }, input_.teacher})) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
-                 sha256_hex(input_.train.hash() + input_.eval.hash())};
+                 sha256_hex(input_.train.hash() + input_.eval.hash() + input_.teacher.hash)};
     for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
   }
 
@@ -57,17 +59,12 @@ class Run {
  private:
   Status prepare();
   Status step();
-  Result<double> forward_backward(std::span<const uint32_t> samples, float row_weight);
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
   Status stop_if_asked();
   void show(const StepMetrics& metrics) const;
   Result<TuneResult> finish();
-  PackOptions packing(float row_weight) const {
-    return {options_.micro_tokens, row_weight, &lora_.bound(),
-            shares_beginnings(input_.model.config())};
-  }
   bool finished() const {
     return state_.step >= schedule_.total_steps() ||
            (options_.patience > 0 && state_.worse >= options_.patience);
@@ -87,7 +84,9 @@ class Run {
   const ProgressSink& progress_;
   TrainableLora lora_;
   Schedule schedule_;
+  std::unique_ptr<Objective> objective_;
   RunIdentity identity_;
+  bool prepared_ = false;
   Tape tape_;
   TrainerState state_;
   TuneResult result_;
@@ -101,10 +100,15 @@ class Run {
 Status Run::prepare() {
   std::error_code error;
   fs::create_directories(options_.run / "checkpoints", error);
-  if (has_checkpoints(options_.run)) {
-    if (!options_.resume)
-      return with_hint(usage_error("{}: holds a run already", options_.run.string()),
-                       "Add --resume to go on with it, or name another folder");
+  const bool goes_on = has_checkpoints(options_.run);
+  if (goes_on && !options_.resume)
+    return with_hint(usage_error("{}: holds a run already", options_.run.string()),
+                     "Add --resume to go on with it, or name another folder");
+  if (goes_on) SLLM_OK(check_identity(options_.run, identity_));
+  SLLM_OK(objective_->prepare(
+      {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_}));
+  prepared_ = true;
+  if (goes_on) {
     SLLM_TRY(const auto restored, restore_newest(options_.run, lora_, identity_));
     if (restored) {
       state_ = *restored;
@@ -118,8 +122,8 @@ Status Run::prepare() {
                                       {"base_name", input_.base_name},
                                       {"data", identity_.data},
                                       {"config", identity_.config},
-                                      {"samples", input_.train.samples.size()},
-                                      {"eval_samples", input_.eval.samples.size()},
+                                      {"samples", input_.train.items()},
+                                      {"eval_samples", input_.eval.items()},
                                       {"total_steps", schedule_.total_steps()},
                                       {"trained_parameters", lora_.size()},
                                       {"threads", input_.backend.threads()},
@@ -129,35 +133,26 @@ Status Run::prepare() {
   SLLM_TRY(const auto lines, read_metrics(options_.run));
   for (const StepMetrics& m : lines) {
     result_.loss.push_back(m.loss);
+    if (m.rewards) result_.rewards.push_back(*m.rewards);
     if (m.eval_loss) result_.eval_loss.emplace_back(m.step, *m.eval_loss);
   }
   return ok();
-}
-
-Result<double> Run::forward_backward(std::span<const uint32_t> samples, float row_weight) {
-  double loss = 0;
-  Context ctx{input_.backend, options_.mode, &tape_};
-  for (const MicroBatch& micro : pack(input_.train, samples, packing(row_weight))) {
-    SLLM_OK(stop_if_asked());
-    const Tensor hidden = input_.model.forward(ctx, micro.batch);
-    loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-    tape_.backward();
-  }
-  return loss;
 }
 
 // One optimiser step; on a signal or a loss that is not finite nothing has changed.
 Status Run::step() {
   const auto start = Clock::now();
   Cursor cursor = state_.cursor;
-  const std::vector<uint32_t> samples = schedule_.next(cursor);
+  const std::vector<uint32_t> items = schedule_.next(cursor);
   StepMetrics m;
-  for (const uint32_t i : samples) {
+  for (const uint32_t i : input_.train.samples_of(items)) {
     m.tokens += static_cast<int64_t>(input_.train.samples[i].ids.size());
     m.supervised += input_.train.samples[i].supervised();
   }
   tape_.clear();
-  SLLM_TRY(m.loss, forward_backward(samples, 1.0f / static_cast<float>(m.supervised)));
+  Context ctx{input_.backend, options_.mode, &tape_};
+  SLLM_TRY(const StepLoss found, objective_->loss(ctx, input_.train, items, {}));
+  m.loss = found.loss, m.rewards = found.rewards;
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
   const StepResult done =
@@ -172,7 +167,7 @@ Status Run::step() {
                  ErrorCode::kUsage, "Tune again with a lower --lr or a longer --warmup"));
   m.grad_norm = done.grad_norm;
   m.epoch = static_cast<double>(cursor.epoch) +
-            static_cast<double>(cursor.position) / static_cast<double>(input_.train.samples.size());
+            static_cast<double>(cursor.position) / static_cast<double>(input_.train.items());
   const double seconds = seconds_since(start);
   m.tok_s = static_cast<double>(m.tokens) / seconds;
   m.supervised_tok_s = static_cast<double>(m.supervised) / seconds;
@@ -183,31 +178,27 @@ Status Run::step() {
   if (steps_here_++ > 0)  // the first one also faults the weights in
     timed_tokens_ += m.tokens, timed_supervised_ += m.supervised, timed_seconds_ += seconds;
   result_.loss.push_back(m.loss);
+  if (m.rewards) result_.rewards.push_back(*m.rewards);
   show(m);
   return log_->append(m);
 }
 
 Status Run::evaluate() {
-  std::vector<uint32_t> all(input_.eval.samples.size());
-  std::iota(all.begin(), all.end(), 0u);
   Context ctx{input_.backend, options_.mode, nullptr};
-  double loss = 0;
   uint64_t done = 0;
-  for (const MicroBatch& micro : pack(input_.eval, all, packing(1))) {
-    SLLM_OK(stop_if_asked());
-    const Tensor hidden = input_.model.forward(ctx, micro.batch);
-    loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-    done += static_cast<uint64_t>(micro.sample_tokens);
+  const auto seen = [&](int64_t tokens) {
+    done += static_cast<uint64_t>(tokens);
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
-  }
-  loss /= static_cast<double>(input_.eval.supervised());
+  };
+  SLLM_TRY(const StepLoss found, objective_->evaluate(ctx, input_.eval, seen));
+  const double loss = found.loss;
   state_.evaluation_due = false;
   const bool improved = loss < state_.best_eval;
   state_.worse = improved ? 0 : state_.worse + 1;
   if (improved) state_.best_eval = loss, state_.best_step = state_.step;
   result_.eval_loss.emplace_back(state_.step, loss);
-  SLLM_OK(log_->append_evaluation(state_.step, loss));
+  SLLM_OK(log_->append_evaluation(state_.step, found));
   return improved ? save() : ok();
 }
 
@@ -229,8 +220,11 @@ Status Run::stop_if_asked() {
   const int signal = stop_requested();
   if (signal == 0) return ok();
   tape_.clear();
-  return stop(fmt::format("stopped by signal {} after step {}", signal, state_.step),
-              signal == 2 ? ErrorCode::kInterrupted : ErrorCode::kTerminated,
+  const auto code = signal == 2 ? ErrorCode::kInterrupted : ErrorCode::kTerminated;
+  if (!prepared_)  // no step is taken yet, or the checkpoint is not read
+    return with_hint(make_error(code, "{}: stopped by signal {}", options_.run.string(), signal),
+                     "Add --resume to go on");
+  return stop(fmt::format("stopped by signal {} after step {}", signal, state_.step), code,
               "Add --resume to go on");
 }
 
@@ -238,6 +232,8 @@ void Run::show(const StepMetrics& m) const {
   if (!progress_) return;
   std::string detail =
       fmt::format("step {}/{}, loss {:.4f}", m.step, schedule_.total_steps(), m.loss);
+  if (m.rewards && m.rewards->accuracy)
+    detail += fmt::format(", accuracy {:.2f}", *m.rewards->accuracy);
   if (!result_.eval_loss.empty())
     detail += fmt::format(", eval {:.4f}", result_.eval_loss.back().second);
   detail += fmt::format(", {:.1f} GB", static_cast<double>(m.memory) / 1e9);
@@ -260,8 +256,8 @@ Result<TuneResult> Run::finish() {
   SLLM_OK(folder.commit());
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
-  result_.samples = static_cast<int64_t>(input_.train.samples.size());
-  result_.eval_samples = static_cast<int64_t>(input_.eval.samples.size());
+  result_.samples = input_.train.items();
+  result_.eval_samples = input_.eval.items();
   result_.cut = input_.train.cut, result_.dropped = input_.train.dropped;
   result_.trained_parameters = lora_.size();
   result_.tokens = state_.tokens, result_.supervised = state_.supervised;
@@ -323,10 +319,24 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
   reader.vocabulary = files.source->config().V;
   reader.max_length = std::min(options.max_length, files.source->config().max_context);
-  SLLM_TRY(files.train, read_samples(options.data, reader));
+  if (!options.teacher.empty()) {
+    const std::string name = options.teacher.string();
+    SLLM_TRY(files.teacher, open_model(options.teacher));
+    SLLM_OK(check_generates(files.teacher->config()).context(name));
+    SLLM_TRY(const auto tokenizer, Tokenizer::of(*files.teacher));
+    SLLM_OK(check_same_tokens(reader.tokenizer.get(), tokenizer.get(), files.source->config(),
+                              files.teacher->config())
+                .context(name));
+  }
+  const auto read = [&](const fs::path& path) {
+    return options.objective == "sft"
+               ? read_samples(path, reader)
+               : read_preference_samples(path, reader, options.objective == "kto");
+  };
+  SLLM_TRY(files.train, read(options.data));
   if (!options.eval.empty()) {
-    SLLM_TRY(files.eval, read_samples(options.eval, reader));
-  } else if (options.eval_fraction > 0 && files.train.samples.size() > 1) {
+    SLLM_TRY(files.eval, read(options.eval));
+  } else if (options.eval_fraction > 0 && files.train.items() > 1) {
     files.eval = split_off(files.train, options.eval_fraction, options.seed);
   }
   return files;
@@ -336,9 +346,14 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   SLLM_TRY(TuneFiles files, open_tune_files(options));
   SLLM_TRY(const auto model, Model::load(files.source));
   SLLM_TRY(std::string base, fingerprint(*files.source));
+  Teacher teacher;
+  if (files.teacher) {
+    SLLM_TRY(teacher.hash, fingerprint(*files.teacher));
+    teacher.load = [source = files.teacher] { return Model::load(source); };
+  }
   const auto backend = make_cpu_backend(options.threads);
   return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string()},
+               options.model.string(), std::move(teacher)},
               options, progress);
 }
 

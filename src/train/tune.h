@@ -1,4 +1,5 @@
-// LoRA tuning of a model on a file of examples, from options to an adapter in PEFT's format.
+// LoRA tuning of a model on a file of examples or preferences, from options to an adapter in PEFT's
+// format.
 #pragma once
 
 #include <memory>
@@ -11,15 +12,17 @@
 #include "train/options.h"
 #include "train/run_folder.h"
 #include "train/samples.h"
+#include "train/teacher.h"
 
 namespace sllm {
 
 struct TuneResult {
-  fs::path adapter;          // PEFT folder: the best by evaluation loss, else the last
-  std::vector<double> loss;  // one per step, resumed ones included
+  fs::path adapter;              // PEFT folder: the best by evaluation loss, else the last
+  std::vector<double> loss;      // one per step, resumed ones included
+  std::vector<Rewards> rewards;  // of preferences: one per step
   std::vector<std::pair<int64_t, double>> eval_loss;  // (step, loss)
   int64_t steps = 0, best_step = -1;
-  int64_t samples = 0, eval_samples = 0, cut = 0, dropped = 0;
+  int64_t samples = 0, eval_samples = 0, cut = 0, dropped = 0;  // samples: pairs count once
   int64_t trained_parameters = 0;
   int64_t tokens = 0, supervised = 0;      // of all steps
   double seconds = 0;                      // of all steps, evaluation and checkpoints not counted
@@ -36,7 +39,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
 
 // What the options name, opened and read.
 struct TuneFiles {
-  std::shared_ptr<ModelSource> source;
+  std::shared_ptr<ModelSource> source, teacher;  // teacher: null unless one is named
   SampleSet train, eval;
 };
 Result<TuneFiles> open_tune_files(const TuneOptions& options);
@@ -48,6 +51,7 @@ struct TuneInput {
   Backend& backend;
   SampleSet train, eval;
   std::string base_hash, base_name;
+  Teacher teacher = {};  // with options.teacher
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});

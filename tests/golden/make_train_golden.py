@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-# Makes the constants of src/train/tune_test.cc and the AdamW constants of src/ops/ops_test.cc:
-# ten LoRA steps of PEFT on a tiny Llama whose weights both sides compute from one formula.
-# Needs torch, transformers and peft. Prints C++.
+# Makes the constants of src/train/tune_test.cc, src/train/preference_test.cc and the AdamW
+# constants of src/ops/ops_test.cc: LoRA steps of PEFT on a tiny Llama whose weights both sides
+# compute from one formula. Needs torch, transformers and peft. Prints C++.
 import math
 
 import numpy as np
@@ -32,7 +32,7 @@ def adamw():
     print("// AdamW:", p.detach().tolist())
 
 
-def losses():
+def golden_base(prefix=""):
     config = LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                          num_key_value_heads=2, intermediate_size=48, vocab_size=64,
                          max_position_embeddings=128, rms_norm_eps=1e-5, rope_theta=10000.0,
@@ -40,9 +40,14 @@ def losses():
     model = LlamaForCausalLM(config).float()
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.copy_(1 + numbers(name, p.shape, 0.25) if "norm" in name else
-                    numbers(name, p.shape, 0.5))
-    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0,
+            p.copy_(1 + numbers(prefix + name, p.shape, 0.25) if "norm" in name else
+                    numbers(prefix + name, p.shape, 0.5))
+    return model
+
+
+def golden_model():
+    """The model, and A and B of rank 4 on all its linears."""
+    model = get_peft_model(golden_base(), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0,
                                              target_modules="all-linear", task_type="CAUSAL_LM"))
     trained = []
     with torch.no_grad():
@@ -51,9 +56,28 @@ def losses():
                 short = name.removeprefix("base_model.model.").replace(".default", "")
                 p.copy_(numbers(short, p.shape, 0.25 if "lora_A" in name else 0))
                 trained.append(p)
+    return model, trained
+
+
+def steps(total, step_loss):
+    """`total` steps of AdamW; step_loss(model, step) does the backward and returns the loss."""
+    model, trained = golden_model()
     optimizer = torch.optim.AdamW(trained, lr=0.02, weight_decay=0.1)
-    total, warmup = 10, 2
+    warmup = 2
     for step in range(total):
+        loss = step_loss(model, step)
+        factor = step / warmup if step < warmup else \
+            0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02 * factor
+        norm = torch.nn.utils.clip_grad_norm_(trained, 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+        print(f"    {{{loss!r}, {norm.item()!r}}},")
+
+
+def losses():
+    def step_loss(model, step):
         batch = [sample((step * 3 + i) % 6) for i in range(3)]
         count = sum(int((labels[1:] >= 0).sum()) for _, labels in batch)
         loss = 0.0
@@ -63,14 +87,107 @@ def losses():
                                                      reduction="sum") / count
             part.backward()
             loss += part.item()
-        factor = step / warmup if step < warmup else \
-            0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
-        for group in optimizer.param_groups:
-            group["lr"] = 0.02 * factor
-        norm = torch.nn.utils.clip_grad_norm_(trained, 0.5)
-        optimizer.step()
-        optimizer.zero_grad()
-        print(f"    {{{loss!r}, {norm.item()!r}}},")
+        return loss
+    steps(10, step_loss)
+
+
+def answers(i):
+    """Prompt, chosen and rejected answer of pair i."""
+    prompt = [(13 * i + 5 * k + k * k) % 64 for k in range(3 + 5 * i % 11)]
+    chosen = [(7 * i + 11 * k + 3) % 64 for k in range(2 + i % 4)]
+    rejected = [(5 * i + 3 * k * k + 1) % 64 for k in range(3 + 2 * i % 5)]
+    return prompt, chosen, rejected
+
+
+def log_probs(model, prompt, answer):
+    """Of each token of the answer; of each token but the first."""
+    logits = model(input_ids=torch.tensor([prompt + answer])).logits[0, :-1].double()
+    ids = torch.tensor((prompt + answer)[1:])
+    all_tokens = logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0]
+    return all_tokens[len(prompt) - 1:], all_tokens
+
+
+def reference(model, prompt, answer):
+    with torch.no_grad(), model.disable_adapter():
+        return log_probs(model, prompt, answer)[0].sum()
+
+
+def preferences(objective):
+    beta, gamma, smoothing, desirable, undesirable = 0.5, 0.25, 0.1, 1.5, 0.75
+    log_sigmoid = torch.nn.functional.logsigmoid
+
+    def pair_loss(model, i):
+        prompt, chosen, rejected = answers(i)
+        (c, whole), (r, _) = log_probs(model, prompt, chosen), log_probs(model, prompt, rejected)
+        if objective == "orpo":
+            odds = [x.mean() - torch.log(-torch.expm1(x.mean())) for x in (c, r)]
+            return -beta * log_sigmoid(odds[0] - odds[1]), whole
+        if objective == "simpo":
+            z = beta * (c.mean() - r.mean()) - gamma
+            return -(1 - smoothing) * log_sigmoid(z) - smoothing * log_sigmoid(-z), whole
+        ratios = [x.sum() - reference(model, prompt, a) for x, a in ((c, chosen), (r, rejected))]
+        if objective == "ipo":
+            return (ratios[0] / len(c) - ratios[1] / len(r) - 1 / (2 * beta)) ** 2, whole
+        z = beta * (ratios[0] - ratios[1])
+        return (-(1 - smoothing) * log_sigmoid(z) + smoothing * log_sigmoid(-z)) / (1 - 2 * smoothing), whole
+
+    def kto_loss(model, batch):
+        rows = [(answers(i)[0], answers(i)[1 + i % 2], i % 2 == 0) for i in batch]
+        with torch.no_grad():
+            shifted = [(rows[k][0], rows[k - 1][1]) for k in range(len(rows))]
+            kl = sum(log_probs(model, p, a)[0].sum() - reference(model, p, a) for p, a in shifted)
+            kl = (kl / len(rows)).clamp(min=0)
+        total = 0.0
+        for prompt, answer, wanted in rows:
+            ratio = log_probs(model, prompt, answer)[0].sum() - reference(model, prompt, answer)
+            z = beta * (ratio - kl) if wanted else beta * (kl - ratio)
+            total = total + (desirable if wanted else undesirable) * (1 - torch.sigmoid(z))
+        return total / len(rows)
+
+    def step_loss(model, step):
+        batch = [(step * 3 + i) % 6 for i in range(3)]
+        if objective == "kto":
+            loss = kto_loss(model, batch)
+        else:
+            terms = [pair_loss(model, i) for i in batch]
+            loss = sum(term for term, _ in terms) / len(batch)
+            if objective == "orpo":
+                loss = loss - torch.cat([whole for _, whole in terms]).mean()
+        loss.backward()
+        return loss.item()
+    print("//", objective)
+    steps(6, step_loss)
+
+
+def distillation(divergence, k, temperature, mixture, share):
+    """Over the teacher's k likeliest tokens, and all others as one."""
+    teacher = golden_base("teacher.")
+
+    def step_loss(model, step):
+        batch = [sample((step * 3 + i) % 6) for i in range(3)]
+        count = sum(int((labels[1:] >= 0).sum()) for _, labels in batch)
+        loss = 0.0
+        for ids, labels in batch:
+            learned = labels[1:] >= 0
+            student = model(input_ids=ids[None]).logits[0, :-1][learned].double()
+            with torch.no_grad():
+                taught = teacher(input_ids=ids[None]).logits[0, :-1][learned].double()
+            q, p = ((z / temperature).softmax(-1) for z in (student, taught))
+            top = p.topk(k, -1).indices
+            mask = torch.zeros_like(p, dtype=torch.bool).scatter(-1, top, True)
+            if k < p.shape[-1]:
+                p, q = (torch.cat([x.gather(-1, top), x.masked_fill(mask, 0).sum(-1, keepdim=True)], -1)
+                        for x in (p, q))
+            m = mixture * p + (1 - mixture) * q
+            part = (p * (p / q).log()).sum() if divergence == "forward" else \
+                mixture * (p * (p / m).log()).sum() + (1 - mixture) * (q * (q / m).log()).sum()
+            label = torch.nn.functional.cross_entropy(student, labels[1:][learned], reduction="sum")
+            total = (share * part + (1 - share) * label) / count
+            total.backward()
+            loss += total.item()
+        return loss
+    print("//", divergence, k)
+    steps(6, step_loss)
 
 
 def sample(i):
@@ -83,3 +200,7 @@ def sample(i):
 
 adamw()
 losses()
+for objective in ("dpo", "ipo", "simpo", "orpo", "kto"):
+    preferences(objective)
+distillation("forward", 64, 1, 0.5, 1)
+distillation("jsd", 8, 2, 0.3, 0.6)

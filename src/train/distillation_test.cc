@@ -1,0 +1,185 @@
+// Learning from a teacher on tiny models: PyTorch's losses, the teacher's file, resumed runs.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "cpu/cpu_backend.h"
+#include "support/fake_engine.h"
+#include "train/reference.h"
+#include "train/teacher.h"
+#include "train/tuning_fixture.h"
+
+namespace sllm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Distilling : public Tuning {
+ protected:
+  TuneOptions of(const std::string& divergence, int64_t top_k, const std::string& run) const {
+    TuneOptions o = options(run);
+    o.teacher = "teacher";
+    o.divergence = divergence, o.top_k = top_k, o.steps = 6;
+    return o;
+  }
+  Result<TuneResult> learned(const TuneOptions& o, SampleSet eval = {}) {
+    TuneInput input{*model_, *backend_, golden_samples(), std::move(eval), "base", "tiny"};
+    input.teacher = {teacher_hash_, [this]() -> Result<std::shared_ptr<Model>> {
+                       ++loads_;
+                       return teacher_;
+                     }};
+    return tune(std::move(input), o, progress_);
+  }
+  std::shared_ptr<Model> teacher_ = golden_model("teacher.");
+  std::string teacher_hash_ = "teacher";
+  int loads_ = 0;
+};
+
+TEST_F(Distilling, FollowsTorchStepByStep) {
+  // {loss, gradient norm}, by tests/golden/make_train_golden.py (torch 2.13, float32).
+  const std::vector<std::pair<double, double>> whole = {GOLDEN_WHOLE};
+  const std::vector<std::pair<double, double>> kept = {GOLDEN_KEPT};
+  for (const bool all : {true, false}) {
+    TuneOptions o = of(all ? "forward" : "jsd", all ? 0 : 8, all ? "all" : "kept");
+    if (!all) o.temperature = 2, o.mixture = 0.3, o.teacher_share = 0.6;
+    o.init_adapter = golden_adapter();
+    const TuneResult result = learned(o).value();
+    const auto metrics = read_metrics(o.run).value();
+    for (size_t i = 0; i < 6; ++i) {
+      const auto& [loss, norm] = (all ? whole : kept)[i];
+      EXPECT_NEAR(result.loss[i], loss, 5e-6 * loss) << all << i;
+      EXPECT_NEAR(metrics[i].grad_norm, norm, 1e-4 * norm) << all << i;
+    }
+  }
+}
+
+TEST_F(Distilling, FindsNothingToLearnFromItself) {
+  teacher_ = model_;
+  TuneOptions o = of("reverse", 16, "run");
+  o.steps = 1;
+  EXPECT_NEAR(learned(o).value().loss[0], 0, 1e-6);
+}
+
+TEST_F(Distilling, ResumesBitForBitAfterASignal) {
+  TuneOptions whole = of("jsd", 8, "whole"), cut = of("jsd", 8, "cut");
+  for (TuneOptions* o : {&whole, &cut})
+    o->shuffle = true, o->eval_every = 2, o->micro_tokens = 16, o->save_every = 100;
+  const TuneResult expected = learned(whole, golden_samples(2)).value();
+  progress_ = [](const Progress& p) {
+    if (p.label == "teacher" && p.done > 30) request_stop(15);
+  };
+  ASSERT_EQ(learned(cut, golden_samples(2)).error().code, ErrorCode::kTerminated);
+  const auto partial = fs::file_size(cut.run / "teacher.bin");
+  clear_stop();
+  progress_ = [](const Progress& p) {
+    if (p.label == "tune" && p.detail.starts_with("step 3/")) request_stop(2);
+  };
+  ASSERT_EQ(learned(cut, golden_samples(2)).error().code, ErrorCode::kInterrupted);
+  EXPECT_GT(fs::file_size(cut.run / "teacher.bin"), partial);
+  clear_stop();
+  progress_ = {};
+  cut.resume = true;
+  loads_ = 0;
+  const TuneResult resumed = learned(cut, golden_samples(2)).value();
+  EXPECT_EQ(loads_, 0);  // all that the teacher says is there
+  EXPECT_EQ(resumed.loss, expected.loss);
+  EXPECT_EQ(resumed.eval_loss, expected.eval_loss);
+  EXPECT_EQ(weights(resumed), weights(expected));
+  teacher_hash_ = "another";
+  EXPECT_THAT(learned(cut, golden_samples(2)).error().message, HasSubstr("another data"));
+}
+
+TEST_F(Distilling, ThreadsDoNotChangeTheResult) {
+  for (const Numerics mode : {Numerics::kExact, Numerics::kBf16}) {
+    std::vector<std::string> results;
+    for (const int threads : {1, 2}) {
+      backend_ = make_cpu_backend(threads);
+      TuneOptions o = of("jsd", 8, fmt::format("{}-{}", name(mode), threads));
+      o.mode = mode, o.teacher_share = 0.5;
+      results.push_back(weights(learned(o).value()));
+    }
+    EXPECT_EQ(results[0], results[1]) << name(mode);
+  }
+}
+
+TEST(TeacherRowsTest, KeepsTheLikeliestAndWhatTheOthersHave) {
+  const std::vector<float> logits = {1, 3, 2, 3, 0};
+  TeacherRows rows;
+  keep_likeliest(rows, logits, 3, 2);
+  EXPECT_THAT(rows.ids, ElementsAre(1, 2, 3));
+  double sum = 0;
+  for (const float z : logits) sum += std::exp(z / 2);
+  EXPECT_NEAR(rows.log_probs[1], 1 - std::log(sum), 1e-6);
+  EXPECT_NEAR(rows.log_rest[0], std::log((std::exp(0.5) + 1) / sum), 1e-6);
+  TeacherRows all;
+  keep_likeliest(all, logits, 5, 1);
+  EXPECT_THAT(all.ids, ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_EQ(all.log_rest[0], -INFINITY);
+  TeacherRows one;
+  keep_likeliest(one, logits, 1, 1);  // of equals the first
+  EXPECT_THAT(one.ids, ElementsAre(1));
+}
+
+TEST(TeacherLogTest, ReadsBackAndDropsWhatIsDamaged) {
+  const fs::path path = fs::temp_directory_path() / fmt::format("sllm-teacher-{}", ::getpid());
+  fs::remove(path);
+  const std::string a(32, 'a'), b(32, 'b');
+  {
+    TeacherLog log = TeacherLog::open(path, "model", 2).value();
+    ASSERT_TRUE(log.append(a, {{1, 5, 0, 2}, {-1, -2, -3, -4}, {-0.5f, -0.25f}}).ok());
+    ASSERT_TRUE(log.append(b, {{3, 4}, {-1, -1}, {-2}}).ok());
+    ASSERT_TRUE(log.map().ok());
+    const auto rows = log.find(a);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[1].ids[1], 2);
+    EXPECT_EQ(rows[1].log_probs[0], -3);
+    EXPECT_EQ(rows[1].log_rest, -0.25f);
+  }
+  std::string bytes = read_file(path).value();
+  bytes.resize(bytes.size() - 3);  // torn
+  ASSERT_TRUE(write_file_atomically(path, bytes).ok());
+  {
+    TeacherLog log = TeacherLog::open(path, "model", 2).value();
+    EXPECT_TRUE(log.has(a));
+    EXPECT_FALSE(log.has(b));
+    ASSERT_TRUE(log.append(b, {{3, 4}, {-1, -1}, {-2}}).ok());
+  }
+  EXPECT_TRUE(TeacherLog::open(path, "model", 2)->has(b));
+  bytes = read_file(path).value();
+  bytes[130] ^= 1;  // in the first record
+  ASSERT_TRUE(write_file_atomically(path, bytes).ok());
+  EXPECT_FALSE(TeacherLog::open(path, "model", 2)->has(a));
+  EXPECT_FALSE(TeacherLog::open(path, "model", 3)->has(a));
+  fs::remove(path);
+}
+
+TEST(TeacherTokens, MustBeTheStudents) {
+  const testing::ByteTokenizer tokens;
+  ModelConfig bytes = golden_config(), small = golden_config();
+  bytes.V = 257;
+  EXPECT_TRUE(check_same_tokens(&tokens, &tokens, bytes, bytes).ok());
+  EXPECT_THAT(check_same_tokens(&tokens, &tokens, bytes, small).error().message,
+              HasSubstr("the teacher has 64 tokens, the student 257"));
+  EXPECT_TRUE(check_same_tokens(nullptr, &tokens, small, small).ok());
+  EXPECT_FALSE(check_same_tokens(nullptr, &tokens, small, bytes).ok());
+}
+
+TEST(TeacherOptions, BelongToATeacher) {
+  TuneOptions o;
+  o.model = "m", o.data = "d", o.run = "r";
+  o.temperature = 2;
+  EXPECT_THAT(validate(o).error().message, HasSubstr("temperature is a setting of learning from"));
+  o.teacher = "t";
+  EXPECT_TRUE(validate(o).ok());
+  o.mixture = 0.3;
+  EXPECT_THAT(validate(o).error().message, HasSubstr("mixture is a setting of the divergence jsd"));
+  o.divergence = "jsd";
+  EXPECT_TRUE(validate(o).ok());
+  o.objective = "dpo";
+  EXPECT_THAT(validate(o).error().message, HasSubstr("teacher"));
+}
+
+}  // namespace
+}  // namespace sllm
