@@ -1,4 +1,5 @@
-// sllm tune: fine-tune a model with LoRA, on examples, on preferences or from a teacher.
+// sllm tune: fine-tune a model with LoRA, DoRA, or all its weights; on examples, on preferences or
+// from a teacher.
 #include "train/tune.h"
 
 #include <ctime>
@@ -36,24 +37,26 @@ nlohmann::ordered_json rewards_json(const std::vector<Rewards>& steps) {
 nlohmann::ordered_json to_json(const TuneResult& r) {
   nlohmann::ordered_json evals = nlohmann::ordered_json::array();
   for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
-  nlohmann::ordered_json json = {{"adapter", r.adapter.string()},
-                                 {"steps", r.steps},
-                                 {"best_step", r.best_step},
-                                 {"samples", r.samples},
-                                 {"eval_samples", r.eval_samples},
-                                 {"cut", r.cut},
-                                 {"dropped", r.dropped},
-                                 {"trained_parameters", r.trained_parameters},
-                                 {"tokens", r.tokens},
-                                 {"supervised", r.supervised},
-                                 {"seconds", r.seconds},
-                                 {"tok_s", r.tok_s},
-                                 {"supervised_tok_s", r.supervised_tok_s},
-                                 {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
-                                 {"stopped_early", r.stopped_early},
-                                 {"resumed_from", r.resumed_from},
-                                 {"loss", r.loss},
-                                 {"eval_loss", evals}};
+  const bool full = r.adapter.empty();
+  nlohmann::ordered_json json = {
+      {full ? "model" : "adapter", (full ? r.model : r.adapter).string()},
+      {"steps", r.steps},
+      {"best_step", r.best_step},
+      {"samples", r.samples},
+      {"eval_samples", r.eval_samples},
+      {"cut", r.cut},
+      {"dropped", r.dropped},
+      {"trained_parameters", r.trained_parameters},
+      {"tokens", r.tokens},
+      {"supervised", r.supervised},
+      {"seconds", r.seconds},
+      {"tok_s", r.tok_s},
+      {"supervised_tok_s", r.supervised_tok_s},
+      {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
+      {"stopped_early", r.stopped_early},
+      {"resumed_from", r.resumed_from},
+      {"loss", r.loss},
+      {"eval_loss", evals}};
   if (!r.rewards.empty()) json["rewards"] = rewards_json(r.rewards);
   return json;
 }
@@ -79,7 +82,7 @@ void print_text(const TuneResult& r) {
     std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
                              r.eval_loss.back().second, r.best_step,
                              r.stopped_early ? " (stopped early)" : "");
-  std::cout << r.adapter.string() << '\n';
+  std::cout << (r.adapter.empty() ? r.model : r.adapter).string() << '\n';
 }
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
@@ -107,11 +110,17 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--mixture", o.mixture, "jsd: the teacher's weight");
   app.add_option("--teacher-share", o.teacher_share,
                  "Of the divergence in the loss; the rest is the labels' cross-entropy");
+  app.add_flag_callback(
+      "--full", [&o] { o.method = "full"; },
+      "Train all weights: 16 bytes of memory for each, and a whole model as the result");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");
   app.add_flag("--rslora", o.rslora, "Scale by alpha / sqrt(rank)");
-  app.add_option("--lr", o.lr, "Peak learning rate");
+  app.add_flag("--dora", o.dora, "DoRA: learn the length of each row apart from its direction");
+  app.add_option("--lora-plus", o.lora_plus, "LoRA+: B's learning rate is so many times A's");
+  app.add_option("--lr", o.lr, "Peak learning rate")
+      ->default_str(fmt::format("{:g}; {:g} with --full", o.lr, kFullLr));
   app.add_option("--schedule", o.schedule, "cosine, linear or constant");
   app.add_option("--warmup", o.warmup, "Below 1: share of the steps; else steps");
   app.add_option("--weight-decay", o.weight_decay, "AdamW's weight decay");
@@ -176,7 +185,10 @@ Action declare_tune(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<TuneOptions>();
   const auto mode = std::make_shared<std::string>("bf16");
   declare_options(app, *options, *mode);
-  return [=, &globals] { return run(*options, *mode, globals); };
+  return [=, &app, &globals] {
+    if (options->method == "full" && app.count("--lr") == 0) options->lr = kFullLr;
+    return run(*options, *mode, globals);
+  };
 }
 
 }  // namespace sllm::cli

@@ -75,11 +75,6 @@ Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressS
   return ok();
 }
 
-void keep_floats(ModelToWrite& model, std::optional<DType> type) {
-  for (TensorInfo& t : model.tensors)
-    t.dtype = type ? *type : is_block_format(t.dtype) ? DType::kBF16 : t.dtype;
-}
-
 Status restore_vector_types(ModelToWrite& model) {
   std::map<DType, int> matrices;
   for (const TensorInfo& t : model.tensors) matrices[t.dtype] += t.shape.size() == 2;

@@ -8,6 +8,7 @@
 #include "base/events.h"
 #include "base/thread_pool.h"
 #include "compress/recipe.h"
+#include "io/float_types.h"
 #include "io/model_source.h"
 
 namespace sllm {
@@ -21,9 +22,6 @@ Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool
 // kBadInput naming the first tensor and row with a NaN or an infinite number; reads everything.
 Status check_values(const ModelSource& source, ThreadPool& pool, const ProgressSink& progress = {});
 
-// One type for every tensor, as a folder needs it: `type`, or each one's own float type and BF16
-// for block formats.
-void keep_floats(ModelToWrite& model, std::optional<DType> type);
 // GGUF holds what is no matrix in F32. Such tensors get the matrices' float type back where it
 // holds every number of theirs exactly, so that a folder that went through GGUF is the same again.
 Status restore_vector_types(ModelToWrite& model);

@@ -86,4 +86,25 @@ Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, Lora
   return model;
 }
 
+Result<ModelToWrite> merge_weights(std::shared_ptr<const ModelSource> base,
+                                   std::shared_ptr<const ModelSource> tuned) {
+  const auto path = [](const auto& source) { return source->path().string(); };
+  for (const auto& [from, in] : {std::pair(base, tuned), std::pair(tuned, base)})
+    for (const TensorInfo& t : from->tensors()) {
+      const auto found = std::ranges::find(in->tensors(), t.name, &TensorInfo::name);
+      if (found == in->tensors().end() || found->shape != t.shape)
+        return with_hint(bad_input("{} has a tensor {} [{}], and {} has {}", path(from), t.name,
+                                   fmt::join(t.shape, ", "), path(in),
+                                   found == in->tensors().end()
+                                       ? std::string("none of that name")
+                                       : fmt::format("[{}]", fmt::join(found->shape, ", "))),
+                         "Use the base model that was tuned");
+    }
+  ModelToWrite model = as_written(base);
+  keep_floats(model, std::nullopt);
+  model.description["sllm.base"] = base->description()["name"];
+  model.tensor = [base, tuned](const TensorInfo& t) { return tuned->tensor(t.name); };
+  return model;
+}
+
 }  // namespace sllm

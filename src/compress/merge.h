@@ -1,4 +1,5 @@
-// A LoRA adapter merged into its base: W + scale * B A, computed in F32.
+// What tuning made of a base, as one model: a LoRA adapter merged into it (W + scale * B A, with
+// DoRA's lengths where it has them, computed in F32), or all its weights replaced.
 #pragma once
 
 #include "compress/convert.h"
@@ -14,5 +15,11 @@ Status check_fits(const ModelSource& base, const LoraAdapter& adapter);
 // formats as BF16. Errors: those of check_fits.
 Result<ModelToWrite> merge_adapter(std::shared_ptr<const ModelSource> base, LoraAdapter adapter,
                                    ThreadPool& pool);
+
+// `base` with the weights of `tuned`, which full tuning made of it; everything else stays the
+// base's. Announced types as above. kBadInput naming the first tensor that one of them lacks or
+// that has another shape.
+Result<ModelToWrite> merge_weights(std::shared_ptr<const ModelSource> base,
+                                   std::shared_ptr<const ModelSource> tuned);
 
 }  // namespace sllm

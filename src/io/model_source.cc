@@ -30,8 +30,12 @@ Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path, Arc
     return with_hint(bad_input("{}: there is no such file or folder", path.string()),
                      "Give a .gguf file or a Hugging Face folder; sllm pull fetches one by name");
   if (fs::is_directory(status)) {
-    if (!fs::exists(path / "config.json", error) && find_adapter(path))
-      return adapter_not_model(path);
+    if (!fs::exists(path / "config.json", error)) {
+      if (find_adapter(path)) return adapter_not_model(path);
+      // A run of full tuning holds its model in a folder.
+      if (fs::exists(path / "model" / "config.json", error))
+        return open_hf_folder(path / "model", known);
+    }
     return open_hf_folder(path, known);
   }
   const std::string extension = path.extension().string();

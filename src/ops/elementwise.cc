@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "ops/columns.h"
 #include "ops/ops.h"
 
 namespace sllm {
@@ -39,6 +40,21 @@ void Backend::from_bf16(float* y, const bf16* x, int64_t n) {
 }
 
 namespace ops {
+
+void scale_columns(Backend& backend, float* y, const float* a, const float* factor, int64_t N,
+                   int64_t D) {
+  for (int64_t i = 0; i < N; ++i)
+    backend.glu(y + i * D, a + i * D, factor, D, Activation::kIdentity);
+}
+
+void add_column_dots(Backend& backend, float* sums, const float* a, const float* b, int64_t N,
+                     int64_t D) {
+  std::vector<float> products(static_cast<size_t>(D));
+  for (int64_t i = 0; i < N; ++i) {
+    backend.glu(products.data(), a + i * D, b + i * D, D, Activation::kIdentity);
+    backend.add(sums, sums, products.data(), D);
+  }
+}
 
 Tensor add(Context& ctx, const Tensor& a, const Tensor& b) {
   SLLM_CHECK(a.size() == b.size(), "add: {} and {}", a.to_string(), b.to_string());
@@ -136,11 +152,7 @@ void multiply(Backend& backend, float* y, const float* a, const Tensor& b, int64
     backend.glu(y, a, factor, N * D, Activation::kIdentity);
     return;
   }
-  if (by_column) {
-    for (int64_t i = 0; i < N; ++i)
-      backend.glu(y + i * D, a + i * D, factor, D, Activation::kIdentity);
-    return;
-  }
+  if (by_column) return scale_columns(backend, y, a, factor, N, D);
   const int64_t W = N * D / b.size();
   if (y != a) std::memcpy(y, a, sizeof(float) * static_cast<size_t>(N * D));
   for (int64_t g = 0; g < b.size(); ++g) backend.scale(y + g * W, factor[g], W);
@@ -150,8 +162,9 @@ void multiply(Backend& backend, float* y, const float* a, const Tensor& b, int64
 void multiply_gradient(Backend& backend, Tensor& db, const float* dy, const float* a, int64_t N,
                        int64_t D, bool by_column) {
   float* sums = db.data<float>();
+  if (by_column) return add_column_dots(backend, sums, dy, a, N, D);
   std::vector<float> products(static_cast<size_t>(D));
-  const int64_t W = by_column ? 1 : N * D / db.size(), G = D / W;
+  const int64_t W = N * D / db.size(), G = D / W;
   for (int64_t i = 0; i < N; ++i) {
     backend.glu(products.data(), dy + i * D, a + i * D, D, Activation::kIdentity);
     if (W == 1)
@@ -159,7 +172,7 @@ void multiply_gradient(Backend& backend, Tensor& db, const float* dy, const floa
     else
       for (int64_t g = 0; g < G; ++g)
         sums[g] = std::accumulate(&products[g * W], &products[g * W] + W, sums[g]);
-    if (!by_column) sums += G;
+    sums += G;
   }
 }
 

@@ -1,10 +1,13 @@
 // Matrix products. y = x Wᵀ + b + scale (x Aᵀ) Bᵀ;  x [M, K], W [N, K], A [R, K], B [N, R].
 //   dx = dy W + dh A,  dh = scale dy B;   dW += dyᵀ x;  db += Σ_m dy;  dA += dhᵀ x;  dB += scale
 //   dyᵀ h
+// With a gain g [N] (DoRA), y = g z + b where z is the rest of it: dg += Σ_m dy z, and g dy stands
+// for dy everywhere but in db.
 // The low-rank product is bracketed as (x Aᵀ) Bᵀ: R (K + N) multiplications a row, not N K.
 #include <algorithm>
 #include <cmath>
 
+#include "ops/columns.h"
 #include "ops/ops.h"
 
 namespace sllm {
@@ -136,6 +139,7 @@ namespace {
 struct LowRank {
   LoraRows where;
   std::shared_ptr<Operand> h;
+  Saved before_gain;  // z, where the gain is learned
 };
 
 std::vector<LowRank> join(std::span<const LoraRows> lora) {
@@ -149,7 +153,7 @@ std::vector<LowRank> join(std::span<const LoraRows> lora) {
         continue;
       }
     }
-    joined.push_back({part, nullptr});
+    joined.push_back({part, nullptr, {}});
   }
   return joined;
 }
@@ -159,7 +163,7 @@ void add_bias(Context& ctx, float* y, const Tensor& bias, int64_t M,
               std::span<const LowRank> parts) {
   const int64_t N = bias.size();
   int64_t done = 0;
-  for (const auto& [where, h] : parts) {
+  for (const auto& [where, h, z] : parts) {
     if (!where.lora->gain.defined()) continue;
     ctx.backend.add_bias(y + done * N, bias.data<float>(), where.first_row - done, N);
     done = where.first_row + where.rows;
@@ -167,9 +171,10 @@ void add_bias(Context& ctx, float* y, const Tensor& bias, int64_t M,
   ctx.backend.add_bias(y + done * N, bias.data<float>(), M - done, N);
 }
 
-void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, const Tensor* bias,
-                  LowRank& part) {
+void add_low_rank(Context& ctx, Tensor& y, Operand& x, const Tensor* bias, LowRank& part) {
   const auto& [first, rows, lora] = part.where;
+  const int64_t N = y.cols();
+  float* out = y.data<float>() + first * N;
   Operand some = x.slice_rows(first, first + rows);
   // What is trained is multiplied in bf16 also where the rest is in int8.
   const Numerics numerics =
@@ -178,12 +183,29 @@ void add_low_rank(Context& ctx, float* y, Operand& x, int64_t N, const Tensor* b
   ctx.backend.linear(h.data<float>(), some, lora->A, numerics);
   ctx.backend.scale(h.data<float>(), lora->scale, h.size());
   part.h = std::make_shared<Operand>(std::move(h));
-  ctx.backend.linear(y + first * N, *part.h, lora->B, numerics, /*accumulate=*/true);
+  ctx.backend.linear(out, *part.h, lora->B, numerics, /*accumulate=*/true);
   if (!lora->gain.defined()) return;
-  const float* gain = lora->gain.data<float>();
-  for (int64_t row = first; row < first + rows; ++row)
-    for (int64_t n = 0; n < N; ++n) y[row * N + n] *= gain[n];
-  if (bias) ctx.backend.add_bias(y + first * N, bias->data<float>(), rows, N);
+  if (ctx.recording({lora->gain.id()})) {
+    const Tensor z = y.slice_rows(first, first + rows);
+    part.before_gain = Saved(ctx, ctx.numerics == Numerics::kExact ? z.clone() : z);
+  }
+  scale_columns(ctx.backend, out, out, lora->gain.data<float>(), rows, N);
+  if (bias) ctx.backend.add_bias(out, bias->data<float>(), rows, N);
+}
+
+// dy becomes the gradient of what the gains multiply.
+void gain_backward(Backend& backend, Tape& tape, Tensor& dy, std::span<const LowRank> parts) {
+  const int64_t N = dy.cols();
+  for (const LowRank& part : parts) {
+    const auto& [first, rows, lora] = part.where;
+    const Tensor& gain = lora->gain;
+    if (!gain.defined()) continue;
+    float* d = dy.data<float>() + first * N;
+    if (tape.needs(gain.id()))
+      add_column_dots(backend, tape.grad(gain).data<float>(), d,
+                      part.before_gain.f32(backend).data<float>(), rows, N);
+    scale_columns(backend, d, d, gain.data<float>(), rows, N);
+  }
 }
 
 void low_rank_backward(Context& ctx, Tape& tape, Operand& dy, Operand& x, const Var* dx,
@@ -223,15 +245,14 @@ Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, 
   ctx.backend.linear(y.data<float>(), *x, w, ctx.numerics);
   std::vector<LowRank> parts = join(lora);
   if (bias) add_bias(ctx, y.data<float>(), *bias, M, parts);
-  for (LowRank& part : parts) add_low_rank(ctx, y.data<float>(), *x, N, bias, part);
+  for (LowRank& part : parts) add_low_rank(ctx, y, *x, bias, part);
   if (!ctx.tape) return y;
-  for (const LowRank& part : parts)
-    SLLM_CHECK(!part.where.lora->gain.defined(), "linear: a gain is not differentiated");
 
   std::vector<uint64_t> inputs = {x->id(), w.tensor().id(), bias ? bias->id() : 0};
-  for (const LowRank& part : parts)
-    inputs.insert(inputs.end(),
-                  {part.where.lora->A.tensor().id(), part.where.lora->B.tensor().id()});
+  for (const LowRank& part : parts) {
+    const Lora& lora = *part.where.lora;
+    inputs.insert(inputs.end(), {lora.A.tensor().id(), lora.B.tensor().id(), lora.gain.id()});
+  }
   if (std::none_of(inputs.begin(), inputs.end(), [&](auto id) { return ctx.tape->needs(id); }))
     return y;
   const bool reads_x = ctx.tape->needs(w.tensor().id()) || !parts.empty();
@@ -246,7 +267,10 @@ Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, 
       [ctx, x = reads_x ? kept(x) : nullptr, input = Var(x->id(), {M, x->K()}), w,
        bias = bias ? *bias : Tensor(), parts = std::move(parts)](Tape& tape, const Tensor& dy) {
         Context context = ctx;
-        Operand d(dy);
+        if (tape.needs(bias.id())) bias_backward(ctx.backend, tape, bias, dy);
+        Tensor dz = dy;  // nothing else reads it
+        gain_backward(ctx.backend, tape, dz, parts);
+        Operand d(std::move(dz));
         const bool wants_dx = tape.needs(input.id);
         if (wants_dx) {
           const auto dx = tape.share(input);
@@ -254,7 +278,6 @@ Tensor linear(Context& ctx, const std::shared_ptr<Operand>& x, const Weight& w, 
         }
         if (tape.needs(w.tensor().id()))
           ctx.backend.linear_dw(tape.grad(w.tensor()).data<float>(), d, *x, ctx.numerics);
-        if (tape.needs(bias.id())) bias_backward(ctx.backend, tape, bias, dy);
         for (const LowRank& part : parts)
           low_rank_backward(context, tape, d, *x, wants_dx ? &input : nullptr, part);
       });

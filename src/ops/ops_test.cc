@@ -30,6 +30,18 @@ TEST(Ops, LoraGradientsOnSomeRows) {
       {random({5, 19}, 1), random({3, 19}, 2), random({7, 3}, 3)});
 }
 
+TEST(Ops, LoraWithAGainGradients) {
+  std::vector<std::unique_ptr<Lora>> alive;
+  expect_gradients(
+      [&](Context& ctx, std::vector<Tensor>& in) {
+        alive.push_back(std::make_unique<Lora>(Lora{Weight(in[1]), Weight(in[2]), 2.0f, in[3]}));
+        const LoraRows rows[] = {{1, 2, alive.back().get()}, {4, 1, alive.back().get()}};
+        return ops::linear(ctx, std::make_shared<Operand>(in[0]), Weight(in[5]), &in[4], rows);
+      },
+      {random({5, 19}, 1), random({3, 19}, 2), random({7, 3}, 3), random({7}, 4), random({7}, 5),
+       random({7, 19}, 6)});
+}
+
 TEST(Ops, LoraLeavesOtherRowsAlone) {
   Backend backend;
   Context ctx{backend};

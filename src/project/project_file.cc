@@ -127,14 +127,15 @@ class ProjectReader {
   Status read_tune() {
     TomlSection s = section("tune");
     Project::Tune& tune = project_.tune;
-    SLLM_OK(s.read_choice("method", tune.method, {"lora", "none"}));
+    SLLM_OK(s.read_choice("method", tune.method, {"lora", "full", "none"}));
     TuneOptions defaults;
     defaults.epochs = 2;
     defaults.max_length = 512;
+    if (tune.method == "full") defaults.method = tune.method, defaults.lr = kFullLr;
     toml::table settings = toml::parse(to_toml(defaults));
     for (const auto& [key, node] : toml::table(settings)) {
-      static const std::vector<std::string> kFilledIn = {"model", "data",         "eval",
-                                                         "run",   "init_adapter", "eval_fraction"};
+      static const std::vector<std::string> kFilledIn = {
+          "model", "data", "eval", "run", "init_adapter", "eval_fraction", "method"};
       const std::string name(key.str());
       if (std::ranges::find(kFilledIn, name) != kFilledIn.end()) continue;
       const toml::node* given = s.find(name);

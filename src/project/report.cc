@@ -281,7 +281,7 @@ class Page {
   void gate_row(const GateResult& gate) {
     const eval::Sameness& s = gate.sameness;
     const bool merge = gate.border == "merge", serve = gate.border == "serve";
-    const bool tuned = in_.project.tune.method == "lora";
+    const bool tuned = in_.project.tune.method != "none";
     const std::string type = html_escape(serve ? in_.project.deploy.type : gate.border);
     const std::string before(merge   ? w("base with adapter")
                              : serve ? w("file")

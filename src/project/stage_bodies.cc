@@ -157,10 +157,12 @@ Status make_adapter(const Project& project, const StageContext& context) {
   options.threads = static_cast<int>(project.threads);
   options.resume = fs::exists(options.run, error);
   SLLM_TRY(const TuneResult result, tune(options, context.progress));
+  const bool full = result.adapter.empty();
+  const fs::path made = full ? result.model : result.adapter;
   Json evals = Json::array();
   for (const auto& [step, loss] : result.eval_loss) evals.push_back({step, loss});
   return write_json(context.folder / "tune.json",
-                    {{"adapter", fs::relative(result.adapter, context.folder).string()},
+                    {{full ? "model" : "adapter", fs::relative(made, context.folder).string()},
                      {"steps", result.steps},
                      {"loss", result.loss},
                      {"eval_loss", evals},
@@ -177,10 +179,17 @@ Status merge_model(const std::string& lineage, const StageContext& context) {
   SLLM_TRY(const fs::path base, model_in(context.inputs.at("pull")));
   const fs::path tuned = context.inputs.at("tune");
   SLLM_TRY(const Json tune, read_json(tuned / "tune.json"));
-  SLLM_TRY(auto adapter, read_peft_adapter(tuned / tune.value("adapter", std::string())));
   SLLM_TRY(std::shared_ptr<const ModelSource> source, open_model(base));
   ThreadPool pool;
-  SLLM_TRY(ModelToWrite model, merge_adapter(source, std::move(adapter), pool));
+  const auto merged = [&]() -> Result<ModelToWrite> {
+    if (const auto at = tune.find("model"); at != tune.end()) {
+      SLLM_TRY(const auto weights, open_model(tuned / at->get<std::string>()));
+      return merge_weights(source, weights);
+    }
+    SLLM_TRY(auto adapter, read_peft_adapter(tuned / tune.value("adapter", std::string())));
+    return merge_adapter(source, std::move(adapter), pool);
+  };
+  SLLM_TRY(ModelToWrite model, merged());
   model.description["sllm.lineage"] = lineage;
   SLLM_TRY(const WrittenModel written,
            write_model(context.folder / "model.gguf", std::move(model), pool, context.progress));

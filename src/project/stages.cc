@@ -38,7 +38,7 @@ class Builder {
     SLLM_OK(add_index());
     SLLM_OK(add_questions());
     SLLM_OK(add_data());
-    const bool tuned = project_.tune.method == "lora";
+    const bool tuned = project_.tune.method != "none";
     if (tuned) {
       add_tune();
       add_merge();
@@ -149,8 +149,13 @@ class Builder {
                SLLM_TRY(const fs::path merged, model_in(context.inputs.at("merge")));
                const fs::path tuned = context.inputs.at("tune");
                SLLM_TRY(const Json tune, read_json(tuned / "tune.json"));
-               const fs::path adapter = tuned / tune.value("adapter", std::string());
-               return gate_files(project, "merge", {base.string(), adapter.string(), {}},
+               const auto made = [&](const char* key) {
+                 return (tuned / tune.value(key, std::string())).string();
+               };
+               if (tune.contains("model"))
+                 return gate_files(project, "merge", {made("model"), {}, {}},
+                                   {merged.string(), {}, {}}, context);
+               return gate_files(project, "merge", {base.string(), made("adapter"), {}},
                                  {merged.string(), {}, {}}, context);
              });
   }

@@ -9,7 +9,6 @@
 
 #include "base/events.h"
 #include "base/sha256.h"
-#include "io/peft.h"
 #include "io/safetensors.h"
 
 namespace sllm {
@@ -105,11 +104,10 @@ Status write_manifest(const fs::path& folder, const RunIdentity& identity) {
   return write_file_atomically(folder / kManifest, manifest.dump(1));
 }
 
-Status restore(const fs::path& folder, TrainableLora& lora, TrainerState& state) {
+Status restore(const fs::path& folder, Trainable& trained, TrainerState& state) {
   SLLM_TRY(state, read_state(folder / kState));
-  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(folder));
   SLLM_TRY(const SafetensorsFile moments, read_safetensors(folder / kOptimizer));
-  for (const Parameter& p : lora.parameters())
+  for (const Parameter& p : trained.parameters())
     for (const auto& [suffix, moment] : {std::pair(".m", p.m), std::pair(".v", p.v)}) {
       const auto at = moments.tensors.find(p.name + suffix);
       if (at == moments.tensors.end() || at->second.shape() != moment.shape() ||
@@ -117,8 +115,8 @@ Status restore(const fs::path& folder, TrainableLora& lora, TrainerState& state)
         return bad_input("{}: {}{} is missing or has another shape", (folder / kOptimizer).string(),
                          p.name, suffix);
     }
-  SLLM_OK(lora.restore(adapter));
-  for (Parameter& p : lora.parameters()) {
+  SLLM_OK(trained.restore(folder));
+  for (Parameter& p : trained.parameters()) {
     const auto bytes = static_cast<size_t>(p.m.bytes());
     std::memcpy(p.m.raw(), moments.tensors.at(p.name + ".m").raw(), bytes);
     std::memcpy(p.v.raw(), moments.tensors.at(p.name + ".v").raw(), bytes);
@@ -160,12 +158,12 @@ Status check_identity(const fs::path& run, const RunIdentity& identity) {
   return ok();
 }
 
-Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const TrainerState& state,
+Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,
                        const RunIdentity& identity) {
   SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
-  SLLM_OK(write_peft_adapter(folder.path(), lora.adapter()));
+  SLLM_OK(trained.save(folder.path()));
   std::map<std::string, Tensor> moments;
-  for (const Parameter& p : lora.parameters())
+  for (const Parameter& p : trained.parameters())
     moments[p.name + ".m"] = p.m, moments[p.name + ".v"] = p.v;
   SLLM_OK(write_safetensors(folder.path() / kOptimizer, moments));
   SLLM_OK(write_file_atomically(folder.path() / kState, to_json(state).dump(1)));
@@ -199,7 +197,7 @@ Status verify_checkpoint(const fs::path& checkpoint) {
   return status;
 }
 
-Result<std::optional<TrainerState>> restore_newest(const fs::path& run, TrainableLora& lora,
+Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainable& trained,
                                                    const RunIdentity& identity) {
   for (const int64_t step : steps_newest_first(run)) {
     const fs::path folder = checkpoint_path(run, step);
@@ -207,7 +205,7 @@ Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainabl
     TrainerState state;
     if (status.ok()) {
       SLLM_OK(same_identity(folder, identity));
-      status = restore(folder, lora, state);
+      status = restore(folder, trained, state);
     }
     if (status.ok()) return std::optional(state);
     log(LogLevel::kWarning, fmt::format("checkpoint passed over: {}", status.error().to_string()));

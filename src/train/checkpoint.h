@@ -1,4 +1,4 @@
-// Checkpoints of a run: checkpoints/step-00000120/ with the adapter (PEFT's format), the
+// Checkpoints of a run: checkpoints/step-00000120/ with what is trained (Trainable::save), the
 // optimiser's moments, the trainer's state, and MANIFEST.json, written last, with each file's size
 // and SHA-256. A folder that does not match its manifest is not a checkpoint.
 #pragma once
@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "train/batches.h"
-#include "train/lora.h"
+#include "train/trainable.h"
 
 namespace sllm {
 
@@ -31,12 +31,12 @@ struct RunIdentity {
   std::string base, config, data;  // hashes
 };
 
-Status save_checkpoint(const fs::path& run, const TrainableLora& lora, const TrainerState& state,
+Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,
                        const RunIdentity& identity);
 // Restores the newest valid checkpoint; nullopt when there is none. Invalid ones are named in the
 // log and passed over. Error: kUsage when the newest valid one belongs to another base model,
 // configuration or data.
-Result<std::optional<TrainerState>> restore_newest(const fs::path& run, TrainableLora& lora,
+Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainable& trained,
                                                    const RunIdentity& identity);
 bool has_checkpoints(const fs::path& run);
 // The same error, before anything of the run's folder is touched.

@@ -25,10 +25,11 @@ class Distilled final : public Objective {
   using Objective::Objective;
   Status prepare(const ObjectivePlan& plan) override;
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Seen& seen) override;
+                        const Listener& listener) override;
 
  private:
-  Status ask(Backend& backend, const Model& teacher, const SampleSet& texts, const Seen& seen);
+  Status ask(Backend& backend, const Model& teacher, const SampleSet& texts,
+             const std::function<void(int64_t)>& seen);
   int64_t vocabulary() const { return input_.model.config().V; }
 
   std::optional<TeacherLog> log_;
@@ -62,7 +63,7 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
 
 // Keeps what the teacher says of each text.
 Status Distilled::ask(Backend& backend, const Model& teacher, const SampleSet& texts,
-                      const Seen& seen) {
+                      const std::function<void(int64_t)>& seen) {
   constexpr size_t kRows = 64;  // of logits at a time
   Context ctx{backend, input_.options.mode, nullptr};
   const PackOptions options{.micro_tokens = input_.options.micro_tokens,
@@ -96,14 +97,15 @@ Status Distilled::ask(Backend& backend, const Model& teacher, const SampleSet& t
 }
 
 Result<StepLoss> Distilled::loss(Context& ctx, const SampleSet& data,
-                                 std::span<const uint32_t> items, const Seen& seen) {
+                                 std::span<const uint32_t> items, const Listener& listener) {
   const Model& model = input_.model;
   int64_t supervised = 0;
   for (const uint32_t item : items) supervised += data.samples[item].supervised();
   PackOptions options = packing();
   options.row_weight = 1.0f / static_cast<float>(supervised);
   double loss = 0;
-  for (const MicroBatch& micro : pack(data, items, options)) {
+  const std::vector<MicroBatch> micros = pack(data, items, options);
+  for (const MicroBatch& micro : micros) {
     SLLM_OK(input_.may_go_on());
     std::vector<TeacherRow> rows(micro.targets.size());
     std::vector<std::vector<TeacherRow>> kept;  // of each sample, in the order of its learned rows
@@ -120,8 +122,8 @@ Result<StepLoss> Distilled::loss(Context& ctx, const SampleSet& data,
     loss += ops::linear_distillation(ctx, hidden, model.head(), micro.targets, micro.weights, rows,
                                      log_->k(), distillation(input_.options),
                                      {.softcap = model.config().logit_softcap});
-    if (ctx.tape) ctx.tape->backward();
-    if (seen) seen(micro.sample_tokens);
+    backward(ctx, loss, &micro == &micros.back(), listener);
+    if (listener.seen) listener.seen(micro.sample_tokens);
   }
   return StepLoss{loss, {}};
 }

@@ -6,8 +6,9 @@
 
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
-#include "train/lora.h"
+#include "train/optimizer.h"
 #include "train/preference_loss.h"
+#include "train/trainable.h"
 #include "train/tune.h"
 
 namespace sllm {
@@ -21,27 +22,60 @@ constexpr int64_t kFirstRows = 64;
 constexpr int64_t kLayers = 2;
 constexpr int64_t kVocabulary = 8192;
 constexpr int64_t kProgram = int64_t{80} << 20;  // code, tokenizer, buffers kept for reuse
+constexpr int64_t kMasterBytes = 4, kMomentBytes = 8, kGradientBytes = 4;  // of a trained number
 constexpr int64_t kLogitsChunk = int64_t{48} << 20;
 
-// Rank times (in + out), summed over all layers' seven linears.
-double lora_numbers(const ModelConfig& c, int64_t rank) {
-  double numbers = 0;
+// Outputs of all layers' seven linears.
+int64_t outputs(const ModelConfig& c) {
+  int64_t numbers = 0;
+  for (int64_t i = 0; i < c.L; ++i)
+    numbers += (c.H + 2 * c.kv_heads(i)) * c.head_width(i) + 2 * c.D + 2 * c.mlp_width(i);
+  return numbers;
+}
+
+// Rank times (in + out), summed over those linears, and DoRA's magnitudes.
+int64_t lora_numbers(const ModelConfig& c, const TuneOptions& options) {
+  int64_t numbers = options.dora ? outputs(c) : 0;
   for (int64_t i = 0; i < c.L; ++i) {
     const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
     const int64_t mlp = c.D + c.mlp_width(i);
-    numbers += static_cast<double>(rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * mlp));
+    numbers += options.rank * (2 * (c.D + q) + 2 * (c.D + kv) + 3 * mlp);
   }
   return numbers;
 }
 
 // Numbers per token that wait for the backward (ops::Saved and operands), all layers together.
-int64_t saved_numbers(const ModelConfig& c, int64_t rank) {
-  int64_t numbers = 0;
+int64_t saved_numbers(const ModelConfig& c, const TuneOptions& options) {
+  const int64_t rank = options.method == "full" ? 0 : options.rank;
+  int64_t numbers = options.dora ? outputs(c) : 0;
   for (int64_t i = 0; i < c.L; ++i) {
     const int64_t q = c.H * c.head_width(i), kv = c.kv_heads(i) * c.head_width(i);
     numbers += 4 * c.D + 3 * q + 2 * kv + 3 * c.mlp_width(i) + 7 * rank;
   }
   return numbers;
+}
+
+int64_t numbers_of(const TensorInfo& t) {
+  int64_t n = 1;
+  for (const int64_t d : t.shape) n *= d;
+  return n;
+}
+
+int64_t trained_numbers(const ModelConfig& c, const TuneOptions& options) {
+  if (options.method != "full") return lora_numbers(c, options);
+  int64_t numbers = 0;
+  for (const TensorInfo& t : tensors_of_shape(c, [](const TensorInfo&) { return DType::kF32; }))
+    numbers += numbers_of(t);
+  return numbers;
+}
+
+// Without clipping, full tuning frees a layer's gradients before the next one's are there; the
+// embedding's, which the head's are where they are tied, are there from the first to the last.
+int64_t gradients_at_once(const ModelConfig& c, const TuneOptions& options) {
+  const int64_t all = trained_numbers(c, options);
+  if (options.method != "full" || options.clip > 0) return all;
+  const int64_t tables = c.V * c.D * (c.tied_embeddings ? 1 : 2);
+  return c.V * c.D + (all - tables) / c.L;
 }
 
 double seconds_since(Clock::time_point start) {
@@ -51,9 +85,10 @@ double seconds_since(Clock::time_point start) {
 // Two layers and a short vocabulary, tuned as tune() does it.
 class StepProbe {
  public:
-  StepProbe(const Model& model, TrainableLora lora, Backend& backend, Numerics mode)
-      : model_(model), lora_(std::move(lora)), ctx_{backend, mode, &tape_} {
-    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+  StepProbe(const Model& model, Trainable& trained, Backend& backend, const TuneOptions& options)
+      : model_(model), trained_(trained), options_(options), ctx_{backend, options.mode, &tape_} {
+    trained_.watch(tape_);
+    trained_.derive(backend);
   }
 
   // Seconds per token of all layers, and of the head per learned token.
@@ -61,7 +96,7 @@ class StepProbe {
     const Batch batch = samples(rows, length);
     const std::vector<int32_t> targets(static_cast<size_t>(rows), 1);
     const std::vector<float> weights(static_cast<size_t>(rows), 1);
-    double layers = 0, head = 0;
+    double layers = 0, head = 0, update = 1e9;
     int64_t tokens = 0;
     do {
       const auto start = Clock::now();
@@ -70,11 +105,15 @@ class StepProbe {
       model_.loss(ctx_, hidden, targets, weights);
       head += seconds_since(loss_start);
       tape_.backward();
-      tape_.clear();
       layers += seconds_since(start);
       tokens += rows;
+      const auto update_start = Clock::now();
+      OptimizerStep(ctx_.backend, tape_, trained_, options_, /*lr=*/0, ++step_).finish();
+      update = std::min(update, seconds_since(update_start));
+      tape_.clear();
     } while (layers < at_least);
-    return {(layers - head) / static_cast<double>(tokens), head / static_cast<double>(tokens)};
+    const auto n = static_cast<double>(tokens);
+    return {(layers - head) / n, head / n, update / static_cast<double>(trained_.size())};
   }
 
  private:
@@ -84,14 +123,16 @@ class StepProbe {
     for (int64_t first = 0; first < rows; first += length) {
       Segment segment;
       segment.first_row = first, segment.rows = std::min(length, rows - first);
-      segment.adapter = &lora_.bound();
+      segment.adapter = trained_.bound();
       batch.segments.push_back(segment);
     }
     return batch;
   }
 
   const Model& model_;
-  TrainableLora lora_;
+  Trainable& trained_;
+  const TuneOptions& options_;
+  int64_t step_ = 0;
   Tape tape_;
   Context ctx_;
 };
@@ -108,10 +149,13 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf
   part.L = std::min(config.L, kLayers), part.V = std::min(config.V, kVocabulary);
   part.tied_embeddings = true;
   part.kv_readers = 0, part.layer_input_vocab = 0;
-  SLLM_TRY(const auto model, Model::load(blank_model(part, type_of)));
-  SLLM_TRY(TrainableLora lora, TrainableLora::create(*model, options));
+  const std::shared_ptr<ModelSource> source = blank_model(part, type_of);
+  SLLM_TRY(const auto model, Model::load(source));
+  TuneOptions fresh = options;  // an adapter to start from would have more layers
+  fresh.init_adapter.clear();
+  SLLM_TRY(const auto trained, make_trainable({*model, source, ""}, fresh));
   const auto backend = make_cpu_backend(options.threads);
-  StepProbe probe(*model, std::move(lora), *backend, options.mode);
+  StepProbe probe(*model, *trained, *backend, options);
   const int64_t length = std::max<int64_t>(work.typical, 1),
                 most = rows_of_a_forward(work, options);
   const int64_t few = std::min(kFirstRows, most);
@@ -123,25 +167,28 @@ Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf
   probe.measure(rows, length, 0);
   const TuningSpeed speed = probe.measure(rows, length, kMeasureSeconds);
   return TuningSpeed{speed.layer / static_cast<double>(part.L),
-                     speed.head * static_cast<double>(config.V) / static_cast<double>(part.V)};
+                     speed.head * static_cast<double>(config.V) / static_cast<double>(part.V),
+                     speed.update};
 }
 
 TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const TuneOptions& options,
                            TuningSpeed speed) {
-  const double lora = lora_numbers(c, options.rank);
+  const int64_t trained = trained_numbers(c, options);
   TuneEstimate estimate;
   estimate.tokens = work.tokens;
   estimate.steps = work.steps;
   estimate.seconds = work.computed * static_cast<double>(work.tokens * c.L) * speed.layer +
-                     static_cast<double>(work.supervised) * speed.head;
+                     static_cast<double>(work.supervised) * speed.head +
+                     static_cast<double>(work.steps * trained) * speed.update;
   const int64_t rows = rows_of_a_forward(work, options);
   const int64_t width = options.mode == Numerics::kExact ? 4 : 2;
-  const int64_t saved = rows * saved_numbers(c, options.rank) * width;
+  const int64_t saved = rows * saved_numbers(c, options) * width;
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
-  const auto adapter = static_cast<int64_t>(lora) * 4;
-  estimate.memory =
-      kProgram + work.bytes_of_weights + saved + passing + 2 * kLogitsChunk + 4 * adapter;
-  estimate.disk = adapter + (options.keep + 1) * 3 * adapter;
+  estimate.memory = kProgram + work.bytes_of_weights + saved + passing + 2 * kLogitsChunk +
+                    trained * (kMasterBytes + kMomentBytes) +
+                    gradients_at_once(c, options) * kGradientBytes;
+  // The result is no larger than the masters.
+  estimate.disk = trained * (kMasterBytes + (options.keep + 1) * (kMasterBytes + kMomentBytes));
   return estimate;
 }
 
@@ -202,11 +249,8 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
     squares += static_cast<double>(length * length);
   }
   work.typical = static_cast<int64_t>(squares / static_cast<double>(files.train.tokens()));
-  for (const TensorInfo& t : files.source->tensors()) {
-    int64_t n = 1;
-    for (const int64_t d : t.shape) n *= d;
-    work.bytes_of_weights += bytes_of(t.dtype, n);
-  }
+  for (const TensorInfo& t : files.source->tensors())
+    work.bytes_of_weights += bytes_of(t.dtype, numbers_of(t));
   SLLM_TRY(const TuningSpeed speed,
            measure_tuning_speed(config, types_of(*files.source), work, options));
   TuneEstimate estimate = estimate_tune(config, work, options, speed);

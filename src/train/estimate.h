@@ -10,8 +10,9 @@ namespace sllm {
 
 // What tuning costs on this machine and this model's shape.
 struct TuningSpeed {
-  double layer = 0;  // seconds of one layer for one token: forward and backward, adapters included
-  double head = 0;   // seconds of the head and the loss for one learned token
+  double layer = 0;   // seconds of one layer for one token: forward and backward, adapters included
+  double head = 0;    // seconds of the head and the loss for one learned token
+  double update = 0;  // seconds of a step's end for one trained number
 };
 
 struct TuningWork {
@@ -34,8 +35,8 @@ struct TuneEstimate {
 // kUsage (targets).
 Result<TuningSpeed> measure_tuning_speed(const ModelConfig& config, const TypeOf& type_of,
                                          const TuningWork& work, const TuneOptions& options);
-// Time grows with tokens and layers; the head is paid for learned tokens only. Evaluation and
-// checkpoints are left out.
+// Time grows with tokens and layers; the head is paid for learned tokens only, and every step for
+// all trained numbers. Evaluation and checkpoints are left out.
 TuneEstimate estimate_tune(const ModelConfig& config, const TuningWork& work,
                            const TuneOptions& options, TuningSpeed speed);
 // Reads the model's description and the data, and measures.

@@ -38,7 +38,7 @@ Tensor kaiming_uniform(int64_t rank, int64_t in, uint64_t seed, uint64_t stream)
 }  // namespace
 
 Result<TrainableLora> TrainableLora::create(const Model& model, const TuneOptions& options) {
-  TrainableLora lora;
+  TrainableLora lora(options);
   lora.description_.rank = options.rank;
   lora.description_.alpha = static_cast<float>(options.alpha);
   lora.description_.rslora = options.rslora;
@@ -54,8 +54,9 @@ Result<TrainableLora> TrainableLora::create(const Model& model, const TuneOption
     missing.erase(name);
     ++stream;  // counts every linear, so that a module's A does not depend on the other targets
     if (!all && !wanted.contains(name)) continue;
-    lora.attach(module, {kaiming_uniform(options.rank, weight->K(), options.seed, stream),
-                         Tensor::zeros(DType::kF32, {weight->N(), options.rank})});
+    lora.attach(module, *weight,
+                {kaiming_uniform(options.rank, weight->K(), options.seed, stream),
+                 Tensor::zeros(DType::kF32, {weight->N(), options.rank})});
   }
   if (!missing.empty())
     return with_hint(usage_error("targets: the model has no linear named '{}'", *missing.begin()),
@@ -63,52 +64,70 @@ Result<TrainableLora> TrainableLora::create(const Model& model, const TuneOption
   return lora;
 }
 
-Result<TrainableLora> TrainableLora::from(const Model& model, const LoraAdapter& adapter) {
-  for (const auto& [module, pair] : adapter.modules)
-    if (pair.magnitude.defined())
-      return with_hint(
-          bad_input("adapter: {} has DoRA's magnitude, which is not trained here", module),
-          "Merge it into the model (sllm merge) and tune that, or start anew");
-  SLLM_TRY(const BoundAdapter checked, model.bind(adapter));
-  TrainableLora lora;
+Result<TrainableLora> TrainableLora::from(const Model& model, const LoraAdapter& adapter,
+                                          const TuneOptions& options) {
+  LoraAdapter plain = adapter;
+  for (auto& [module, pair] : plain.modules) pair.magnitude = {};  // a gain takes time to compute
+  SLLM_TRY(const BoundAdapter checked, model.bind(plain));
+  TrainableLora lora(options);
   lora.description_ = adapter;
   lora.description_.modules.clear();
   for (const auto& [module, weight] : model.linears())
     if (const auto at = adapter.modules.find(module); at != adapter.modules.end())
-      lora.attach(module, at->second);
+      lora.attach(module, *weight, at->second);
   return lora;
 }
 
 // Copies the factors: those of a file must not be trained in place.
-void TrainableLora::attach(const std::string& module, const LoraAdapter::Pair& pair) {
+void TrainableLora::attach(const std::string& module, const Weight& base,
+                           const LoraAdapter::Pair& pair) {
   const auto copy = [](const Tensor& t) {
     return Weight(t.dtype() == DType::kF32 ? t.clone() : t.to_f32());
   };
-  const Lora& lora = bound_->modules[module] =
-      Lora{copy(pair.A), copy(pair.B), description_.scale(pair)};
+  Lora& lora = bound_->modules[module] = Lora{copy(pair.A), copy(pair.B), description_.scale(pair)};
   if (pair.alpha) alphas_[module] = *pair.alpha;
-  for (const auto& [name, weight] : {std::pair(".lora_A", lora.A), std::pair(".lora_B", lora.B)}) {
-    const Shape& shape = weight.tensor().shape();
-    parameters_.push_back({module + name, weight, Tensor::zeros(DType::kF32, shape),
-                           Tensor::zeros(DType::kF32, shape)});
-  }
+  add(module + ".lora_A", lora.A);
+  add(module + ".lora_B", lora.B, lr_ratio_);
+  if (!dora_ && !pair.magnitude.defined()) return;
+  const auto at = magnitudes_.try_emplace(module, base, lora, pair.magnitude).first;
+  add(module + ".lora_magnitude_vector", at->second.magnitude(), lr_ratio_);
 }
 
-int64_t TrainableLora::size() const {
-  int64_t n = 0;
-  for (const Parameter& p : parameters_) n += p.weight.tensor().size();
-  return n;
+void TrainableLora::watch(Tape& tape) const {
+  Trainable::watch(tape);
+  for (const auto& [module, magnitude] : magnitudes_) tape.watch(bound_->modules.at(module).gain);
+}
+
+void TrainableLora::derive(Backend& backend) {
+  for (auto& [module, magnitude] : magnitudes_) magnitude.derive(backend);
+}
+
+void TrainableLora::collect_gradients(Tape& tape, Backend& backend) const {
+  for (const auto& [module, magnitude] : magnitudes_) magnitude.collect_gradient(tape, backend);
 }
 
 LoraAdapter TrainableLora::adapter() const {
   LoraAdapter adapter = description_;
   for (const auto& [module, lora] : bound_->modules)
     adapter.modules[module] = {lora.A.tensor(), lora.B.tensor()};
+  for (const auto& [module, magnitude] : magnitudes_)
+    adapter.modules[module].magnitude = magnitude.magnitude().tensor();
   for (const auto& [module, alpha] : alphas_) adapter.modules[module].alpha = alpha;
   return adapter;
 }
 
-Status TrainableLora::restore(const LoraAdapter& adapter) {
+Status TrainableLora::save(const fs::path& folder) const {
+  return write_peft_adapter(folder, adapter());
+}
+
+Status TrainableLora::write(const fs::path& folder, const std::optional<fs::path>& saved) const {
+  if (!saved) return save(folder);
+  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(*saved));
+  return write_peft_adapter(folder, adapter);
+}
+
+Status TrainableLora::restore(const fs::path& folder) {
+  SLLM_TRY(const LoraAdapter adapter, read_peft_adapter(folder));
   const LoraAdapter mine = this->adapter();
   if (adapter.modules.size() != mine.modules.size())
     return bad_input("the adapter has {} modules, expected {}", adapter.modules.size(),
@@ -116,7 +135,8 @@ Status TrainableLora::restore(const LoraAdapter& adapter) {
   for (const auto& [module, pair] : mine.modules) {
     const auto at = adapter.modules.find(module);
     if (at == adapter.modules.end() || at->second.A.shape() != pair.A.shape() ||
-        at->second.B.shape() != pair.B.shape())
+        at->second.B.shape() != pair.B.shape() ||
+        at->second.magnitude.shape() != pair.magnitude.shape())
       return bad_input("module {} is missing or has another shape", module);
   }
   for (const auto& [module, pair] : mine.modules) {
@@ -124,6 +144,7 @@ Status TrainableLora::restore(const LoraAdapter& adapter) {
     const LoraAdapter::Pair& other = adapter.modules.at(module);
     std::memcpy(A.raw(), other.A.to(DType::kF32).raw(), static_cast<size_t>(A.bytes()));
     std::memcpy(B.raw(), other.B.to(DType::kF32).raw(), static_cast<size_t>(B.bytes()));
+    if (pair.magnitude.defined()) magnitudes_.at(module).restore(other.magnitude);
   }
   return ok();
 }

@@ -1,46 +1,49 @@
-// LoRA adapters as they are trained: F32 factors on some of a model's linears.
+// LoRA adapters as they are trained: F32 factors on some of a model's linears, with DoRA's
+// magnitudes where those are wanted.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "models/model.h"
-#include "train/options.h"
+#include "train/dora.h"
+#include "train/trainable.h"
 
 namespace sllm {
 
-// One trained tensor, its AdamW moments beside it.
-struct Parameter {
-  std::string name;  // "model.layers.0.self_attn.q_proj.lora_A"
-  Weight weight;
-  Tensor m, v;  // first and second moment, F32, zero at the start
-};
-
-class TrainableLora {
+class TrainableLora final : public Trainable {
  public:
   // Fresh factors as PEFT makes them: A uniform in +-1/sqrt(in) (kaiming_uniform_ with a = sqrt 5),
   // B zero. Errors: kUsage naming a target that the model does not have, with those it has.
   static Result<TrainableLora> create(const Model& model, const TuneOptions& options);
-  // Starts from `adapter` (PEFT's format). Errors as Model::bind.
-  static Result<TrainableLora> from(const Model& model, const LoraAdapter& adapter);
+  // Starts from `adapter`, whose rank, alphas and targets count; its magnitudes, too, where it has
+  // them. Errors as Model::bind.
+  static Result<TrainableLora> from(const Model& model, const LoraAdapter& adapter,
+                                    const TuneOptions& options);
 
-  const BoundAdapter& bound() const { return *bound_; }
-  std::vector<Parameter>& parameters() { return parameters_; }
-  const std::vector<Parameter>& parameters() const { return parameters_; }
-  int64_t size() const;         // trained numbers
+  const BoundAdapter* bound() const override { return bound_.get(); }
+  void watch(Tape& tape) const override;
+  void derive(Backend& backend) override;
+  void collect_gradients(Tape& tape, Backend& backend) const override;
   LoraAdapter adapter() const;  // shares the tensors
-  // Copies the values in; kBadInput when a module is missing or misshapen.
-  Status restore(const LoraAdapter& adapter);
+  // Checkpoints and results are adapters in PEFT's format.
+  Status save(const fs::path& folder) const override;
+  Status restore(const fs::path& folder) override;
+  Status write(const fs::path& folder, const std::optional<fs::path>& saved) const override;
   void set_base_model(std::string name) { description_.base_model = std::move(name); }
 
  private:
-  TrainableLora() = default;
-  void attach(const std::string& module, const LoraAdapter::Pair& pair);
+  explicit TrainableLora(const TuneOptions& options)
+      : dora_(options.dora), lr_ratio_(options.lora_plus) {}
+  void attach(const std::string& module, const Weight& base, const LoraAdapter::Pair& pair);
+  bool dora_;
+  double lr_ratio_;                      // LoRA+ (Hayou et al. 2024): of B and the magnitude
   LoraAdapter description_;              // rank, alpha, base; no modules
   std::map<std::string, float> alphas_;  // of modules with their own
+  // A, then B, then the magnitude of each module, in the model's order, are the parameters.
   std::shared_ptr<BoundAdapter> bound_ = std::make_shared<BoundAdapter>();
-  std::vector<Parameter> parameters_;  // A then B of each module, in the model's order
+  std::map<std::string, DoraMagnitude> magnitudes_;  // by module
 };
 
 }  // namespace sllm

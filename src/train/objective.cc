@@ -11,18 +11,19 @@ class Supervised final : public Objective {
   using Objective::Objective;
 
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Seen& seen) override {
+                        const Listener& listener) override {
     int64_t supervised = 0;
     for (const uint32_t item : items) supervised += data.samples[item].supervised();
     PackOptions options = packing();
     if (ctx.tape) options.row_weight = 1.0f / static_cast<float>(supervised);
     double loss = 0;
-    for (const MicroBatch& micro : pack(data, items, options)) {
+    const std::vector<MicroBatch> micros = pack(data, items, options);
+    for (const MicroBatch& micro : micros) {
       SLLM_OK(input_.may_go_on());
       const Tensor hidden = input_.model.forward(ctx, micro.batch);
       loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-      if (ctx.tape) ctx.tape->backward();
-      if (seen) seen(micro.sample_tokens);
+      backward(ctx, loss, &micro == &micros.back(), listener);
+      if (listener.seen) listener.seen(micro.sample_tokens);
     }
     return StepLoss{ctx.tape ? loss : loss / static_cast<double>(supervised), {}};
   }
@@ -30,10 +31,11 @@ class Supervised final : public Objective {
 
 }  // namespace
 
-Result<StepLoss> Objective::evaluate(Context& ctx, const SampleSet& data, const Seen& seen) {
+Result<StepLoss> Objective::evaluate(Context& ctx, const SampleSet& data,
+                                     const Listener& listener) {
   std::vector<uint32_t> all(static_cast<size_t>(data.items()));
   std::iota(all.begin(), all.end(), 0u);
-  return loss(ctx, data, all, seen);
+  return loss(ctx, data, all, listener);
 }
 
 std::unique_ptr<Objective> make_objective(ObjectiveInput input) {

@@ -2,6 +2,7 @@
 // others have files of their own.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <span>
@@ -18,8 +19,11 @@
 
 namespace sllm {
 
-// Called after every forward with the tokens of its samples.
-using Seen = std::function<void(int64_t tokens)>;
+// Who hears of the work while it is done.
+struct Listener {
+  std::function<void(int64_t tokens)> seen;          // after every forward: its samples' tokens
+  std::function<void(const Tensor& leaf)> on_ready;  // in the last backward (Tape::backward)
+};
 
 struct ObjectiveInput {
   const Model& model;
@@ -48,11 +52,15 @@ class Objective {
   virtual Status prepare(const ObjectivePlan&) { return ok(); }
   // The loss over these items of the data; with ctx.tape its gradients are added to the tape.
   virtual Result<StepLoss> loss(Context& ctx, const SampleSet& data,
-                                std::span<const uint32_t> items, const Seen& seen) = 0;
+                                std::span<const uint32_t> items, const Listener& listener) = 0;
   // Of held-out data, without gradients.
-  virtual Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const Seen& seen);
+  virtual Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const Listener& listener);
 
  protected:
+  // Adds the gradients of one forward of several; a loss that is not finite changes no weight.
+  static void backward(Context& ctx, double loss, bool last, const Listener& listener) {
+    if (ctx.tape) ctx.tape->backward(last && std::isfinite(loss) ? listener.on_ready : nullptr);
+  }
   PackOptions packing() const {
     return {.micro_tokens = input_.options.micro_tokens,
             .adapter = input_.adapter,

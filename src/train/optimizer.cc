@@ -1,31 +1,63 @@
 // Clipping and AdamW over all parameters, in a fixed order.
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace sllm {
 
-StepResult adamw_step(Backend& backend, Tape& tape, std::vector<Parameter>& parameters,
-                      const TuneOptions& options, double lr, int64_t step) {
-  double squares = 0;
-  for (const Parameter& p : parameters) {
-    const Tensor& w = p.weight.tensor();
-    if (tape.has_grad(w.id())) squares += backend.sum_squares(tape.grad(w).data<float>(), w.size());
+OptimizerStep::OptimizerStep(Backend& backend, Tape& tape, Trainable& trained,
+                             const TuneOptions& options, double lr, int64_t step)
+    : backend_(backend),
+      tape_(tape),
+      trained_(trained),
+      clip_(options.clip),
+      lr_(lr),
+      adamw_{lr, options.beta1, options.beta2, options.eps, options.weight_decay, 1, step},
+      at_once_(options.method == "full" && options.clip == 0),
+      squares_(trained.parameters().size()) {
+  if (!at_once_) return;
+  for (size_t i = 0; i < squares_.size(); ++i)
+    parameter_of_[trained.parameters()[i].weight.tensor().id()] = i;
+}
+
+std::function<void(const Tensor&)> OptimizerStep::on_ready() {
+  if (!at_once_) return {};
+  return [this](const Tensor& leaf) {
+    const Tensor gradient = tape_.take_grad(leaf.id());
+    const size_t i = parameter_of_.at(leaf.id());
+    squares_[i] = backend_.sum_squares(gradient.data<float>(), gradient.size());
+    if (std::isfinite(squares_[i])) apply(trained_.parameters()[i], gradient);
+  };
+}
+
+void OptimizerStep::apply(Parameter& p, const Tensor& gradient) {
+  Tensor& w = p.weight.tensor();
+  adamw_.lr = lr_ * p.lr_ratio;
+  backend_.adamw(w.data<float>(), gradient.data<float>(), p.m.data<float>(), p.v.data<float>(),
+                 w.size(), adamw_);
+  p.weight.prepared() = nullptr;  // whatever the backend made of the old values
+  changed_ = true;
+}
+
+StepResult OptimizerStep::finish() {
+  trained_.collect_gradients(tape_, backend_);
+  std::vector<Parameter>& parameters = trained_.parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Tensor& w = parameters[i].weight.tensor();
+    if (tape_.has_grad(w.id()))
+      squares_[i] = backend_.sum_squares(tape_.grad(w).data<float>(), w.size());
   }
-  StepResult result{std::sqrt(squares), std::isfinite(squares)};
+  const double squares = std::accumulate(squares_.begin(), squares_.end(), 0.0);
+  StepResult result{std::sqrt(squares), std::isfinite(squares), changed_};
   if (!result.finite) return result;
-  double scale = 1;
-  if (options.clip > 0) scale = std::min(1.0, options.clip / (result.grad_norm + 1e-6));
-  const Backend::AdamW adamw{lr,          options.beta1,        options.beta2,
-                             options.eps, options.weight_decay, static_cast<float>(scale),
-                             step};
-  for (Parameter& p : parameters) {
-    Tensor& w = p.weight.tensor();
-    if (!tape.has_grad(w.id())) continue;
-    backend.adamw(w.data<float>(), tape.grad(w).data<float>(), p.m.data<float>(), p.v.data<float>(),
-                  w.size(), adamw);
-    p.weight.prepared() = nullptr;  // whatever the backend made of the old values
-  }
+  if (clip_ > 0)
+    adamw_.grad_scale = static_cast<float>(std::min(1.0, clip_ / (result.grad_norm + 1e-6)));
+  for (Parameter& p : parameters)
+    if (tape_.has_grad(p.weight.tensor().id())) apply(p, tape_.grad(p.weight.tensor()));
+  trained_.derive(backend_);
+  result.changed = changed_;
   return result;
 }
 

@@ -33,10 +33,13 @@ void for_each_field(Options& o, F f) {
   f("temperature", o.temperature, Use::kLearning);
   f("mixture", o.mixture, Use::kLearning);
   f("teacher_share", o.teacher_share, Use::kLearning);
+  f("method", o.method, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
   f("rank", o.rank, Use::kLearning);
   f("alpha", o.alpha, Use::kLearning);
   f("rslora", o.rslora, Use::kLearning);
+  f("dora", o.dora, Use::kLearning);
+  f("lora_plus", o.lora_plus, Use::kLearning);
   f("lr", o.lr, Use::kLearning);
   f("beta1", o.beta1, Use::kLearning);
   f("beta2", o.beta2, Use::kLearning);
@@ -189,8 +192,19 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(!o.model.empty(), "model", "a GGUF file or a Hugging Face folder"));
   SLLM_OK(require(!o.data.empty(), "data", "a file with training rows"));
   SLLM_OK(require(!o.run.empty(), "run", "a folder"));
+  SLLM_OK(require(o.method == "lora" || o.method == "full", "method", "lora or full"));
+  if (o.method == "full") {
+    SLLM_OK(require(o.mode != Numerics::kFast, "mode",
+                    "exact or bf16 where the method is full: fast is for weights that stay as "
+                    "they are in the file"));
+    for (const auto& [set, field] :
+         {std::pair(!o.init_adapter.empty(), "init_adapter"), std::pair(o.dora, "dora"),
+          std::pair(o.lora_plus != 1, "lora_plus")})
+      SLLM_OK(require(!set, field, "left out where the method is full, which trains no adapter"));
+  }
   SLLM_OK(require(o.rank >= 1 && o.rank <= 4096, "rank", "from 1 to 4096"));
   SLLM_OK(require(std::isfinite(o.alpha) && o.alpha > 0, "alpha", "above 0"));
+  SLLM_OK(require(o.lora_plus > 0 && o.lora_plus <= 1e4, "lora_plus", "above 0, at most 10000"));
   SLLM_OK(require(std::isfinite(o.lr) && o.lr > 0 && o.lr < 10, "lr", "above 0 and below 10"));
   SLLM_OK(require(o.beta1 >= 0 && o.beta1 < 1, "beta1", "in [0, 1)"));
   SLLM_OK(require(o.beta2 >= 0 && o.beta2 < 1, "beta2", "in [0, 1)"));

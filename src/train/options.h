@@ -12,6 +12,9 @@
 
 namespace sllm {
 
+// The peak learning rate where none is given, when all weights move: a tenth of what adapters take.
+constexpr double kFullLr = 2e-5;
+
 struct TuneOptions {
   // What goes in and out.
   fs::path model;         // GGUF file or Hugging Face folder
@@ -40,11 +43,14 @@ struct TuneOptions {
   double mixture = 0.5;      // jsd: the teacher's weight in what both are compared with
   double teacher_share = 1;  // of the divergence in the loss; the rest is the labels'
 
+  std::string method = "lora";  // what is trained: "lora", or "full" for every weight
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;
   double alpha = 32;
-  bool rslora = false;  // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+  bool rslora = false;   // scale alpha / sqrt(rank) (Kalajdzievski 2023)
+  bool dora = false;     // learn the lengths of the rows apart (Liu et al. 2024)
+  double lora_plus = 1;  // B's learning rate is so many times A's (Hayou et al. 2024)
 
   // The optimiser: AdamW with torch's meaning of each number.
   double lr = 2e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;

@@ -66,14 +66,15 @@ class Preferences final : public Objective {
 
   Status prepare(const ObjectivePlan& plan) override;
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Seen& seen) override {
-    SLLM_TRY(const Tally tally, step(ctx, data, items, seen));
+                        const Listener& listener) override {
+    SLLM_TRY(const Tally tally, step(ctx, data, items, listener));
     return tally.mean();
   }
-  Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const Seen& seen) override {
+  Result<StepLoss> evaluate(Context& ctx, const SampleSet& data,
+                            const Listener& listener) override {
     Tally all;
     for (const auto& items : evaluation_steps(data)) {
-      SLLM_TRY(const Tally tally, step(ctx, data, items, seen));
+      SLLM_TRY(const Tally tally, step(ctx, data, items, listener));
       all.add(tally);
     }
     return all.mean();
@@ -81,11 +82,11 @@ class Preferences final : public Objective {
 
  private:
   Result<Tally> step(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                     const Seen& seen);
+                     const Listener& listener);
   Result<std::vector<double>> log_probabilities(Backend& backend, const SampleSet& data,
                                                 std::span<const uint32_t> samples,
                                                 const BoundAdapter* adapter,
-                                                const Seen& seen) const;
+                                                const Listener& listener) const;
   Result<double> divergence(Backend& backend, const SampleSet& data,
                             std::span<const uint32_t> items) const;
   SampleSet mismatches(const SampleSet& data, std::span<const uint32_t> items) const;
@@ -158,7 +159,8 @@ Status Preferences::prepare(const ObjectivePlan& plan) {
         plan.progress({"reference", "tokens", static_cast<uint64_t>(done),
                        static_cast<uint64_t>(std::max(done, total)), ""});
     };
-    SLLM_TRY(const auto values, log_probabilities(plan.backend, missing, all, adapter, seen));
+    SLLM_TRY(const auto values,
+             log_probabilities(plan.backend, missing, all, adapter, {.seen = seen}));
     for (size_t i = 0; i < keys.size(); ++i) SLLM_OK(reference_->append(keys[i], values[i]));
     missing.samples.clear(), keys.clear(), listed.clear();
     return ok();
@@ -189,7 +191,7 @@ Status Preferences::prepare(const ObjectivePlan& plan) {
 Result<std::vector<double>> Preferences::log_probabilities(Backend& backend, const SampleSet& data,
                                                            std::span<const uint32_t> samples,
                                                            const BoundAdapter* adapter,
-                                                           const Seen& seen) const {
+                                                           const Listener& listener) const {
   Context ctx{backend, input_.options.mode, nullptr};
   PackOptions options = packing();
   options.adapter = adapter;
@@ -201,7 +203,7 @@ Result<std::vector<double>> Preferences::log_probabilities(Backend& backend, con
     input_.model.loss(ctx, hidden, micro.targets, micro.weights, &losses);
     for (size_t row = 0; row < losses.size(); ++row)
       if (micro.owners[row] >= 0) sums[static_cast<size_t>(micro.owners[row])] -= losses[row];
-    if (seen) seen(micro.sample_tokens);
+    if (listener.seen) listener.seen(micro.sample_tokens);
   }
   return sums;
 }
@@ -261,7 +263,7 @@ void Preferences::score_pairs(const MicroBatch& micro, std::vector<AnswerScore>&
 }
 
 Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
-                                std::span<const uint32_t> items, const Seen& seen) {
+                                std::span<const uint32_t> items, const Listener& listener) {
   const std::vector<uint32_t> samples = data.samples_of(items);
   std::vector<AnswerScore> scores(samples.size());
   std::vector<AnswerTerm> terms(samples.size());
@@ -328,8 +330,8 @@ Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
             weights[row] = static_cast<float>(weight);
           }
         });
-    if (ctx.tape) ctx.tape->backward();
-    if (seen) seen(micro.sample_tokens);
+    backward(ctx, tally.loss, &micro == &micros.back(), listener);
+    if (listener.seen) listener.seen(micro.sample_tokens);
   }
   tally.loss += whole_share * whole_loss * static_cast<double>(tally.items);
   return tally;

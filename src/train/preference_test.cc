@@ -6,10 +6,10 @@
 
 #include "cpu/cpu_backend.h"
 #include "support/fake_engine.h"
+#include "support/tuning.h"
 #include "train/batches.h"
 #include "train/preference_loss.h"
 #include "train/reference.h"
-#include "train/tuning_fixture.h"
 
 namespace sllm {
 namespace {
@@ -53,7 +53,7 @@ SampleSet golden_labels(int count = 6) {
   return set;
 }
 
-class PreferenceTuning : public Tuning {
+class PreferenceTuning : public testing::TuningTest {
  protected:
   TuneOptions of(const std::string& objective, const std::string& run) const {
     TuneOptions o = options(run);

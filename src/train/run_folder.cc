@@ -156,7 +156,8 @@ Result<RunSummary> read_run(const fs::path& run) {
   if (fs::exists(lock_path(run)) && !FileLock::acquire(lock_path(run)).ok())
     summary.state = "running";
   else
-    summary.state = fs::exists(adapter_path(run)) ? "finished" : "stopped";
+    summary.state =
+        fs::exists(adapter_path(run)) || fs::exists(model_path(run)) ? "finished" : "stopped";
   return summary;
 }
 

@@ -2,8 +2,8 @@
 // "eval_loss"} per evaluation; of preferences also "rewards/chosen", "rewards/rejected",
 // "rewards/accuracies" and "rewards/margins", with "eval_" before them in evaluations),
 // reference.log (what preference tuning compares with), teacher.bin (what a teacher says),
-// checkpoints/, adapter/ (the result). Pages, plots and `sllm runs` read these files and nothing
-// else.
+// checkpoints/, and the result: adapter/, or model/ of full tuning. Pages, plots and `sllm runs`
+// read these files and nothing else.
 #pragma once
 
 #include <optional>
@@ -67,6 +67,11 @@ Result<RunSummary> read_run(const fs::path& run);
 std::vector<RunSummary> list_runs(const fs::path& folder);
 
 inline fs::path adapter_path(const fs::path& run) { return run / "adapter"; }
+inline fs::path model_path(const fs::path& run) { return run / "model"; }
+// That of the two which a run with these options makes.
+inline fs::path result_path(const TuneOptions& o) {
+  return o.method == "full" ? model_path(o.run) : adapter_path(o.run);
+}
 inline fs::path lock_path(const fs::path& run) { return run / ".lock"; }
 
 }  // namespace sllm

@@ -10,12 +10,11 @@
 #include "base/sha256.h"
 #include "cpu/cpu_backend.h"
 #include "infer/memory.h"
-#include "io/adapter.h"
 #include "models/registry.h"
 #include "train/batches.h"
-#include "train/lora.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/trainable.h"
 
 namespace sllm {
 namespace {
@@ -41,17 +40,18 @@ Result<std::string> fingerprint(const ModelSource& source) {
 
 class Run {
  public:
-  Run(TuneInput input, const TuneOptions& options, TrainableLora lora, const ProgressSink& progress)
+  Run(TuneInput input, const TuneOptions& options, std::unique_ptr<Trainable> trained,
+      const ProgressSink& progress)
       : input_(std::move(input)),
         options_(options),
         progress_(progress),
-        lora_(std::move(lora)),
+        trained_(std::move(trained)),
         schedule_(input_.train, options_),
-        objective_(make_objective({input_.model, &lora_.bound(), options_,
+        objective_(make_objective({input_.model, trained_->bound(), options_,
                                    [this] { return stop_if_asked(); }, input_.teacher})) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
                  sha256_hex(input_.train.hash() + input_.eval.hash() + input_.teacher.hash)};
-    for (const Parameter& p : lora_.parameters()) tape_.watch(p.weight.tensor());
+    trained_->watch(tape_);
   }
 
   Result<TuneResult> go();
@@ -82,7 +82,7 @@ class Run {
   TuneInput input_;
   const TuneOptions& options_;
   const ProgressSink& progress_;
-  TrainableLora lora_;
+  std::unique_ptr<Trainable> trained_;
   Schedule schedule_;
   std::unique_ptr<Objective> objective_;
   RunIdentity identity_;
@@ -109,7 +109,7 @@ Status Run::prepare() {
       {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_}));
   prepared_ = true;
   if (goes_on) {
-    SLLM_TRY(const auto restored, restore_newest(options_.run, lora_, identity_));
+    SLLM_TRY(const auto restored, restore_newest(options_.run, *trained_, identity_));
     if (restored) {
       state_ = *restored;
       saved_step_ = result_.resumed_from = state_.step;
@@ -117,6 +117,7 @@ Status Run::prepare() {
     }
     drop_checkpoints_after(options_.run, state_.step);
   }
+  trained_->derive(input_.backend);
   SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
   const nlohmann::ordered_json env = {{"base", identity_.base},
                                       {"base_name", input_.base_name},
@@ -125,7 +126,7 @@ Status Run::prepare() {
                                       {"samples", input_.train.items()},
                                       {"eval_samples", input_.eval.items()},
                                       {"total_steps", schedule_.total_steps()},
-                                      {"trained_parameters", lora_.size()},
+                                      {"trained_parameters", trained_->size()},
                                       {"threads", input_.backend.threads()},
                                       {"mode", std::string(name(options_.mode))}};
   SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
@@ -151,15 +152,20 @@ Status Run::step() {
   }
   tape_.clear();
   Context ctx{input_.backend, options_.mode, &tape_};
-  SLLM_TRY(const StepLoss found, objective_->loss(ctx, input_.train, items, {}));
-  m.loss = found.loss, m.rewards = found.rewards;
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
+  OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step);
+  SLLM_TRY(const StepLoss found,
+           objective_->loss(ctx, input_.train, items, {.on_ready = optimizer.on_ready()}));
+  m.loss = found.loss, m.rewards = found.rewards;
   const StepResult done =
-      std::isfinite(m.loss)
-          ? adamw_step(input_.backend, tape_, lora_.parameters(), options_, m.lr, m.step)
-          : StepResult{m.loss, false};
+      std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};
   tape_.clear();
+  if (!done.finite && done.changed)  // what is in memory is no state to keep
+    return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); the "
+                                 "newest checkpoint is kept",
+                                 options_.run.string(), m.step, m.lr),
+                     "Tune again with a lower --lr, a longer --warmup or --clip");
   if (!done.finite)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
                              "the state before it is kept",
@@ -191,7 +197,7 @@ Status Run::evaluate() {
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
   };
-  SLLM_TRY(const StepLoss found, objective_->evaluate(ctx, input_.eval, seen));
+  SLLM_TRY(const StepLoss found, objective_->evaluate(ctx, input_.eval, {.seen = seen}));
   const double loss = found.loss;
   state_.evaluation_due = false;
   const bool improved = loss < state_.best_eval;
@@ -204,7 +210,7 @@ Status Run::evaluate() {
 
 Status Run::save() {
   if (saved_step_ == state_.step) return ok();
-  SLLM_OK(save_checkpoint(options_.run, lora_, state_, identity_));
+  SLLM_OK(save_checkpoint(options_.run, *trained_, state_, identity_));
   saved_step_ = state_.step;
   saved_ = Clock::now();
   prune_checkpoints(options_.run, options_.keep, state_.best_step);
@@ -244,22 +250,22 @@ void Run::show(const StepMetrics& m) const {
 Result<TuneResult> Run::finish() {
   // The best state is on disk; the last one is in memory.
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
-  result_.adapter = adapter_path(options_.run);
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(result_.adapter));
-  LoraAdapter adapter = lora_.adapter();
+  const fs::path made = result_path(options_);
+  (options_.method == "full" ? result_.model : result_.adapter) = made;
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
+  std::optional<fs::path> best;
   if (best_is_older) {
-    const fs::path best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(best));
-    SLLM_TRY(adapter, read_peft_adapter(best));
+    best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(*best));
   }
-  SLLM_OK(write_peft_adapter(folder.path(), adapter));
+  SLLM_OK(trained_->write(folder.path(), best));
   SLLM_OK(folder.commit());
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
   result_.samples = input_.train.items();
   result_.eval_samples = input_.eval.items();
   result_.cut = input_.train.cut, result_.dropped = input_.train.dropped;
-  result_.trained_parameters = lora_.size();
+  result_.trained_parameters = trained_->size();
   result_.tokens = state_.tokens, result_.supervised = state_.supervised;
   result_.seconds = state_.seconds;
   if (steps_here_ == 1 || timed_seconds_ == 0)
@@ -299,14 +305,8 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
                                    fmt::join(fields, ", ")),
                        "Resume with the settings of its config.toml, or tune into another folder");
   }
-  const auto make = [&]() -> Result<TrainableLora> {
-    if (options.init_adapter.empty()) return TrainableLora::create(input.model, options);
-    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, input.model.config()));
-    return TrainableLora::from(input.model, adapter);
-  };
-  SLLM_TRY(TrainableLora lora, make());
-  lora.set_base_model(input.base_name);
-  return Run(std::move(input), options, std::move(lora), progress).go();
+  SLLM_TRY(auto trained, make_trainable({input.model, input.source, input.base_name}, options));
+  return Run(std::move(input), options, std::move(trained), progress).go();
 }
 
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
@@ -353,7 +353,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   }
   const auto backend = make_cpu_backend(options.threads);
   return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string(), std::move(teacher)},
+               options.model.string(), files.source, std::move(teacher)},
               options, progress);
 }
 

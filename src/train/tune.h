@@ -1,5 +1,5 @@
-// LoRA tuning of a model on a file of examples or preferences, from options to an adapter in PEFT's
-// format.
+// Tuning of a model on a file of examples or preferences, from options to an adapter in PEFT's
+// format or, where all weights are trained, to a model.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,11 @@
 namespace sllm {
 
 struct TuneResult {
-  fs::path adapter;              // PEFT folder: the best by evaluation loss, else the last
-  std::vector<double> loss;      // one per step, resumed ones included
-  std::vector<Rewards> rewards;  // of preferences: one per step
+  // What was made, the best by evaluation loss, else the last: a PEFT folder or, by full tuning, a
+  // Hugging Face folder; the other one is empty.
+  fs::path adapter, model;
+  std::vector<double> loss;                           // one per step, resumed ones included
+  std::vector<Rewards> rewards;                       // of preferences: one per step
   std::vector<std::pair<int64_t, double>> eval_loss;  // (step, loss)
   int64_t steps = 0, best_step = -1;
   int64_t samples = 0, eval_samples = 0, cut = 0, dropped = 0;  // samples: pairs count once
@@ -47,11 +49,12 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options);
 // The same on a loaded model and read samples (tests, later methods). `identity.base` names the
 // model; the other hashes are filled in here.
 struct TuneInput {
-  const Model& model;
+  Model& model;  // full tuning changes its weights
   Backend& backend;
   SampleSet train, eval;
   std::string base_hash, base_name;
-  Teacher teacher = {};  // with options.teacher
+  std::shared_ptr<const ModelSource> source;  // of the model; for full tuning alone
+  Teacher teacher = {};                       // with options.teacher
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});

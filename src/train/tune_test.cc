@@ -10,15 +10,21 @@
 #include "base/events.h"
 #include "cpu/cpu_backend.h"
 #include "support/fake_engine.h"
+#include "support/tuning.h"
 #include "train/batches.h"
 #include "train/lora.h"
-#include "train/tuning_fixture.h"
 
 namespace sllm {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+using testing::golden_sample;
+using testing::golden_samples;
+using testing::numbers;
+
+class Tuning : public testing::TuningTest {};
 
 TEST_F(Tuning, FollowsPeftStepByStep) {
   TuneOptions o = options("run");

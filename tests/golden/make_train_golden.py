@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-# Makes the constants of src/train/tune_test.cc, src/train/preference_test.cc and the AdamW
-# constants of src/ops/ops_test.cc: LoRA steps of PEFT on a tiny Llama whose weights both sides
-# compute from one formula. Needs torch, transformers and peft. Prints C++.
+# Makes the constants of src/train/{tune,dora,full,preference,distillation}_test.cc and the AdamW constants
+# of src/ops/ops_test.cc: steps of PEFT (LoRA, DoRA, LoRA+) or of torch alone on a tiny Llama whose
+# weights both sides compute from one formula.
+# Needs torch, transformers and peft. Prints C++.
 import math
 
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 
 def numbers(name, shape, scale):
-    """tests/support/tiny_model.h: FNV-1a of the name, then a hash of each index; exact in f32."""
+    """tests/support/tuning.h: FNV-1a of the name, then a hash of each index; exact in f32."""
     seed = 2166136261
     for byte in name.encode():
         seed = (seed ^ byte) * 16777619 % 2**32
@@ -32,11 +34,10 @@ def adamw():
     print("// AdamW:", p.detach().tolist())
 
 
-def golden_base(prefix=""):
+def base(prefix="", **fields):
     config = LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                         num_key_value_heads=2, intermediate_size=48, vocab_size=64,
-                         max_position_embeddings=128, rms_norm_eps=1e-5, rope_theta=10000.0,
-                         tie_word_embeddings=False, attn_implementation="eager")
+                         num_key_value_heads=2, intermediate_size=48, max_position_embeddings=128,
+                         rms_norm_eps=1e-5, rope_theta=10000.0, attn_implementation="eager", **fields)
     model = LlamaForCausalLM(config).float()
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -45,38 +46,43 @@ def golden_base(prefix=""):
     return model
 
 
-def golden_model():
-    """The model, and A and B of rank 4 on all its linears."""
-    model = get_peft_model(golden_base(), LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0,
-                                             target_modules="all-linear", task_type="CAUSAL_LM"))
-    trained = []
+def adapted(dora=False):
+    """A and B of rank 4 on all linears."""
+    model = get_peft_model(base(vocab_size=64, tie_word_embeddings=False),
+                           LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, use_dora=dora,
+                                      target_modules="all-linear", task_type="CAUSAL_LM"))
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if p.requires_grad:
+            if p.requires_grad and "magnitude" not in name:
                 short = name.removeprefix("base_model.model.").replace(".default", "")
                 p.copy_(numbers(short, p.shape, 0.25 if "lora_A" in name else 0))
-                trained.append(p)
-    return model, trained
+    return model
 
 
-def steps(total, step_loss):
+def steps(name, total, model, step_loss, lr=0.02, plus=None):
     """`total` steps of AdamW; step_loss(model, step) does the backward and returns the loss."""
-    model, trained = golden_model()
-    optimizer = torch.optim.AdamW(trained, lr=0.02, weight_decay=0.1)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if plus:
+        optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=lr, loraplus_lr_ratio=plus,
+                                              loraplus_weight_decay=0.1)
+    else:
+        optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.1)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    print(f"// {name}")
     warmup = 2
     for step in range(total):
         loss = step_loss(model, step)
         factor = step / warmup if step < warmup else \
             0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
-        for group in optimizer.param_groups:
-            group["lr"] = 0.02 * factor
+        for group, peak in zip(optimizer.param_groups, peaks):
+            group["lr"] = peak * factor
         norm = torch.nn.utils.clip_grad_norm_(trained, 0.5)
         optimizer.step()
         optimizer.zero_grad()
         print(f"    {{{loss!r}, {norm.item()!r}}},")
 
 
-def losses():
+def losses(name, model, **settings):
     def step_loss(model, step):
         batch = [sample((step * 3 + i) % 6) for i in range(3)]
         count = sum(int((labels[1:] >= 0).sum()) for _, labels in batch)
@@ -88,7 +94,7 @@ def losses():
             part.backward()
             loss += part.item()
         return loss
-    steps(10, step_loss)
+    steps(name, 10, model, step_loss, **settings)
 
 
 def answers(i):
@@ -155,13 +161,12 @@ def preferences(objective):
                 loss = loss - torch.cat([whole for _, whole in terms]).mean()
         loss.backward()
         return loss.item()
-    print("//", objective)
-    steps(6, step_loss)
+    steps(objective, 6, adapted(), step_loss)
 
 
 def distillation(divergence, k, temperature, mixture, share):
     """Over the teacher's k likeliest tokens, and all others as one."""
-    teacher = golden_base("teacher.")
+    teacher = base("teacher.", vocab_size=64, tie_word_embeddings=False)
 
     def step_loss(model, step):
         batch = [sample((step * 3 + i) % 6) for i in range(3)]
@@ -186,8 +191,7 @@ def distillation(divergence, k, temperature, mixture, share):
             total.backward()
             loss += total.item()
         return loss
-    print("//", divergence, k)
-    steps(6, step_loss)
+    steps(f"{divergence} {k}", 6, adapted(), step_loss)
 
 
 def sample(i):
@@ -199,7 +203,12 @@ def sample(i):
 
 
 adamw()
-losses()
+losses("LoRA", adapted())
+# In float64: where steps are large, float32 is soon 1e-5 away from itself on another machine.
+losses("DoRA", adapted(dora=True).double())
+losses("LoRA+", adapted().double(), lr=0.005, plus=4)
+losses("DoRA, LoRA+", adapted(dora=True).double(), lr=0.005, plus=4)
+losses("full", base(vocab_size=320, tie_word_embeddings=True).double(), lr=0.005)
 for objective in ("dpo", "ipo", "simpo", "orpo", "kto"):
     preferences(objective)
 distillation("forward", 64, 1, 0.5, 1)

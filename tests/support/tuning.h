@@ -1,4 +1,5 @@
-// For the tests of this folder: a tiny model whose weights PyTorch computes too, and runs on it.
+// What the tests of tuning share: a tiny model and samples that tests/golden/make_train_golden.py
+// makes too, and a folder for runs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,10 +15,10 @@
 #include "support/tiny_model.h"
 #include "train/tune.h"
 
-namespace sllm {
+namespace sllm::testing {
 
-// tests/golden/make_train_golden.py computes the same numbers: FNV-1a of the name, then a hash of
-// each index; every value is exact in f32.
+// make_train_golden.py computes the same numbers: FNV-1a of the name, then a hash of each index;
+// every value is exact in f32.
 inline Tensor numbers(const std::string& name, Shape shape, float scale) {
   uint32_t seed = 2166136261u;
   for (const char c : name) seed = (seed ^ static_cast<unsigned char>(c)) * 16777619u;
@@ -33,15 +34,16 @@ inline Tensor numbers(const std::string& name, Shape shape, float scale) {
 }
 
 inline ModelConfig golden_config() {
-  ModelConfig c = testing::tiny_config();
+  ModelConfig c = tiny_config();
   c.D = 32, c.F = 48, c.Dh = 8, c.V = 64, c.max_context = 128;
   c.tied_embeddings = false;
   return c;
 }
 
 // `prefix`: of the names that the weights are computed from.
-inline std::shared_ptr<Model> golden_model(const std::string& prefix = "") {
-  auto source = std::make_shared<testing::TinyModel>(golden_config());
+inline std::shared_ptr<TinyModel> golden_source(const ModelConfig& config = golden_config(),
+                                                const std::string& prefix = "") {
+  auto source = std::make_shared<TinyModel>(config);
   for (const TensorInfo& t : source->tensors()) {
     const bool norm = t.name.find("norm") != std::string::npos;
     Tensor values = numbers(prefix + t.name, t.shape, norm ? 0.25f : 0.5f);
@@ -49,7 +51,7 @@ inline std::shared_ptr<Model> golden_model(const std::string& prefix = "") {
       for (int64_t i = 0; i < values.size(); ++i) values.data<float>()[i] += 1;
     source->replace(t.name, values);
   }
-  return Model::load(source).value();
+  return source;
 }
 
 inline Sample golden_sample(int i) {
@@ -67,7 +69,7 @@ inline SampleSet golden_samples(int count = 6) {
   return set;
 }
 
-class Tuning : public ::testing::Test {
+class TuningTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() /
@@ -82,6 +84,7 @@ class Tuning : public ::testing::Test {
     clear_stop();
   }
 
+  // Ten steps of LoRA, as make_train_golden.py takes them.
   TuneOptions options(const std::string& run) const {
     TuneOptions o;
     o.model = "tiny", o.data = "memory", o.run = folder_ / run;
@@ -114,9 +117,9 @@ class Tuning : public ::testing::Test {
   }
 
   fs::path folder_;
-  std::shared_ptr<Model> model_ = golden_model();
+  std::shared_ptr<Model> model_ = Model::load(golden_source()).value();
   std::shared_ptr<Backend> backend_ = std::make_shared<Backend>();
   ProgressSink progress_;
 };
 
-}  // namespace sllm
+}  // namespace sllm::testing
