@@ -6,6 +6,9 @@ namespace sllm::cli {
 
 // One prototype and one row per command. Groups appear in --help in the order of their first row.
 
+Action declare_tokenizer(CLI::App& app, const Globals& globals);  // DEV
+Action declare_init(CLI::App& app, const Globals& globals);       // DEV
+
 namespace {
 const std::vector<Command> kCommands = {
     {"new", "Purpose", "Write a project file from a goal", kJson | kDryRun | kYes, declare_new},
@@ -20,6 +23,9 @@ const std::vector<Command> kCommands = {
     {"data", "Build", "Clean, de-duplicate and split examples", kJson | kDryRun, declare_data},
     {"augment", "Build", "Make training pairs from a hand-written grammar", kJson | kDryRun,
      declare_augment},
+    {"tokenizer", "Build", "Train a vocabulary on texts", kJson | kDryRun, declare_tokenizer},
+    {"init", "Build", "Make a model with random weights, to train from nothing", kJson | kDryRun,
+     declare_init},
     {"tune", "Build", "Fine-tune a model with LoRA", kJson | kDryRun, declare_tune},
     {"runs", "Build", "List tuning runs, or show one", kJson, declare_runs},
     {"merge", "Build", "Merge a LoRA adapter into its base model", kJson | kDryRun, declare_merge},

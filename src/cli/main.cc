@@ -102,10 +102,13 @@ Error parse_error(CLI::App& app, const CLI::ParseError& e, const std::string& wo
     return with_hint(
         usage_error("there is no {} \"{}\"", word[0] == '-' ? "flag" : "command", word), hint);
   }
-  const std::string hint = fmt::format("Try: sllm {} --help", word);
-  for (const std::string& rest : app.get_subcommand(word)->remaining())
+  CLI::App* command = app.get_subcommand(word);
+  std::string name = word;
+  for (const CLI::App* inner : command->get_subcommands()) name += " " + inner->get_name();
+  const std::string hint = fmt::format("Try: sllm {} --help", name);
+  for (const std::string& rest : command->remaining(true))
     if (rest.starts_with('-') && rest.size() > 1)
-      return with_hint(usage_error("sllm {} has no flag {}", word, rest), hint);
+      return with_hint(usage_error("sllm {} has no flag {}", name, rest), hint);
   return with_hint(usage_error("{}", e.what()), hint);
 }
 

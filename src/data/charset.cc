@@ -85,6 +85,19 @@ std::string normalise_newlines(std::string text) {
   return text;
 }
 
+// Whether a carriage return stands for a line's end by itself.
+bool has_lone_return(std::string_view text) {
+  for (size_t at = 0; (at = text.find('\r', at)) != std::string_view::npos; ++at)
+    if (at + 1 == text.size() || text[at + 1] != '\n') return true;
+  return false;
+}
+
+std::string_view characters_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.data()), file.size()};
+}
+
+constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+
 size_t first_bad_line(std::string_view bytes) {
   size_t line = 1;
   for (size_t start = 0; start < bytes.size(); ++line) {
@@ -103,8 +116,8 @@ Result<DecodedText> decode_text(std::string_view bytes) {
     if (!text) return bad_input("the byte-order mark says {}, but the bytes are not", charset);
     return DecodedText{normalise_newlines(std::move(*text)), charset};
   };
-  if (bytes.starts_with("\xEF\xBB\xBF"))
-    bytes.remove_prefix(3);
+  if (bytes.starts_with(kUtf8Mark))
+    bytes.remove_prefix(kUtf8Mark.size());
   else if (bytes.starts_with("\xFF\xFE"))
     return unicode(2, "UTF-16LE");
   else if (bytes.starts_with("\xFE\xFF"))
@@ -128,8 +141,25 @@ Result<DecodedText> read_text(const fs::path& path, uint64_t limit) {
   SLLM_TRY(const MappedFile file, MappedFile::open(path));
   if (file.size() > limit)
     return bad_input("{}: {} bytes, more than the limit of {}", path.string(), file.size(), limit);
-  return decode_text({reinterpret_cast<const char*>(file.data()), file.size()})
-      .context(path.string());
+  return decode_text(characters_of(file)).context(path.string());
+}
+
+Result<TextFile> TextFile::open(const fs::path& path, uint64_t limit) {
+  SLLM_TRY(MappedFile mapped, MappedFile::open(path));
+  TextFile file(std::move(mapped));
+  const std::string_view text = file.text();
+  if (text.find('\0') == std::string_view::npos && !has_lone_return(text) &&
+      unicode::valid_utf8(text))
+    return file;
+  SLLM_TRY(file.decoded_, read_text(path, limit));
+  return file;
+}
+
+std::string_view TextFile::text() const {
+  if (decoded_) return decoded_->text;
+  std::string_view text = characters_of(file_);
+  if (text.starts_with(kUtf8Mark)) text.remove_prefix(kUtf8Mark.size());
+  return text;
 }
 
 }  // namespace sllm

@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "data/document.h"
 #include "data/minhash.h"
+#include "data/read.h"
 
 namespace sllm {
 namespace {
@@ -228,30 +229,6 @@ class Importer {
   ImportSummary summary_;
 };
 
-// Files as given and, below folders, every data file; sorted, each once.
-Result<std::vector<fs::path>> input_files(const std::vector<fs::path>& inputs) {
-  std::vector<fs::path> files;
-  for (const fs::path& input : inputs) {
-    std::error_code error;
-    if (!fs::is_directory(input, error)) {
-      files.push_back(input);
-      continue;
-    }
-    for (fs::recursive_directory_iterator it(input, error), end; it != end; it.increment(error)) {
-      if (error) return bad_input("{}: {}", input.string(), error.message());
-      const std::string e = it->path().extension().string();
-      const bool data =
-          e == ".jsonl" || e == ".ndjson" || e == ".json" || e == ".csv" || e == ".tsv";
-      if (it->is_regular_file(error) && (data || document_format(it->path())))
-        files.push_back(it->path());
-    }
-  }
-  if (files.empty()) return bad_input("no data files given");
-  std::ranges::sort(files);
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
-}
-
 }  // namespace
 
 Json ImportSummary::to_json() const {
@@ -272,7 +249,7 @@ Result<ImportSummary> import_data(const std::vector<fs::path>& inputs, const fs:
       options.eval_fraction + options.test_fraction >= 1)
     return usage_error("the eval and test fractions are {} and {}, expected a sum below 1",
                        options.eval_fraction, options.test_fraction);
-  SLLM_TRY(const std::vector<fs::path> files, input_files(inputs));
+  SLLM_TRY(const std::vector<fs::path> files, data_files(inputs));
   const FolderNames written = {
       {"train.jsonl", "eval.jsonl", "test.jsonl", "dropped.jsonl", "summary.json"}, {}};
   std::vector<fs::path> read = files;

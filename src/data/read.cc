@@ -1,10 +1,12 @@
-// read_rows and read_examples: one file of any supported kind, with "file:line" in every error.
+// read_rows() and what stands on it: one file of any supported kind, with "file:line" in every
+// error.
+#include "data/read.h"
+
 #include <algorithm>
 #include <cctype>
 
 #include "data/charset.h"
 #include "data/csv.h"
-#include "data/dataset.h"
 #include "data/document.h"
 #include "data/row.h"
 
@@ -27,10 +29,11 @@ class Rows {
   std::string at(size_t line) const { return fmt::format("{}:{}", path_, line); }
 
   Status add(Json row, size_t line) {
-    auto taken = rows_(std::move(row), at(line));
-    return taken.ok() ? ok() : bad(std::move(taken).error(), line);
+    Status taken = rows_(std::move(row), at(line));
+    if (taken.ok() || taken.error().code != ErrorCode::kBadInput) return taken;
+    return bad(std::move(taken).error(), line);
   }
-  void add_text(std::string text, size_t line) { texts_(std::move(text), at(line)); }
+  Status add_text(std::string text, size_t line) { return texts_(std::move(text), at(line)); }
   Status bad(Error error, size_t line) {
     if (bad_rows_ >= options_.skip_bad) {
       if (error.hint.empty())
@@ -52,6 +55,23 @@ class Rows {
   uint64_t bad_rows_ = 0;
 };
 
+enum class RowFormat { kJson, kJsonLines, kTable };
+
+std::string extension_of(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
+std::optional<RowFormat> row_format(const fs::path& path) {
+  const std::string extension = extension_of(path);
+  if (extension == ".json") return RowFormat::kJson;
+  if (extension == ".jsonl" || extension == ".ndjson") return RowFormat::kJsonLines;
+  if (extension == ".csv" || extension == ".tsv") return RowFormat::kTable;
+  return std::nullopt;
+}
+
 Status read_jsonl(std::string_view text, Rows& rows) {
   size_t line = 0;
   for (size_t start = 0; start < text.size();) {
@@ -59,7 +79,7 @@ Status read_jsonl(std::string_view text, Rows& rows) {
     const std::string_view row = text.substr(start, end - start);
     start = end + 1;
     ++line;
-    if (row.find_first_not_of(" \t") == std::string_view::npos) continue;
+    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     if (row.size() > kMaxRowBytes) {
       SLLM_OK(
           rows.bad(bad_input("a row of {} bytes, more than {}", row.size(), kMaxRowBytes), line));
@@ -119,19 +139,19 @@ Status read_csv(std::string_view text, char separator, Rows& rows) {
 }
 
 // Sections of a document, joined up to kTextCharacters, become `text` examples.
-void read_sections(const Document& document, Rows& rows) {
+Status read_sections(const Document& document, Rows& rows) {
   const std::string_view text = document.text;
   size_t line = 1, counted = 0;
   const auto emit = [&](uint64_t begin, uint64_t end) {
     line += static_cast<size_t>(std::ranges::count(text.substr(counted, begin - counted), '\n'));
     counted = begin;
-    rows.add_text(std::string(text.substr(begin, end - begin)), line);
+    return rows.add_text(std::string(text.substr(begin, end - begin)), line);
   };
   bool open = false;
   uint64_t begin = 0, end = 0;
   for (const Block& b : document.blocks) {
     if (open && (b.heading || b.end - begin > kTextCharacters)) {
-      emit(begin, end);
+      SLLM_OK(emit(begin, end));
       open = false;
     }
     if (!open) {
@@ -142,7 +162,7 @@ void read_sections(const Document& document, Rows& rows) {
     }
     end = b.end;
   }
-  if (open) emit(begin, end);
+  return open ? emit(begin, end) : ok();
 }
 
 }  // namespace
@@ -151,46 +171,76 @@ Status read_rows(const fs::path& path, const ReadOptions& options, std::vector<D
                  const RowSink& row_sink, const TextSink& text_sink) {
   std::error_code error;
   if (!fs::exists(path, error)) return bad_input("{}: no such file", path.string());
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(),
-                         [](unsigned char c) { return std::tolower(c); });
-  const bool json = extension == ".json", lines = extension == ".jsonl" || extension == ".ndjson";
-  const bool table = extension == ".csv" || extension == ".tsv";
+  const auto rows_in = row_format(path);
   const auto format = document_format(path);
   const bool document = format && text_sink;
-  if (!json && !lines && !table && !document)
-    return with_hint(
-        bad_input("{}: \"{}\" is not a data file that can be read", path.string(), extension),
-        text_sink ? "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt"
-                  : "Use .jsonl, .json, .csv or .tsv: a document has no such rows");
-  SLLM_TRY(const DecodedText decoded,
-           read_text(path, options.max_bytes ? options.max_bytes : uint64_t{4} << 30));
-  if (decoded.charset != "UTF-8")
-    log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), decoded.charset));
+  if (!rows_in && !document)
+    return with_hint(bad_input("{}: \"{}\" is not a data file that can be read", path.string(),
+                               extension_of(path)),
+                     text_sink ? "Use .jsonl, .json, .csv, .tsv, .md, .html or .txt"
+                               : "Use .jsonl, .json, .csv or .tsv: a document has no such rows");
+  const uint64_t limit = options.max_bytes ? options.max_bytes : uint64_t{4} << 30;
+  const auto tell_charset = [&](std::string_view charset) {
+    if (charset != "UTF-8")
+      log(LogLevel::kInfo, fmt::format("{}: read as {}", path.string(), charset));
+  };
   Rows rows(path, options, dropped, row_sink, text_sink);
-  if (lines) return read_jsonl(decoded.text, rows);
-  if (json) return read_json_array(decoded.text, rows);
-  if (table) return read_csv(decoded.text, extension == ".tsv" ? '\t' : '\0', rows);
-  read_sections(parse_document(decoded.text, *format), rows);
-  return ok();
+  if (rows_in == RowFormat::kJsonLines) {
+    SLLM_TRY(const TextFile file, TextFile::open(path, limit));
+    tell_charset(file.charset());
+    return read_jsonl(file.text(), rows);
+  }
+  SLLM_TRY(const DecodedText decoded, read_text(path, limit));
+  tell_charset(decoded.charset);
+  if (rows_in == RowFormat::kJson) return read_json_array(decoded.text, rows);
+  if (rows_in == RowFormat::kTable)
+    return read_csv(decoded.text, extension_of(path) == ".tsv" ? '\t' : '\0', rows);
+  return read_sections(parse_document(decoded.text, *format), rows);
 }
 
-Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
-                                           std::vector<DroppedRow>* dropped) {
-  std::vector<Example> examples;
+Status each_example(const fs::path& path, const ReadOptions& options,
+                    std::vector<DroppedRow>* dropped, const std::function<Status(Example)>& take) {
   const auto take_row = [&](Json row, std::string source) -> Status {
     SLLM_TRY(Example example, example_from_row(std::move(row), std::move(source), options));
-    examples.push_back(std::move(example));
-    return ok();
+    return take(std::move(example));
   };
   const auto take_text = [&](std::string text, std::string source) {
     Example e;
     e.text = std::move(text);
     e.source = std::move(source);
-    examples.push_back(std::move(e));
+    return take(std::move(e));
   };
-  SLLM_OK(read_rows(path, options, dropped, take_row, take_text));
+  return read_rows(path, options, dropped, take_row, take_text);
+}
+
+Result<std::vector<Example>> read_examples(const fs::path& path, const ReadOptions& options,
+                                           std::vector<DroppedRow>* dropped) {
+  std::vector<Example> examples;
+  SLLM_OK(each_example(path, options, dropped, [&](Example example) -> Status {
+    examples.push_back(std::move(example));
+    return ok();
+  }));
   return examples;
+}
+
+Result<std::vector<fs::path>> data_files(const std::vector<fs::path>& inputs) {
+  std::vector<fs::path> files;
+  for (const fs::path& input : inputs) {
+    std::error_code error;
+    if (!fs::is_directory(input, error)) {
+      files.push_back(input);
+      continue;
+    }
+    for (fs::recursive_directory_iterator it(input, error), end; it != end; it.increment(error)) {
+      if (error) return bad_input("{}: {}", input.string(), error.message());
+      if (it->is_regular_file(error) && (row_format(it->path()) || document_format(it->path())))
+        files.push_back(it->path());
+    }
+  }
+  if (files.empty()) return bad_input("no data files given");
+  std::ranges::sort(files);
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
 }
 
 }  // namespace sllm

@@ -18,9 +18,10 @@ Result<nlohmann::ordered_json> parse_json(std::string_view text);
 Result<Example> example_from_row(nlohmann::ordered_json row, std::string source,
                                  const ReadOptions& options);
 
-// What takes a file's rows, with "file:line" of each; an error is one of the row.
+// What takes a file's rows, with "file:line" of each: kBadInput is an error of the row, any other
+// ends the reading.
 using RowSink = std::function<Status(nlohmann::ordered_json row, std::string source)>;
-using TextSink = std::function<void(std::string text, std::string source)>;
+using TextSink = std::function<Status(std::string text, std::string source)>;
 
 // Every row of a .jsonl, .json, .csv or .tsv file, in order; the texts of a document go to `texts`,
 // without which documents are refused. Bad rows as ReadOptions says.

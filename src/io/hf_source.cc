@@ -105,27 +105,6 @@ Result<SafetensorsFile> read_weights(const fs::path& folder) {
                    "Give a folder with a complete Hugging Face model, or a .gguf file");
 }
 
-// chat_template.jinja wins over tokenizer_config.json, as in transformers; of several named
-// templates the one called "default" is the chat template.
-Result<std::string> read_chat_template(const fs::path& folder,
-                                       const std::string& tokenizer_config) {
-  SLLM_TRY(const std::string file, read_if_there(folder / "chat_template.jinja", kMaxConfigBytes));
-  if (!file.empty() || tokenizer_config.empty()) return file;
-  const std::string name = (folder / "tokenizer_config.json").string();
-  SLLM_TRY(const nlohmann::json json, parse_json(tokenizer_config, name));
-  const nlohmann::json* value = JsonFields(json, name).find("chat_template");
-  if (!value) return std::string();
-  if (value->is_string()) return value->get<std::string>();
-  if (value->is_array())
-    for (const nlohmann::json& entry : *value) {
-      const JsonFields fields(entry, name + ": chat_template");
-      SLLM_TRY(const auto entry_name, fields.string("name"));
-      SLLM_TRY(const auto source, fields.string("template"));
-      if (entry_name == "default" && source) return *source;
-    }
-  return bad_input("{}: \"chat_template\" is neither a string nor a list with a \"default\"", name);
-}
-
 // "license: apache-2.0" in the front matter of the model card.
 std::string license_of_card(const fs::path& folder) {
   const auto card = read_file(folder / "README.md", kMaxConfigBytes);

@@ -4,20 +4,21 @@
 #include <limits>
 
 #include "io/gguf_model.h"
+#include "io/json.h"
 
 namespace sllm {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
+constexpr uint64_t kMaxBytes = uint64_t{256} << 20, kMaxTemplateBytes = uint64_t{1} << 20;
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
 
-Result<std::string> read_if_there(const fs::path& path) {
+Result<std::string> read_if_there(const fs::path& path, uint64_t limit = kMaxBytes) {
   if (!is_there(path)) return std::string();
-  return read_file(path, kMaxBytes);
+  return read_file(path, limit);
 }
 
 // The *.tiktoken files of a folder, in order of name.
@@ -83,6 +84,36 @@ Result<TokenizerSource> open_tokenizer_source(const fs::path& path) {
   SLLM_OK(add(source, path));
   if (name == "vocab.json") SLLM_OK(add(source, path.parent_path() / "merges.txt"));
   return source;
+}
+
+Result<std::string> read_chat_template(const fs::path& folder,
+                                       const std::string& tokenizer_config) {
+  SLLM_TRY(const std::string file,
+           read_if_there(folder / "chat_template.jinja", kMaxTemplateBytes));
+  if (!file.empty() || tokenizer_config.empty()) return file;
+  const std::string name = (folder / "tokenizer_config.json").string();
+  SLLM_TRY(const nlohmann::json json, parse_json(tokenizer_config, name));
+  const nlohmann::json* value = JsonFields(json, name).find("chat_template");
+  if (!value) return std::string();
+  if (value->is_string()) return value->get<std::string>();
+  if (value->is_array())
+    for (const nlohmann::json& entry : *value) {
+      const JsonFields fields(entry, name + ": chat_template");
+      SLLM_TRY(const auto entry_name, fields.string("name"));
+      SLLM_TRY(const auto source, fields.string("template"));
+      if (entry_name == "default" && source) return *source;
+    }
+  return bad_input("{}: \"chat_template\" is neither a string nor a list with a \"default\"", name);
+}
+
+Result<std::string> open_chat_template(const fs::path& path, const TokenizerSource& source) {
+  std::error_code ignored;
+  if (!source.gguf)
+    return read_chat_template(fs::is_directory(path, ignored) ? path : path.parent_path(),
+                              source.tokenizer_config_json);
+  SLLM_TRY(const GgufFile file, GgufFile::open(path));
+  SLLM_TRY(const auto found, file.string("tokenizer.chat_template"));
+  return found.value_or("");
 }
 
 }  // namespace sllm

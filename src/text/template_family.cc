@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/sha256.h"
 #include "text/chat_template.h"
 
@@ -154,6 +155,12 @@ TemplateIdentity identify_template(const std::string& source, const std::string&
   }
   out.difference = difference(source, *family, bos, eos);
   return out;
+}
+
+std::string canonical_template(std::string_view family) {
+  const auto* found = std::ranges::find(kFamilies, family, &Family::name);
+  SLLM_CHECK(found != std::end(kFamilies), "no family of templates is called {}", family);
+  return found->canonical;
 }
 
 }  // namespace sllm

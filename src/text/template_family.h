@@ -20,4 +20,7 @@ struct TemplateIdentity {
 TemplateIdentity identify_template(const std::string& source, const std::string& bos,
                                    const std::string& eos);
 
+// The shortest template that writes a conversation as the family is meant. `family` must be known.
+std::string canonical_template(std::string_view family);
+
 }  // namespace sllm

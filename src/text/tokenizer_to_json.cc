@@ -341,8 +341,8 @@ Result<json> model_of(const TokenizerSpec& spec) {
 std::string config_of(const TokenizerSpec& spec, const std::string& chat_template,
                       int64_t max_context) {
   json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                 {"clean_up_tokenization_spaces", false},
-                 {"model_max_length", max_context}};
+                 {"clean_up_tokenization_spaces", false}};
+  if (max_context > 0) config["model_max_length"] = max_context;
   const std::pair<const char*, TokenId> named[] = {{"bos_token", spec.bos},
                                                    {"eos_token", spec.named.eos},
                                                    {"unk_token", spec.named.unknown},
