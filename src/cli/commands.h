@@ -33,6 +33,7 @@ Action declare_eval(CLI::App& app, const Globals& globals);
 Action declare_compare(CLI::App& app, const Globals& globals);
 Action declare_check(CLI::App& app, const Globals& globals);
 
+Action declare_distill(CLI::App& app, const Globals& globals);
 Action declare_tune(CLI::App& app, const Globals& globals);
 Action declare_runs(CLI::App& app, const Globals& globals);
 

@@ -1,14 +1,23 @@
-// sllm runs: list tuning runs, or show one.
+// sllm runs: list tuning runs, show one, compare several, or go on with one.
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cmath>
 #include <iostream>
+#include <map>
 
 #include "cli/commands.h"
+#include "cli/tune_result.h"
+#include "project/report_charts.h"
+#include "project/terminal_plot.h"
 #include "train/run_folder.h"
 
 namespace sllm::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using project::TextCurve;
 
 Json optional(const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); }
 
@@ -33,6 +42,31 @@ std::string rewards_text(const std::optional<Rewards>& rewards) {
                      rewards->accuracy ? fmt::format("  accuracy {:.2f}", *rewards->accuracy) : "");
 }
 
+Result<std::vector<StepMetrics>> metrics_of(const fs::path& run) {
+  std::error_code error;
+  if (!fs::exists(run / "metrics.jsonl", error)) return std::vector<StepMetrics>();
+  return read_metrics(run);
+}
+
+// The terminal's width, less the axis; 64 columns off it.
+int plot_width() {
+  winsize size{};
+  const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? std::clamp(size.ws_col - 13, 20, 120) : 64;
+}
+
+TextCurve trained(const std::vector<StepMetrics>& metrics, char32_t mark) {
+  std::vector<double> loss;
+  for (const StepMetrics& m : metrics) loss.push_back(m.loss);
+  return {mark, project::moving_average(loss)};
+}
+TextCurve evaluated(const std::vector<StepMetrics>& metrics, char32_t mark) {
+  TextCurve curve{mark, {}};
+  for (const StepMetrics& m : metrics)
+    if (m.eval_loss) curve.points.emplace_back(static_cast<double>(m.step), *m.eval_loss);
+  return curve;
+}
+
 Status list(const fs::path& folder, const Globals& globals) {
   const auto runs = list_runs(folder);
   if (globals.json) {
@@ -47,12 +81,9 @@ Status list(const fs::path& folder, const Globals& globals) {
   return ok();
 }
 
-Status show(const fs::path& run, const Globals& globals) {
+Status show(const fs::path& run, bool plot, const Globals& globals) {
   SLLM_TRY(const RunSummary summary, read_run(run));
-  std::vector<StepMetrics> metrics;
-  if (fs::exists(run / "metrics.jsonl")) {
-    SLLM_TRY(metrics, read_metrics(run));
-  }
+  SLLM_TRY(const std::vector<StepMetrics> metrics, metrics_of(run));
   if (globals.json) {
     Json steps = Json::array();
     for (const StepMetrics& m : metrics)
@@ -63,7 +94,14 @@ Status show(const fs::path& run, const Globals& globals) {
     print_json("runs", json);
     return ok();
   }
-  std::cout << line(summary) << "\n\n" << to_toml(summary.options) << '\n';
+  std::cout << line(summary) << "\n\n";
+  if (plot) {
+    const std::string text =
+        project::text_plot({trained(metrics, U'·'), evaluated(metrics, U'o')}, plot_width());
+    if (!text.empty()) std::cout << text << "· training loss (moving average)  o evaluation loss\n";
+    return ok();
+  }
+  std::cout << to_toml(summary.options) << '\n';
   const size_t every = std::max<size_t>(1, metrics.size() / 20);
   for (size_t i = 0; i < metrics.size(); ++i)
     if (i % every == 0 || i + 1 == metrics.size() || metrics[i].eval_loss)
@@ -76,13 +114,94 @@ Status show(const fs::path& run, const Globals& globals) {
   return ok();
 }
 
+// The lines of config.toml, by name.
+std::map<std::string, std::string> settings_of(const TuneOptions& options) {
+  std::map<std::string, std::string> settings;
+  const std::string text = to_toml(options);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin);
+    const std::string one = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (const size_t equals = one.find(" = "); one.front() != '#' && equals != one.npos)
+      settings[one.substr(0, equals)] = one.substr(equals + 3);
+  }
+  return settings;
+}
+
+// Settings in which the runs differ, and what came of them.
+Status compare(const std::vector<fs::path>& paths, bool plot, const Globals& globals) {
+  std::vector<RunSummary> runs;
+  std::vector<TextCurve> curves;
+  std::map<std::string, std::vector<std::string>> differing;
+  for (const fs::path& path : paths) {
+    SLLM_TRY(RunSummary run, read_run(path));
+    SLLM_TRY(const auto metrics, metrics_of(path));
+    const auto mark = static_cast<char32_t>(U'a' + curves.size());
+    TextCurve curve = evaluated(metrics, mark);
+    curves.push_back(curve.points.empty() ? trained(metrics, mark) : std::move(curve));
+    for (const auto& [name, value] : settings_of(run.options)) differing[name].push_back(value);
+    runs.push_back(std::move(run));
+  }
+  differing.erase("run");
+  std::erase_if(differing, [](const auto& setting) {
+    const auto& values = setting.second;
+    return std::ranges::all_of(values, [&](const auto& v) { return v == values.front(); });
+  });
+  if (globals.json) {
+    Json all = Json::array();
+    for (const RunSummary& r : runs) all.push_back(to_json(r));
+    print_json("runs", {{"runs", all}, {"differing", differing}});
+    return ok();
+  }
+  for (size_t i = 0; i < runs.size(); ++i)
+    std::cout << static_cast<char>('a' + i) << "  " << line(runs[i]) << '\n';
+  std::cout << '\n';
+  for (const auto& [name, values] : differing) {
+    std::cout << fmt::format("{:<16}", name);
+    for (const std::string& value : values) std::cout << fmt::format(" {:>16}", value);
+    std::cout << '\n';
+  }
+  if (differing.empty()) std::cout << "They have the same settings\n";
+  if (plot) std::cout << '\n' << project::text_plot(curves, plot_width());
+  return ok();
+}
+
+Status resume(const fs::path& run, const Globals& globals) {
+  SLLM_TRY(const RunSummary summary, read_run(run));
+  TuneOptions options = summary.options;
+  options.run = run;  // it may have been moved
+  options.resume = true;
+  SLLM_TRY(const TuneResult result, tune(options, progress_sink(globals)));
+  print_tune_result(result, "runs", globals);
+  return ok();
+}
+
 }  // namespace
 
 Action declare_runs(CLI::App& app, const Globals& globals) {
-  const auto path = std::make_shared<fs::path>("runs");
-  app.add_option("path", *path, "A run to show, or a folder of runs to list (default: runs)");
-  return [=, &globals] {
-    return fs::exists(*path / "config.toml") ? show(*path, globals) : list(*path, globals);
+  struct Flags {
+    std::vector<fs::path> paths = {"runs"};
+    bool plot = false, resume = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  app.add_option("paths", flags->paths,
+                 "A run to show, several to compare, or a folder of runs to list (default: runs)")
+      ->expected(1, 26);
+  app.add_flag("--plot", flags->plot, "Draw the losses");
+  app.add_flag("--resume", flags->resume,
+               "Go on with a run that was stopped, with the settings and files of its config.toml");
+  return [flags, &globals]() -> Status {
+    const auto& paths = flags->paths;
+    const auto is_run = [](const fs::path& path) { return fs::exists(path / "config.toml"); };
+    if (flags->resume) {
+      if (paths.size() != 1 || !is_run(paths[0]))
+        return with_hint(
+            usage_error("--resume needs the folder of one run, and {} is none", paths[0].string()),
+            "See them with: sllm runs");
+      return resume(paths[0], globals);
+    }
+    if (paths.size() > 1) return compare(paths, flags->plot, globals);
+    return is_run(paths[0]) ? show(paths[0], flags->plot, globals) : list(paths[0], globals);
   };
 }
 

@@ -1,11 +1,13 @@
 // sllm tune: fine-tune a model with LoRA, DoRA, or all its weights; on examples, on preferences or
-// from a teacher.
+// from a teacher; or look for the settings to do it with.
 #include "train/tune.h"
 
 #include <ctime>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/tune_result.h"
+#include "cli/tune_search.h"
 #include "hub/resolve.h"
 #include "io/model_source.h"
 #include "project/plan.h"
@@ -19,70 +21,6 @@ std::string today() {
   char text[16];
   std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
   return text;
-}
-
-nlohmann::ordered_json rewards_json(const std::vector<Rewards>& steps) {
-  const auto number = [](const std::optional<double>& x) {
-    return x ? nlohmann::ordered_json(*x) : nlohmann::ordered_json(nullptr);
-  };
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  for (const Rewards& r : steps)
-    all.push_back({{"chosen", number(r.chosen)},
-                   {"rejected", number(r.rejected)},
-                   {"accuracy", number(r.accuracy)},
-                   {"margin", number(r.margin())}});
-  return all;
-}
-
-nlohmann::ordered_json to_json(const TuneResult& r) {
-  nlohmann::ordered_json evals = nlohmann::ordered_json::array();
-  for (const auto& [step, loss] : r.eval_loss) evals.push_back({{"step", step}, {"loss", loss}});
-  const bool full = r.adapter.empty();
-  nlohmann::ordered_json json = {
-      {full ? "model" : "adapter", (full ? r.model : r.adapter).string()},
-      {"steps", r.steps},
-      {"best_step", r.best_step},
-      {"samples", r.samples},
-      {"eval_samples", r.eval_samples},
-      {"cut", r.cut},
-      {"dropped", r.dropped},
-      {"trained_parameters", r.trained_parameters},
-      {"tokens", r.tokens},
-      {"supervised", r.supervised},
-      {"seconds", r.seconds},
-      {"tok_s", r.tok_s},
-      {"supervised_tok_s", r.supervised_tok_s},
-      {"peak_rss_mb", static_cast<double>(r.peak_memory) / 1e6},
-      {"stopped_early", r.stopped_early},
-      {"resumed_from", r.resumed_from},
-      {"loss", r.loss},
-      {"eval_loss", evals}};
-  if (!r.rewards.empty()) json["rewards"] = rewards_json(r.rewards);
-  return json;
-}
-
-void print_text(const TuneResult& r) {
-  std::cout << fmt::format("{} steps over {} samples ({} tokens, {} learned) in {:.0f} s\n",
-                           r.steps, r.samples, r.tokens, r.supervised, r.seconds);
-  if (r.cut + r.dropped > 0)
-    std::cout << fmt::format("{} samples were cut at --max-length, {} had nothing to learn\n",
-                             r.cut, r.dropped);
-  std::cout << fmt::format("{:.0f} tokens/s ({:.0f} learned), {:.2f} GB at most\n", r.tok_s,
-                           r.supervised_tok_s, static_cast<double>(r.peak_memory) / 1e9);
-  if (!r.loss.empty())
-    std::cout << fmt::format("loss {:.4f} -> {:.4f}\n", r.loss.front(), r.loss.back());
-  if (!r.rewards.empty() && r.rewards.back().margin())
-    std::cout << fmt::format("reward of chosen above rejected answers {:.4f} -> {:.4f}{}\n",
-                             r.rewards.front().margin().value_or(0), *r.rewards.back().margin(),
-                             r.rewards.back().accuracy
-                                 ? fmt::format(", larger in {:.0f} % of the last step's pairs",
-                                               100 * *r.rewards.back().accuracy)
-                                 : "");
-  if (!r.eval_loss.empty())
-    std::cout << fmt::format("held-out loss {:.4f}, best after step {}{}\n",
-                             r.eval_loss.back().second, r.best_step,
-                             r.stopped_early ? " (stopped early)" : "");
-  std::cout << (r.adapter.empty() ? r.model : r.adapter).string() << '\n';
 }
 
 void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
@@ -146,16 +84,33 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_flag("--resume", o.resume, "Go on from the newest valid checkpoint");
 }
 
-Status run(TuneOptions options, const std::string& mode, const Globals& globals) {
+// The file's settings, and over them the flags that were given. The folder in which the file's run
+// lies is not the folder of this one.
+Status read_config(const std::string& file, CLI::App& app, TuneOptions& options,
+                   std::string& mode) {
+  const auto text = read_file(file, 1 << 20);
+  if (!text.ok()) return usage_error("--config {}", text.error().message);
+  SLLM_TRY(options, tune_options_from_toml(*text, file));
+  options.run.clear();
+  mode = name(options.mode);
+  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
+    option->run_callback();
+  return ok();
+}
+
+Status run(TuneOptions options, const std::string& mode, const SearchFlags& search,
+           const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
   if (options.run.empty() && !options.model.empty())
-    options.run = fs::path("runs") / (today() + "-" + model_name(options.model));
+    options.run = fs::path("runs") /
+                  (today() + "-" + model_name(options.model) + (search.search ? "-search" : ""));
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
   }
   if (!options.teacher.empty()) {
     SLLM_TRY(options.teacher, resolve_model(options.teacher.string()));
   }
+  if (search.search) return run_search(options, search, globals);
   if (globals.dry_run) {
     SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
     if (globals.json)
@@ -172,10 +127,7 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
     return ok();
   }
   SLLM_TRY(const TuneResult result, tune(options, progress_sink(globals)));
-  if (globals.json)
-    print_json("tune", to_json(result));
-  else
-    print_text(result);
+  print_tune_result(result, "tune", globals);
   return ok();
 }
 
@@ -184,10 +136,18 @@ Status run(TuneOptions options, const std::string& mode, const Globals& globals)
 Action declare_tune(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<TuneOptions>();
   const auto mode = std::make_shared<std::string>("bf16");
+  const auto search = std::make_shared<SearchFlags>();
+  const auto config = std::make_shared<std::string>();
+  app.add_option("--config", *config,
+                 "Settings from a file: a run's config.toml, or the best.toml of a search; flags "
+                 "win");
   declare_options(app, *options, *mode);
-  return [=, &app, &globals] {
-    if (options->method == "full" && app.count("--lr") == 0) options->lr = kFullLr;
-    return run(*options, *mode, globals);
+  add_search_flags(app, *search);
+  return [=, &app, &globals]() -> Status {
+    if (!config->empty()) SLLM_OK(read_config(*config, app, *options, *mode));
+    if (options->method == "full" && app.count("--lr") == 0 && config->empty())
+      options->lr = kFullLr;
+    return run(*options, *mode, *search, globals);
   };
 }
 

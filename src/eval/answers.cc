@@ -5,8 +5,8 @@
 #include <mutex>
 #include <optional>
 
+#include "base/company.h"
 #include "eval/answer_metrics.h"
-#include "eval/company.h"
 #include "eval/statistics.h"
 
 namespace sllm::eval {

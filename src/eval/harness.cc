@@ -5,7 +5,7 @@
 #include <chrono>
 #include <mutex>
 
-#include "eval/company.h"
+#include "base/company.h"
 #include "eval/python_text.h"
 
 namespace sllm::eval {

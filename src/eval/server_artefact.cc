@@ -1,32 +1,20 @@
 // A model behind the OpenAI API: what its replies say.
+#include "data/openai_server.h"
 #include "eval/artefact.h"
-#include "net/post.h"
 
 namespace sllm::eval {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::chrono::minutes kPatience{10};  // for one reply of a slow model
-
 class ServerArtefact final : public Artefact {
  public:
-  ServerArtefact(std::string url, std::string key) : url_(std::move(url)) {
-    while (url_.ends_with('/')) url_.pop_back();
-    if (url_.ends_with("/v1")) url_.resize(url_.size() - 3);
-    options_.token = std::move(key);
-  }
+  ServerArtefact(std::string url, std::string key)
+      : server_({.url = std::move(url), .key = std::move(key)}) {}
 
   // Which model it serves, and in which numerics when it says so.
   Status ask_model() {
-    HttpOptions quick = options_;
-    quick.attempts = quick.connect_attempts = 1;
-    SLLM_TRY(const HttpResponse response,
-             http_request(HttpMethod::kGet, url_ + "/v1/models", quick));
-    SLLM_TRY(const Json reply, read(response, "/v1/models"));
-    const Json* data = field(reply, "data");
-    if (!data || !data->is_array() || data->empty()) return odd("/v1/models", "no model");
-    const Json& first = data->front();
+    SLLM_TRY(const Json first, server_.first_model());
     if (const Json* id = field(first, "id"); id && id->is_string()) model_ = *id;
     if (const Json* own = field(first, "sllm"))
       if (const Json* said = field(*own, "numerics"); said && said->is_string()) {
@@ -38,7 +26,7 @@ class ServerArtefact final : public Artefact {
     return ok();
   }
 
-  const std::string& name() const override { return url_; }
+  const std::string& name() const override { return server_.url(); }
   std::string kind() const override {
     return says_numerics_ ? fmt::format("server, {}", sllm::name(numerics_)) : "server";
   }
@@ -48,7 +36,7 @@ class ServerArtefact final : public Artefact {
     SLLM_TRY(const Json reply, chat(messages, 1, false));
     const Json* usage = field(reply, "usage");
     const Json* count = usage ? field(*usage, "prompt_tokens") : nullptr;
-    if (!count || !count->is_number_integer()) return odd(kChat, "no usage.prompt_tokens");
+    if (!count || !count->is_number_integer()) return server_.odd(kChat, "no usage.prompt_tokens");
     return count->get<int64_t>();
   }
 
@@ -58,7 +46,8 @@ class ServerArtefact final : public Artefact {
     for (const Conversation& question : questions) {
       SLLM_TRY(const Json reply, chat(question, tokens, true));
       const Json* choices = field(reply, "choices");
-      if (!choices || !choices->is_array() || choices->empty()) return odd(kChat, "no choices");
+      if (!choices || !choices->is_array() || choices->empty())
+        return server_.odd(kChat, "no choices");
       const Json& choice = choices->front();
       Answer answer;
       const Json* message = field(choice, "message");
@@ -81,7 +70,7 @@ class ServerArtefact final : public Artefact {
                  {"logprobs", kTopTokens},
                  {"temperature", 0}};
     body["prompt"] = prompt.ids.empty() ? Json(prompt.text) : Json(prompt.ids);
-    SLLM_TRY(const Json reply, post("/v1/completions", body));
+    SLLM_TRY(const Json reply, server_.post("/v1/completions", body));
     const Json* choices = field(reply, "choices");
     const Json* logprobs = choices && choices->is_array() && !choices->empty()
                                ? field(choices->front(), "logprobs")
@@ -91,13 +80,13 @@ class ServerArtefact final : public Artefact {
     const Json* tops = logprobs ? field(*logprobs, "top_logprobs") : nullptr;
     for (const Json* list : {tokens, values, tops})
       if (!list || !list->is_array() || list->size() != tokens->size())
-        return odd("/v1/completions", "no log-probabilities of the prompt");
+        return server_.odd("/v1/completions", "no log-probabilities of the prompt");
     std::vector<Chances> out;
     // The first has nothing before it; the last is the one token that had to be asked for.
     for (size_t i = 1; i + 1 < tokens->size(); ++i) {
       Chances one;
       if (!(*tokens)[i].is_string() || !(*values)[i].is_number() || !(*tops)[i].is_object())
-        return odd("/v1/completions", "no log-probabilities of the prompt");
+        return server_.odd("/v1/completions", "no log-probabilities of the prompt");
       one.token = (*tokens)[i];
       one.logprob = (*values)[i];
       for (const auto& [token, value] : (*tops)[i].items())
@@ -111,36 +100,7 @@ class ServerArtefact final : public Artefact {
   static constexpr const char* kChat = "/v1/chat/completions";
 
   static const Json* field(const Json& object, const char* key) {
-    if (!object.is_object()) return nullptr;
-    const auto it = object.find(key);
-    return it == object.end() || it->is_null() ? nullptr : &*it;
-  }
-
-  Error odd(const char* path, const char* what) const {
-    return make_error(ErrorCode::kNetwork, "{}{}: the answer has {}", url_, path, what);
-  }
-
-  Result<Json> read(const HttpResponse& response, const char* path) const {
-    Json reply = Json::parse(response.body, nullptr, false);
-    if (response.status == 200 && !reply.is_discarded()) return reply;
-    std::string said;
-    if (const Json* error = field(reply, "error"))
-      if (const Json* message = field(*error, "message"); message && message->is_string())
-        said = ": " + message->get<std::string>().substr(0, 200);
-    Error error = make_error(ErrorCode::kNetwork, "{}{} answered {}{}", url_, path, response.status,
-                             response.status == 200 ? ", but no JSON" : said);
-    if (response.status == 401 || response.status == 403)
-      error.hint = "Give the server's key with --api-key or in SLLM_API_KEY";
-    return error;
-  }
-
-  Result<Json> post(const char* path, const Json& body) const {
-    HttpOptions options = options_;
-    options.timeout = kPatience;
-    SLLM_TRY(const HttpResponse response,
-             http_post_json(url_ + path, body.dump(-1, ' ', false, Json::error_handler_t::replace),
-                            options));
-    return read(response, path);
+    return OpenAiServer::field(object, key);
   }
 
   Result<Json> chat(const Conversation& messages, int64_t tokens, bool logprobs) const {
@@ -148,7 +108,7 @@ class ServerArtefact final : public Artefact {
     body["messages"] = Json::array();
     for (const Message& message : messages) body["messages"].push_back(message_to_json(message));
     if (logprobs) body["logprobs"] = true, body["top_logprobs"] = kTopTokens;
-    return post(kChat, body);
+    return server_.post(kChat, body);
   }
 
   // {"token": ..., "bytes": [...], "logprob": ..., "top_logprobs": [...]}
@@ -175,8 +135,8 @@ class ServerArtefact final : public Artefact {
     return out;
   }
 
-  std::string url_, model_;
-  HttpOptions options_;
+  OpenAiServer server_;
+  std::string model_;
   bool says_numerics_ = false;
   Numerics numerics_ = Numerics::kExact;
 };

@@ -127,6 +127,23 @@ std::string scatter_chart(const std::vector<Point>& points, const std::string& x
   return svg + "</svg>";
 }
 
+std::vector<std::pair<double, double>> moving_average(const std::vector<double>& loss,
+                                                      size_t most) {
+  std::vector<std::pair<double, double>> points;
+  const size_t every = std::max<size_t>(1, loss.size() / most);
+  const double keep = 1 - std::min(1.0, 20 / std::max(1.0, static_cast<double>(loss.size())));
+  double average = 0;
+  bool begun = false;
+  for (size_t i = 0; i < loss.size(); ++i) {
+    if (!std::isfinite(loss[i])) continue;
+    average = begun ? keep * average + (1 - keep) * loss[i] : loss[i];
+    if (i % every == 0 || i + 1 == loss.size() || !begun)
+      points.emplace_back(static_cast<double>(i + 1), average);
+    begun = true;
+  }
+  return points;
+}
+
 std::string loss_chart(const std::vector<double>& loss,
                        const std::vector<std::pair<int64_t, double>>& eval_loss,
                        const std::string& train_label, const std::string& eval_label,
@@ -153,14 +170,11 @@ std::string loss_chart(const std::vector<double>& loss,
     svg += text(x(tick), kHeight - kBottom + 16, "middle", fmt::format("{:g}", tick), "tick");
   svg += text(kWidth - kRight, kHeight - 4, "end", step_label, "tick");
   std::string raw, smooth;
-  double average = loss[0];
-  const double keep = 1 - std::min(1.0, 20 / n);
-  for (size_t i = 0; i < loss.size(); ++i) {
-    if (!std::isfinite(loss[i])) continue;
-    average = keep * average + (1 - keep) * loss[i];
-    raw += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(loss[i]));
-    smooth += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(average));
-  }
+  for (size_t i = 0; i < loss.size(); ++i)
+    if (std::isfinite(loss[i]))
+      raw += fmt::format("{:.1f},{:.1f} ", x(static_cast<double>(i + 1)), y(loss[i]));
+  for (const auto& [at, average] : moving_average(loss))
+    smooth += fmt::format("{:.1f},{:.1f} ", x(at), y(average));
   svg += fmt::format("<polyline points=\"{}\" class=\"thin\"/>", raw);
   svg += fmt::format("<polyline points=\"{}\" class=\"curve\"/>", smooth);
   for (const auto& [at, v] : eval_loss)
@@ -172,6 +186,74 @@ std::string loss_chart(const std::vector<double>& loss,
   svg += text(kWidth - 118, 24, "start", train_label, "label");
   svg += fmt::format("<circle cx=\"{:.0f}\" cy=\"38\" r=\"5\" class=\"series1\"/>", kWidth - 128);
   svg += text(kWidth - 118, 42, "start", eval_label, "label");
+  return svg + "</svg>";
+}
+
+namespace {
+
+constexpr size_t kPoints = 100;  // of a run's line among many
+
+// Evaluation losses and what is near them: one run that went wrong must not press the others flat.
+std::pair<double, double> range_of(const std::vector<Curve>& curves) {
+  std::vector<double> values;
+  for (const Curve& c : curves)
+    for (const auto& [step, loss] : c.evaluated)
+      if (std::isfinite(loss)) values.push_back(loss);
+  if (values.empty()) return {0, 1};
+  std::ranges::sort(values);
+  double low = values.front();
+  const double high = std::min(values.back(), 2 * values[values.size() / 2]);
+  for (const Curve& c : curves)
+    for (const auto& [step, loss] : moving_average(c.loss, kPoints)) low = std::min(low, loss);
+  const double margin = std::max(0.08 * (high - low), 0.02 * std::abs(high));
+  return {std::max(0.0, low - margin), high + margin};
+}
+
+}  // namespace
+
+std::string curves_chart(const std::vector<Curve>& curves, const std::string& title,
+                         const std::string& step_label) {
+  constexpr double kHeight = 250, kLeft = 44, kRight = 12, kTop = 12, kBottom = 36;
+  double steps = 0;
+  for (const Curve& c : curves) {
+    steps = std::max(steps, static_cast<double>(c.loss.size()));
+    for (const auto& [step, loss] : c.evaluated) steps = std::max(steps, step);
+  }
+  if (steps < 1) return {};
+  const auto [low, high] = range_of(curves);
+  const auto x = [&](double step) { return kLeft + (kWidth - kLeft - kRight) * step / steps; };
+  const auto y = [&, low = low, high = high](double loss) {
+    const double share = std::isfinite(loss) ? (loss - low) / (high - low) : 1;
+    return kTop + (kHeight - kTop - kBottom) * (1 - std::clamp(share, 0.0, 1.0));
+  };
+  std::string svg = begin_svg(kHeight, title);
+  const double stride = nice_step(high - low, 7);
+  for (double tick = std::ceil(low / stride) * stride; tick <= high; tick += stride)
+    svg += line(kLeft, y(tick), kWidth - kRight, y(tick), "grid") +
+           text(kLeft - 6, y(tick) + 4, "end", fmt::format("{:.3g}", tick), "tick");
+  const double every = std::max(1.0, nice_step(steps, 6));
+  for (double tick = 0; tick <= steps; tick += every)
+    svg += text(x(tick), kHeight - kBottom + 16, "middle", fmt::format("{:g}", tick), "tick");
+  svg += text(kWidth - kRight, kHeight - 4, "end", step_label, "tick");
+  const auto draw = [&](const Curve& c) {
+    const char* style = c.chosen ? " best" : "";
+    std::string trained, evaluated, dots;
+    for (const auto& [step, loss] : moving_average(c.loss, kPoints))
+      trained += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));
+    for (const auto& [step, loss] : c.evaluated) {
+      evaluated += fmt::format("{:.1f},{:.1f} ", x(step), y(loss));
+      dots += fmt::format(
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"dot{}\"><title>{}: {} {:g}, {:.4f}"
+          "</title></circle>",
+          x(step), y(loss), style, html_escape(c.label), html_escape(step_label), step, loss);
+    }
+    svg += fmt::format("<polyline points=\"{}\" class=\"trained{}\"/>", trained, style);
+    svg += fmt::format("<polyline points=\"{}\" class=\"evaluated{}\"/>{}", evaluated, style, dots);
+  };
+  for (const Curve& c : curves)
+    if (!c.chosen) draw(c);
+  for (const Curve& c : curves)
+    if (c.chosen) draw(c);
   return svg + "</svg>";
 }
 

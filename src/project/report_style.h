@@ -36,6 +36,9 @@ svg text{font-size:10px;fill:var(--ink)}svg .tick{fill:var(--soft);font-size:9px
 svg .grid{stroke:var(--line)}svg .whisker{stroke:var(--ink);stroke-width:1.5}svg .bound{stroke:var(--bad);stroke-width:2}
 svg .thin{fill:none;stroke:var(--s0);stroke-opacity:.35}svg .curve{fill:none;stroke:var(--s0);stroke-width:2}
 svg .series0{fill:var(--s0)}svg .series1{fill:var(--s1)}svg .series2{fill:var(--s2)}svg .series3{fill:var(--s3)}
+svg .trained{fill:none;stroke:var(--soft);stroke-opacity:.3}svg .evaluated{fill:none;stroke:var(--s0);stroke-opacity:.5;stroke-width:1.5}svg .dot{fill:var(--s0);fill-opacity:.6}
+svg .trained.best{stroke:var(--s1);stroke-opacity:.45}svg .evaluated.best{stroke:var(--s1);stroke-opacity:1;stroke-width:2.5}svg .dot.best{fill:var(--s1);fill-opacity:1}
+tr.best td{font-weight:600}
 .answer{border-top:1px solid var(--line);padding:12px 0}
 .answer:first-of-type{border-top:0}
 .answer dl{display:grid;grid-template-columns:6.5em 1fr;gap:2px 10px;margin:.3em 0}

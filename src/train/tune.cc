@@ -55,15 +55,19 @@ class Run {
   }
 
   Result<TuneResult> go();
+  Result<TunePart> go(const TunePause& pause);
 
  private:
+  Result<TunePart::End> advance(const TunePause* pause);
   Status prepare();
   Status step();
+  Result<StepLoss> evaluation_loss();
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
   Status stop_if_asked();
   void show(const StepMetrics& metrics) const;
+  void add_up();
   Result<TuneResult> finish();
   bool finished() const {
     return state_.step >= schedule_.total_steps() ||
@@ -95,6 +99,7 @@ class Run {
   int64_t saved_step_ = -1;
   int64_t timed_tokens_ = 0, timed_supervised_ = 0, steps_here_ = 0;
   double timed_seconds_ = 0;
+  bool diverged_ = false;
 };
 
 Status Run::prepare() {
@@ -161,12 +166,13 @@ Status Run::step() {
   const StepResult done =
       std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};
   tape_.clear();
-  if (!done.finite && done.changed)  // what is in memory is no state to keep
+  diverged_ = !done.finite;
+  if (diverged_ && done.changed)  // what is in memory is no state to keep
     return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); the "
                                  "newest checkpoint is kept",
                                  options_.run.string(), m.step, m.lr),
                      "Tune again with a lower --lr, a longer --warmup or --clip");
-  if (!done.finite)
+  if (diverged_)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
                              "the state before it is kept",
                              m.step, m.lr),
@@ -189,7 +195,8 @@ Status Run::step() {
   return log_->append(m);
 }
 
-Status Run::evaluate() {
+// Of the held-out rows, where the run stands.
+Result<StepLoss> Run::evaluation_loss() {
   Context ctx{input_.backend, options_.mode, nullptr};
   uint64_t done = 0;
   const auto seen = [&](int64_t tokens) {
@@ -197,7 +204,11 @@ Status Run::evaluate() {
     if (progress_)
       progress_({"evaluate", "tokens", done, static_cast<uint64_t>(input_.eval.tokens()), ""});
   };
-  SLLM_TRY(const StepLoss found, objective_->evaluate(ctx, input_.eval, {.seen = seen}));
+  return objective_->evaluate(ctx, input_.eval, {.seen = seen});
+}
+
+Status Run::evaluate() {
+  SLLM_TRY(const StepLoss found, evaluation_loss());
   const double loss = found.loss;
   state_.evaluation_due = false;
   const bool improved = loss < state_.best_eval;
@@ -247,19 +258,8 @@ void Run::show(const StepMetrics& m) const {
              static_cast<uint64_t>(schedule_.total_tokens()), detail});
 }
 
-Result<TuneResult> Run::finish() {
-  // The best state is on disk; the last one is in memory.
-  const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
-  const fs::path made = result_path(options_);
-  (options_.method == "full" ? result_.model : result_.adapter) = made;
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
-  std::optional<fs::path> best;
-  if (best_is_older) {
-    best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(*best));
-  }
-  SLLM_OK(trained_->write(folder.path(), best));
-  SLLM_OK(folder.commit());
+// The figures of all steps so far.
+void Run::add_up() {
   result_.steps = state_.step;
   result_.best_step = state_.best_step;
   result_.samples = input_.train.items();
@@ -275,24 +275,75 @@ Result<TuneResult> Run::finish() {
   result_.supervised_tok_s = static_cast<double>(timed_supervised_) / timed_seconds_;
   result_.peak_memory = peak_resident_memory();
   result_.stopped_early = state_.step < schedule_.total_steps();
+}
+
+Result<TuneResult> Run::finish() {
+  // The best state is on disk; the last one is in memory.
+  const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
+  const fs::path made = result_path(options_);
+  (options_.method == "full" ? result_.model : result_.adapter) = made;
+  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
+  std::optional<fs::path> best;
+  if (best_is_older) {
+    best = checkpoint_path(options_.run, state_.best_step);
+    SLLM_OK(verify_checkpoint(*best));
+  }
+  SLLM_OK(trained_->write(folder.path(), best));
+  SLLM_OK(folder.commit());
+  add_up();
   return result_;
 }
 
-Result<TuneResult> Run::go() {
+Result<TunePart::End> Run::advance(const TunePause* pause) {
   SLLM_OK(prepare());
   for (;;) {
     if (state_.evaluation_due) SLLM_OK(evaluate());
-    if (finished()) break;
+    if (finished()) return TunePart::End::kFinished;
+    if (pause && state_.step >= pause->step) return TunePart::End::kStep;
+    if (pause && pause->now && pause->now()) return TunePart::End::kNow;
     if (save_is_due()) SLLM_OK(save());
     SLLM_OK(step());
   }
+}
+
+Result<TuneResult> Run::go() {
+  SLLM_TRY(const TunePart::End end, advance(nullptr));
+  SLLM_CHECK(end == TunePart::End::kFinished, "tune: paused");
   SLLM_OK(save());
   return finish();
 }
 
+Result<TunePart> Run::go(const TunePause& pause) {
+  TunePart part;
+  auto end = advance(&pause);
+  if (!end.ok() && !diverged_) return std::move(end).error();
+  part.end = end.ok() ? *end : TunePart::End::kDiverged;
+  SLLM_OK(save());
+  if (part.end == TunePart::End::kFinished) {
+    SLLM_TRY(part.result, finish());
+    if (state_.best_step >= 0) part.eval_loss = state_.best_eval;
+  }
+  const bool unknown = part.end == TunePart::End::kStep ||
+                       (part.end == TunePart::End::kFinished && state_.best_step < 0);
+  if (unknown && !result_.eval_loss.empty() && result_.eval_loss.back().first == state_.step) {
+    part.eval_loss = result_.eval_loss.back().second;
+  } else if (unknown) {
+    const auto start = Clock::now();
+    SLLM_TRY(const StepLoss found, evaluation_loss());
+    part.eval_loss = found.loss;
+    part.evaluation_seconds = seconds_since(start);
+  }
+  add_up();
+  part.result = result_;
+  return part;
+}
+
 }  // namespace
 
-Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const ProgressSink& progress) {
+// A run of its folder's only process; `work` makes it go.
+template <class Work>
+static auto with_run(TuneInput input, const TuneOptions& options, const ProgressSink& progress,
+                     Work work) -> decltype(work(std::declval<Run&>())) {
   SLLM_OK(validate(options));
   SLLM_CHECK(!input.train.samples.empty(), "tune: no samples");
   std::error_code error;
@@ -306,7 +357,19 @@ Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const Progr
                        "Resume with the settings of its config.toml, or tune into another folder");
   }
   SLLM_TRY(auto trained, make_trainable({input.model, input.source, input.base_name}, options));
-  return Run(std::move(input), options, std::move(trained), progress).go();
+  Run run(std::move(input), options, std::move(trained), progress);
+  return work(run);
+}
+
+Result<TuneResult> tune(TuneInput input, const TuneOptions& options, const ProgressSink& progress) {
+  return with_run(std::move(input), options, progress, [](Run& run) { return run.go(); });
+}
+
+Result<TunePart> tune_part(TuneInput input, const TuneOptions& options, const TunePause& pause,
+                           const ProgressSink& progress) {
+  SLLM_CHECK(!input.eval.samples.empty(), "tune_part: no evaluation samples");
+  SLLM_CHECK(options.method != "full", "tune_part: the next run would begin with this one's model");
+  return with_run(std::move(input), options, progress, [&](Run& run) { return run.go(pause); });
 }
 
 Result<TuneFiles> open_tune_files(const TuneOptions& options) {
@@ -342,18 +405,27 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   return files;
 }
 
-Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress) {
+Result<LoadedTune> load_tune(const TuneOptions& options) {
   SLLM_TRY(TuneFiles files, open_tune_files(options));
-  SLLM_TRY(const auto model, Model::load(files.source));
-  SLLM_TRY(std::string base, fingerprint(*files.source));
-  Teacher teacher;
+  LoadedTune loaded;
+  loaded.source = files.source;
+  SLLM_TRY(loaded.model, Model::load(files.source));
+  SLLM_TRY(loaded.base_hash, fingerprint(*files.source));
   if (files.teacher) {
-    SLLM_TRY(teacher.hash, fingerprint(*files.teacher));
-    teacher.load = [source = files.teacher] { return Model::load(source); };
+    SLLM_TRY(loaded.teacher.hash, fingerprint(*files.teacher));
+    loaded.teacher.load = [source = files.teacher] { return Model::load(source); };
   }
-  const auto backend = make_cpu_backend(options.threads);
-  return tune({*model, *backend, std::move(files.train), std::move(files.eval), std::move(base),
-               options.model.string(), files.source, std::move(teacher)},
+  loaded.backend = make_cpu_backend(options.threads);
+  loaded.train = std::move(files.train), loaded.eval = std::move(files.eval);
+  loaded.base_name = options.model.string();
+  return loaded;
+}
+
+Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress) {
+  SLLM_TRY(LoadedTune loaded, load_tune(options));
+  return tune({*loaded.model, *loaded.backend, std::move(loaded.train), std::move(loaded.eval),
+               std::move(loaded.base_hash), std::move(loaded.base_name), std::move(loaded.source),
+               std::move(loaded.teacher)},
               options, progress);
 }
 

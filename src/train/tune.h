@@ -2,6 +2,8 @@
 // format or, where all weights are trained, to a model.
 #pragma once
 
+#include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -58,5 +60,44 @@ struct TuneInput {
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});
+
+// What the options name, loaded; input() refers to it.
+struct LoadedTune {
+  std::shared_ptr<const ModelSource> source;
+  std::shared_ptr<Model> model;
+  std::shared_ptr<Backend> backend;
+  SampleSet train, eval;
+  std::string base_hash, base_name;
+  Teacher teacher;
+  TuneInput input() const {
+    return {*model, *backend, train, eval, base_hash, base_name, source, teacher};
+  }
+};
+Result<LoadedTune> load_tune(const TuneOptions& options);
+
+// A run in parts, for a search that compares many (train/search.h): its learning rate is that of
+// the whole run, so that the last of its parts leaves what tune() leaves, bit for bit.
+struct TunePause {
+  int64_t step = 0;           // pauses after this step ...
+  std::function<bool()> now;  // ... or before the next one where this, if given, says so
+};
+struct TunePart {
+  enum class End {
+    kStep,
+    kNow,
+    kFinished,
+    kDiverged
+  };  // diverged: the loss is not finite any more
+  End end = End::kStep;
+  TuneResult result;  // of all parts so far; no adapter before the run is finished
+  // At kStep the evaluation loss where the run stands, which decides nothing in the run; at
+  // kFinished that of its adapter. Infinite else.
+  double eval_loss = std::numeric_limits<double>::infinity();
+  double evaluation_seconds = 0;  // that the loss at kStep took; 0 where the run had it anyway
+};
+// Goes on with the run where it stands, with a checkpoint at the end of the part. Needs evaluation
+// samples. Errors as tune(), but for a loss that is not finite.
+Result<TunePart> tune_part(TuneInput input, const TuneOptions& options, const TunePause& pause,
+                           const ProgressSink& progress = {});
 
 }  // namespace sllm

@@ -20,6 +20,7 @@ namespace sllm {
 struct LoopbackRequest {
   std::string method, path;
   std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;                            // as long as Content-Length says
   // First byte of "Range: bytes=N-"; 0 when there is none.
   size_t range_start() const {
     const auto it = headers.find("range");
@@ -86,7 +87,8 @@ class LoopbackServer {
     const size_t first = text.find(' '), second = text.find(' ', first + 1);
     request.method = text.substr(0, first);
     request.path = text.substr(first + 1, second - first - 1);
-    for (size_t at = text.find("\r\n") + 2; at < text.size();) {
+    const size_t head_end = text.find("\r\n\r\n") + 4;
+    for (size_t at = text.find("\r\n") + 2; at < head_end;) {
       const size_t end = text.find("\r\n", at), colon = text.find(": ", at);
       if (end == at || end == std::string::npos) break;
       std::string name = text.substr(at, colon - at);
@@ -94,6 +96,14 @@ class LoopbackServer {
       request.headers[name] = text.substr(colon + 2, end - colon - 2);
       at = end + 2;
     }
+    const auto size = request.headers.find("content-length");
+    const size_t whole = head_end + (size == request.headers.end() ? 0 : std::stoull(size->second));
+    while (text.size() < whole) {
+      const ssize_t n = ::recv(connection, buffer, sizeof buffer, 0);
+      if (n <= 0) return;
+      text.append(buffer, static_cast<size_t>(n));
+    }
+    request.body = text.substr(head_end, whole - head_end);
     {
       const std::lock_guard lock(mutex_);
       requests_.push_back(request);

@@ -1,4 +1,5 @@
-// Many requests of one engine at a time: threads that each wait for one answer after another.
+// Many requests of one engine or server at a time: threads that each wait for one answer after
+// another.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 
 #include "base/events.h"
 
-namespace sllm::eval {
+namespace sllm {
 
 // work(i) for i in [begin, end), begun in order, at most `together` at a time. It ends early when a
 // work returns false or a stop is asked for; those that have begun are waited for.
@@ -30,4 +31,4 @@ void in_company(size_t begin, size_t end, int64_t together, Work work) {
     });
 }
 
-}  // namespace sllm::eval
+}  // namespace sllm

@@ -1,0 +1,98 @@
+#include "data/teacher.h"
+
+namespace sllm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr const char* kChat = "/v1/chat/completions";
+
+class EngineTeacher final : public Teacher {
+ public:
+  EngineTeacher(std::shared_ptr<Engine> engine, std::string name)
+      : engine_(std::move(engine)), name_(std::move(name)) {}
+  const std::string& name() const override { return name_; }
+  const char* kind() const override { return "local"; }
+
+  Result<TeacherAnswer> answer(const TeacherRequest& asked) override {
+    GenerateRequest request;
+    request.max_tokens = asked.max_tokens;
+    request.sampling.temperature = static_cast<float>(asked.temperature);
+    request.sampling.top_p = static_cast<float>(asked.top_p);
+    request.sampling.seed = asked.seed;
+    if (const auto adapters = engine_->adapters(); !adapters.empty())
+      request.adapter = adapters.front();
+    SLLM_TRY(GenerateResult result, engine_->chat(asked.messages, std::move(request)));
+    return TeacherAnswer{std::move(result.text), result.reason == FinishReason::kStop,
+                         static_cast<int64_t>(result.tokens.size())};
+  }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  std::string name_;
+};
+
+class ServerTeacher final : public Teacher {
+ public:
+  ServerTeacher(OpenAiServer server, std::string model)
+      : server_(std::move(server)),
+        model_(std::move(model)),
+        name_(fmt::format("{} {}", server_.url(), model_)) {}
+  const std::string& name() const override { return name_; }
+  const char* kind() const override { return "server"; }
+
+  Result<TeacherAnswer> answer(const TeacherRequest& asked) override {
+    Json body = {{"model", model_},
+                 {"messages", Json::array()},
+                 {"temperature", asked.temperature},
+                 {"max_tokens", asked.max_tokens},
+                 {"seed", asked.seed}};
+    if (asked.top_p < 1) body["top_p"] = asked.top_p;
+    for (const Message& message : asked.messages)
+      body["messages"].push_back(message_to_json(message));
+    SLLM_TRY(const Json reply, server_.post(kChat, body));
+    const Json* choices = OpenAiServer::field(reply, "choices");
+    if (!choices || !choices->is_array() || choices->empty())
+      return server_.odd(kChat, "no choices");
+    const Json& choice = choices->front();
+    const Json* message = OpenAiServer::field(choice, "message");
+    if (!message) return server_.odd(kChat, "no message");
+    TeacherAnswer answer;
+    if (const Json* content = OpenAiServer::field(*message, "content");
+        content && content->is_string())
+      answer.text = *content;
+    const Json* reason = OpenAiServer::field(choice, "finish_reason");
+    answer.ended = reason && *reason == "stop";
+    if (const Json* usage = OpenAiServer::field(reply, "usage"))
+      if (const Json* tokens = OpenAiServer::field(*usage, "completion_tokens");
+          tokens && tokens->is_number_integer())
+        answer.tokens = *tokens;
+    return answer;
+  }
+
+ private:
+  OpenAiServer server_;
+  std::string model_, name_;
+};
+
+}  // namespace
+
+std::unique_ptr<Teacher> engine_teacher(std::shared_ptr<Engine> engine, std::string name) {
+  return std::make_unique<EngineTeacher>(std::move(engine), std::move(name));
+}
+
+Result<std::unique_ptr<Teacher>> server_teacher(ServerTeacherOptions options) {
+  OpenAiServer server(std::move(options.server));
+  std::string model = std::move(options.model);
+  if (model.empty()) {
+    SLLM_TRY(const Json first, server.first_model());
+    const Json* id = OpenAiServer::field(first, "id");
+    if (!id || !id->is_string())
+      return with_hint(server.odd("/v1/models", "a model without a name"),
+                       "Name the model with --server-model");
+    model = *id;
+  }
+  return std::unique_ptr<Teacher>(
+      std::make_unique<ServerTeacher>(std::move(server), std::move(model)));
+}
+
+}  // namespace sllm
