@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Kills a tuning run with SIGKILL at 20 random moments and resumes it each time: the weights must be those of the
-# uninterrupted run, bit for bit, on 2 threads; then again with 5 kills on 1. Writes kill_resume.log, which names the
-# commit it covers, if all kills are made.
+# Kills a tuning run with SIGKILL at 50 random moments and resumes it each time: the weights must be those of the
+# uninterrupted run, bit for bit, on 2 threads; then again with 10 kills on 1. On both, so must those of a run that was ended
+# by SIGTERM, of one whose newest checkpoint is damaged, and of one whose disk was full. Writes kill_resume.log, which names
+# the commit it covers, if all kills are made. Needs root: the disk that fills is a tmpfs.
 # Usage: kill_resume.sh MODEL [KILLS [KILLS_ON_ONE_THREAD]]     (MODEL: GGUF file or Hugging Face folder)
 #   SLLM_BIN    a program built from this commit; without it, build/release/sllm is built first
 #   KILL_STEPS  steps of the run (default 12)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 model=${1:?usage: kill_resume.sh MODEL [KILLS [KILLS_ON_ONE_THREAD]]}
-kills=([2]=${2:-20} [1]=${3:-5}); steps=${KILL_STEPS:-12}
+kills=([2]=${2:-50} [1]=${3:-10}); steps=${KILL_STEPS:-12}
 sources=(src/{base,quant,tensor,kernels,ops,cpu,io,text,models,data,train} ':!*_test.cc')
 refuse_changes "${sources[@]}"
 sllm=${SLLM_BIN:-$project/build/release/sllm}
 [ -n "${SLLM_BIN:-}" ] || (cd "$project" && cmake --preset release >/dev/null && cmake --build build/release --target sllm)
-work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+[ "$(id -u)" = 0 ] || { echo "error: mounting a disk that fills needs root" >&2; exit 2; }
+work=$(mktemp -d); mkdir "$work/disk"
+trap 'umount -q "$work/disk" || true; rm -rf "$work"' EXIT
 log=$here/kill_resume.log
-[ "${kills[2]} ${kills[1]} $steps" = "20 5 12" ] || log=/dev/null  # a shorter run shows that the script works, no more
+[ "${kills[2]} ${kills[1]} $steps" = "50 10 12" ] || log=/dev/null  # a shorter run shows that the script works, no more
 
 tune() {  # threads folder flags...: becomes the program, so that what is killed is the program itself
   local threads=$1 out=$2; shift 2
@@ -29,10 +32,50 @@ newest() {  # step of the newest checkpoint in $out; nothing where there is none
   [ -z "$step" ] || echo $((10#$step))
 }
 weights() { sha256sum <"$1/adapter/adapter_model.safetensors" | cut -c1-64; }
-same_weights() {  # the run in $out came through
-  [ "$(weights "$out")" = "$wanted" ] || fail "other weights after kills with the newest checkpoint at step$at"
+same_weights() {  # what happened; the run in $out came through
+  [ "$(weights "$out")" = "$wanted" ] || fail "other weights after $1"
   local from; from=$(sed -n 's/.*"resumed_from":\(-\?[0-9]*\).*/\1/p' "$out.json")
   [ "$from" = "${last:--1}" ] || fail "resumed from step $from, the newest checkpoint was that of step ${last:--1}"
+}
+
+go_on() {  # what happened: resumes, and the step it must go on from is $last
+  (tune "$threads" "$out" --resume) || fail "after $1 the last run ended with $?"
+  same_weights "$1"
+  echo "PASS $threads threads: the same weights after $1, from step ${last:-0}"
+  rm -rf "$out"
+}
+
+after_signal() {
+  out=$work/ended-$threads; status=0
+  (tune "$threads" "$out") & pid=$!
+  until [ -n "$(newest)" ]; do kill -0 "$pid" 2>/dev/null || fail "it came through before it could be ended"; sleep 0.05; done
+  kill -TERM "$pid"; wait "$pid" || status=$?
+  [ "$status" = 143 ] || fail "SIGTERM ended it with $status, expected 143"
+  last=$(newest); go_on "SIGTERM"
+}
+
+after_damage() {
+  out=$work/damaged-$threads
+  tune "$threads" "$out" & pid=$!
+  until [ "$(newest)" -ge 4 ] 2>/dev/null; do kill -0 "$pid" 2>/dev/null || fail "it came through before it could be killed"; sleep 0.05; done
+  kill -KILL "$pid"; wait "$pid" 2>/dev/null || true
+  local folder; folder=$(find "$out/checkpoints" -maxdepth 1 -name 'step-????????' | sort | tail -n 1)
+  printf 'damaged' | dd of="$folder/adapter_model.safetensors" bs=1 seek=100000 conv=notrunc status=none
+  local damaged; damaged=$(newest); mv "$folder" "$work/aside"; last=$(newest); mv "$work/aside" "$folder"
+  [ -n "$last" ] || fail "there is no checkpoint before the damaged one"
+  go_on "damage to the checkpoint of step $damaged"
+}
+
+after_full_disk() {
+  local one; one=$(du -sk "$work/whole-$threads/checkpoints" | cut -f1)  # the two or three that a run keeps
+  mount -t tmpfs -o "size=$((one * 2 / 3))k" sllm-full "$work/disk"
+  out=$work/disk/run; status=0
+  (tune "$threads" "$out" 2>"$work/said") || status=$?
+  [ "$status" = 4 ] || fail "a full disk ended it with $status, expected 4: $(tail -n 1 "$work/said")"
+  find "$out" -name '*.tmp*' | grep -q . && fail "the full disk left $(find "$out" -name '*.tmp*' | head -n 1)"
+  mount -o "remount,size=$((one * 4))k" "$work/disk"
+  last=$(newest); go_on "a full disk (\"$(tail -n 1 "$work/said" | sed "s#$work#...#g" | cut -c1-160)\")"
+  umount "$work/disk"
 }
 
 RANDOM=${SEED:-7}
@@ -53,14 +96,15 @@ RANDOM=${SEED:-7}
       status=0; wait "$pid" 2>/dev/null || status=$?
       case $status in
         137) made=$((made + 1)); last=$(newest); at+=" ${last:-none}" ;;
-        0) same_weights; through=$((through + 1)); rm -rf "$out"; last=""  # it came through first: no kill; start afresh
+        0) same_weights "kills with the newest checkpoint at step$at"; through=$((through + 1)); rm -rf "$out"; last=""  # it came through first: no kill; start afresh
            [ "$through" -lt 60 ] || fail "$made kills in $through runs" ;;
         *) fail "a run that was to be killed ended with $status" ;;
       esac
     done
     (tune "$threads" "$out" --resume) || fail "the last run ended with $?"
-    same_weights
+    same_weights "kills with the newest checkpoint at step$at"
     echo "PASS $threads threads: $made kills in $((through + 1)) runs, the newest checkpoint at step$at; weights $wanted"
+    after_signal; after_damage; after_full_disk
   done
   [ "$(weights "$work/whole-1")" = "$(weights "$work/whole-2")" ] || fail "other weights than on 2"
   echo "PASS 1 and 2 threads give the same weights"

@@ -22,6 +22,22 @@ struct Flags {
   DistillOptions options;
 };
 
+// Of the newest file: another size or time is another model of the same name.
+std::string version_of(const fs::path& model) {
+  std::error_code error;
+  std::vector<fs::path> files = {model};
+  if (fs::is_directory(model, error))
+    for (const auto& entry : fs::directory_iterator(model, error)) files.push_back(entry.path());
+  uintmax_t bytes = 0;
+  fs::file_time_type newest = fs::file_time_type::min();
+  for (const fs::path& file : files) {
+    if (!fs::is_regular_file(file, error)) continue;
+    bytes += fs::file_size(file, error);
+    newest = std::max(newest, fs::last_write_time(file, error));
+  }
+  return bytes == 0 ? "" : fmt::format("{} {}", bytes, newest.time_since_epoch().count());
+}
+
 Result<std::unique_ptr<Teacher>> open_teacher(Flags& flags) {
   if (!flags.server.server.url.empty()) {
     const std::string& url = flags.server.server.url;
@@ -35,9 +51,10 @@ Result<std::unique_ptr<Teacher>> open_teacher(Flags& flags) {
   engine.max_sequences = flags.options.parallel;
   engine.queue_limit = std::max(engine.queue_limit, flags.options.parallel);
   SLLM_TRY(const auto opened, open_engine(flags.model, engine));
-  std::string name = flags.model.model;
-  if (!flags.model.adapter.empty()) name += "+" + flags.model.adapter;
-  return engine_teacher(opened, fmt::format("{} ({})", name, flags.model.mode));
+  std::string name = flags.model.model, files = version_of(flags.model.model);
+  if (!flags.model.adapter.empty())
+    name += "+" + flags.model.adapter, files += " " + version_of(flags.model.adapter);
+  return engine_teacher(opened, fmt::format("{} ({})", name, flags.model.mode), std::move(files));
 }
 
 void print_text(const DistillSummary& s, const fs::path& out) {
@@ -67,6 +84,10 @@ Status run(Flags flags, const Globals& globals) {
     o.rules.push_back(std::move(rule));
   }
   o.score = eval::token_f1;
+  std::error_code error;
+  if (fs::exists(flags.out, error) && !fs::exists(part_path(flags.out), error))
+    return with_hint(usage_error("{}: is there already", flags.out.string()),
+                     "Name another file, or remove it");
   if (globals.dry_run) {
     SLLM_TRY(const auto prompts, read_prompts(flags.prompts, o.system));
     size_t references = 0;
@@ -82,10 +103,6 @@ Status run(Flags flags, const Globals& globals) {
                                prompts.size(), references, answers);
     return ok();
   }
-  std::error_code error;
-  if (fs::exists(flags.out, error) && !fs::exists(part_path(flags.out), error))
-    return with_hint(usage_error("{}: is there already", flags.out.string()),
-                     "Name another file, or remove it");
   SLLM_TRY(const auto prompts, read_prompts(flags.prompts, o.system));  // before a model is opened
   SLLM_TRY(const auto teacher, open_teacher(flags));
   SLLM_TRY(const DistillSummary summary,

@@ -87,8 +87,8 @@ Action declare_init(CLI::App& app, const Globals& globals) {
   app.add_option("--seed", m.seed, "Of the weights")->capture_default_str();
   app.add_option("--threads", flags->threads, "0: all usable cores")->check(not_negative());
   app.footer(
-      "  sllm init tok small --hidden 512 --layers 8 --heads 8 --kv-heads 4 --tied\n"
-      "  sllm tune --full -m small --data texts.jsonl");
+      "  sllm init tok small --hidden 512 --layers 8 --heads 8 --kv-heads 4 --tied --context 1024\n"
+      "  sllm tune --full -m small --data texts.jsonl --lr 1e-3 --max-length 1024");
   return [flags, &globals] { return run(*flags, globals); };
 }
 

@@ -192,7 +192,10 @@ Action declare_runs(CLI::App& app, const Globals& globals) {
                "Go on with a run that was stopped, with the settings and files of its config.toml");
   return [flags, &globals]() -> Status {
     const auto& paths = flags->paths;
-    const auto is_run = [](const fs::path& path) { return fs::exists(path / "config.toml"); };
+    const auto is_run = [](const fs::path& path) {
+      std::error_code none;
+      return fs::exists(path / "config.toml", none);
+    };
     if (flags->resume) {
       if (paths.size() != 1 || !is_run(paths[0]))
         return with_hint(

@@ -45,9 +45,8 @@ void print_result(const Flags& flags, const TrainedTokenizer& t) {
   std::cout << fmt::format("{} tokens from {:.1f} MB of text with {} different words\n", tokens,
                            static_cast<double>(t.text_bytes) / 1e6, t.different_words);
   if (tokens < flags.training.vocab_size)
-    std::cout << fmt::format(
-        "--vocab asked for {}, but nothing else occurs {} times side by side\n",
-        flags.training.vocab_size, flags.training.min_frequency);
+    std::cout << fmt::format("--vocab asked for {}, but the text has no more to give\n",
+                             flags.training.vocab_size);
   std::cout << fmt::format("A token stands for {:.2f} bytes of that text\n{}\n", bytes_per_token(t),
                            flags.out.string());
 }

@@ -90,7 +90,9 @@ Status read_config(const std::string& file, CLI::App& app, TuneOptions& options,
                    std::string& mode) {
   const auto text = read_file(file, 1 << 20);
   if (!text.ok()) return usage_error("--config {}", text.error().message);
+  const bool full = options.method == "full";  // by a flag
   SLLM_TRY(options, tune_options_from_toml(*text, file));
+  if (full && options.method != "full") options.lr = kFullLr;
   options.run.clear();
   mode = name(options.mode);
   for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
@@ -144,8 +146,9 @@ Action declare_tune(CLI::App& app, const Globals& globals) {
   declare_options(app, *options, *mode);
   add_search_flags(app, *search);
   return [=, &app, &globals]() -> Status {
-    if (!config->empty()) SLLM_OK(read_config(*config, app, *options, *mode));
-    if (options->method == "full" && app.count("--lr") == 0 && config->empty())
+    if (!config->empty())
+      SLLM_OK(read_config(*config, app, *options, *mode));
+    else if (options->method == "full" && app.count("--lr") == 0)
       options->lr = kFullLr;
     return run(*options, *mode, *search, globals);
   };

@@ -31,7 +31,7 @@ Tensor merged(const Tensor& base, const LoraAdapter::Pair& pair, float scale, Th
         weights[row * width + i] += scale * update[static_cast<size_t>(i)];
       if (pair.magnitude.defined()) {
         const float norm = row_norm(weights + row * width, width);
-        const float gain = pair.magnitude.data<float>()[row] / norm;
+        const float gain = dora_gain(pair.magnitude.data<float>()[row], norm);
         for (int64_t i = 0; i < width; ++i) weights[row * width + i] *= gain;
       }
       const std::span<const float> result(weights + row * width, static_cast<size_t>(width));

@@ -23,7 +23,8 @@ using Json = nlohmann::ordered_json;
 
 std::string key_of(const DistillPrompt& prompt) {
   std::string key;
-  for (const Message& m : prompt.messages) key += message_to_json(m).dump() + "\n";
+  for (const Message& m : prompt.messages)
+    key += message_to_json(m).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   return key;
 }
 
@@ -31,9 +32,13 @@ Json identity_of(const std::vector<DistillPrompt>& prompts, const Teacher& teach
                  const DistillOptions& o) {
   Sha256 hash;
   for (const DistillPrompt& p : prompts) hash.update(key_of(p) + "\x1e");
-  return {{"prompts", hash.hex()}, {"teacher", teacher.name()},
-          {"samples", o.samples},  {"temperature", o.temperature},
-          {"top_p", o.top_p},      {"max_tokens", o.max_tokens},
+  return {{"prompts", hash.hex()},
+          {"teacher", teacher.name()},
+          {"teacher_file", teacher.fingerprint()},
+          {"samples", o.samples},
+          {"temperature", o.temperature},
+          {"top_p", o.top_p},
+          {"max_tokens", o.max_tokens},
           {"seed", o.seed}};
 }
 
@@ -160,6 +165,7 @@ class Choosing {
   }
   const std::string& rows() const { return rows_; }
   const std::string& rejected() const { return rejected_; }
+  const std::string& first_refusal() const { return first_refusal_; }
 
  private:
   struct Accepted {
@@ -180,13 +186,14 @@ class Choosing {
   void reject(const DistillPrompt& prompt, int64_t sample, const std::string& reason,
               const JournalAnswer& a) {
     ++summary_.rejected[reason];
+    if (first_refusal_.empty()) first_refusal_ = a.refused;
     note(prompt, sample, reason, a.refused.empty() ? a.answer.text : a.refused);
   }
   void note(const DistillPrompt& prompt, int64_t sample, const std::string& reason,
             const std::string& text) {
     rejected_ +=
         Json{{"source", prompt.source}, {"sample", sample}, {"reason", reason}, {"answer", text}}
-            .dump() +
+            .dump(-1, ' ', false, Json::error_handler_t::replace) +
         "\n";
   }
 
@@ -205,17 +212,23 @@ class Choosing {
     }
   }
 
-  // The source of an earlier row that is the same or nearly, or "".
-  std::string twin(const std::string& text, const std::string& source) {
+  // The source of an earlier row that is the same or nearly, or "". Of one prompt's rows the
+  // answers alone are compared: the question would make all of them alike.
+  std::string twin(const Example& example, const std::string& source) {
+    const std::string answer(example.answer());
+    const std::string text = std::string(example.question()) + "\n" + answer;
     if (!texts_.emplace(text).second) return "an earlier row";
     if (options_.near_duplicate >= 1) return "";
-    ShingleSet set = shingles(text);
-    const MinHash hash = min_hash(set);
-    for (const uint32_t id : table_.candidates(hash))
-      if (jaccard(set, sets_[id]) >= options_.near_duplicate) return sources_[id];
-    table_.insert(hash, static_cast<uint32_t>(sets_.size()));
-    sets_.push_back(std::move(set));
-    sources_.push_back(source);
+    Row row{shingles(text), shingles(answer), source};
+    const MinHash hash = min_hash(row.text);
+    for (const uint32_t id : table_.candidates(hash)) {
+      const Row& other = kept_[id];
+      const double alike = other.source == source ? jaccard(row.answer, other.answer)
+                                                  : jaccard(row.text, other.text);
+      if (alike >= options_.near_duplicate) return other.source;
+    }
+    table_.insert(hash, static_cast<uint32_t>(kept_.size()));
+    kept_.push_back(std::move(row));
     return "";
   }
 
@@ -228,8 +241,7 @@ class Choosing {
       example.messages.erase(example.messages.begin());
     }
     example.messages.push_back({"assistant", a.answer.text, {}});
-    const std::string text = std::string(example.question()) + "\n" + std::string(example.answer());
-    if (const std::string other = twin(text, prompt.source); !other.empty()) {
+    if (const std::string other = twin(example, prompt.source); !other.empty()) {
       ++summary_.near_duplicates;
       note(prompt, a.sample, "near duplicate of " + other, a.answer.text);
       return;
@@ -259,10 +271,13 @@ class Choosing {
   const DistillOptions& options_;
   DistillSummary& summary_;
   std::vector<Accepted> accepted_;
-  std::string rows_, rejected_;
+  std::string rows_, rejected_, first_refusal_;
   MinHashTable table_;
-  std::vector<ShingleSet> sets_;
-  std::vector<std::string> sources_;
+  struct Row {
+    ShingleSet text, answer;
+    std::string source;
+  };
+  std::vector<Row> kept_;
   std::set<std::string> texts_;
 };
 
@@ -316,6 +331,11 @@ Result<DistillSummary> distill(const fs::path& prompts_file, const fs::path& out
   SLLM_OK(check_references(prompts, options));
   const fs::path part = part_path(out);
   std::error_code error;
+  for (const fs::path& taken : {prompts_file, out, part})
+    if (!options.rejected.empty() &&
+        fs::weakly_canonical(options.rejected, error) == fs::weakly_canonical(taken, error))
+      return usage_error("--rejected {} would replace {}", options.rejected.string(),
+                         taken.string());
   if (fs::exists(out, error) && !fs::exists(part, error))
     return with_hint(usage_error("{}: is there already", out.string()),
                      "Name another file, or remove it");
@@ -343,9 +363,12 @@ Result<DistillSummary> distill(const fs::path& prompts_file, const fs::path& out
     std::string reasons;
     for (const auto& [reason, n] : summary.rejected)
       reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", n, reason);
+    if (const std::string why = choosing.first_refusal(); !why.empty())
+      reasons += fmt::format(" (the first: {})", why);
     return with_hint(bad_input("{}: none of {} answers was accepted: {}", out.string(),
                                summary.answers, reasons),
-                     "The answers are kept: the same command with other rules asks nobody again");
+                     "The answers are kept: the same command with other rules asks for nothing "
+                     "again but what was not answered");
   }
   SLLM_OK(write_file_atomically(out, choosing.rows()));
   journal.remove();

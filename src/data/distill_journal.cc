@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -41,6 +42,11 @@ Result<DistillJournal> DistillJournal::open(const fs::path& path, const Json& id
 // What follows the last whole line was being written when the process was killed: it goes.
 Status DistillJournal::read(const Json& identity) {
   SLLM_TRY(const std::string text, read_file(path_, uint64_t{16} << 30));
+  const std::string first = line_of({{"distill", identity}});
+  const Error foreign =
+      with_hint(usage_error("{}: holds something else than answers", path_.string()),
+                "Move that file away, or write to another one with -o");
+  if (text.find('\n') == std::string::npos && !first.starts_with(text)) return foreign;
   size_t whole = 0;
   bool named = false;
   for (size_t begin = 0; begin < text.size(); begin = whole) {
@@ -48,9 +54,10 @@ Status DistillJournal::read(const Json& identity) {
     if (end == std::string::npos) break;
     const Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
                                   text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object()) break;
     if (!named) {
-      const Json before = line.value("distill", Json::object());
+      if (!line.is_object() || !line.contains("distill") || !line["distill"].is_object())
+        return foreign;
+      const Json before = line["distill"];
       std::vector<std::string> others;
       for (const auto& [key, value] : identity.items())
         if (before.value(key, Json()) != value) others.push_back(key);
@@ -60,10 +67,13 @@ Status DistillJournal::read(const Json& identity) {
                          "Use the same, or remove that file to begin anew");
       named = true;
     } else {
+      if (!line.is_object()) break;
       try {
         std::vector<JournalAnswer> answers;
         for (const Json& answer : line.at("answers")) answers.push_back(answer_of(answer));
-        rows_[line.at("row").get<size_t>()] = std::move(answers);
+        // Who refused may answer now: another limit, a longer context.
+        if (std::ranges::none_of(answers, [](const auto& a) { return !a.refused.empty(); }))
+          rows_[line.at("row").get<size_t>()] = std::move(answers);
       } catch (const Json::exception&) {
         break;
       }
@@ -73,7 +83,7 @@ Status DistillJournal::read(const Json& identity) {
   if (whole < text.size() && ::ftruncate(fd_, static_cast<off_t>(whole)) != 0)
     return make_error(ErrorCode::kResource, "{}: cannot be shortened: {}", path_.string(),
                       std::strerror(errno));
-  return named ? ok() : write(line_of({{"distill", identity}}));
+  return named ? ok() : write(first);
 }
 
 Status DistillJournal::write(const std::string& line) {

@@ -1,5 +1,6 @@
 // Prompts from the files that hold training rows, or half of such.
 #include <algorithm>
+#include <cctype>
 
 #include "data/charset.h"
 #include "data/dataset.h"
@@ -23,19 +24,18 @@ void add_answer_column(Json& row) {
     if (!has({"completion"})) row["completion"] = "";
   } else if (has({"question", "Question", "Q"})) {
     if (!has({"answer", "Answer", "A"})) row["answer"] = "";
+  } else if (has({"text"})) {
+    row["prompt"] = row["text"], row["completion"] = "";
+    row.erase("text");
   }
 }
 
-Result<DistillPrompt> prompt_of(Example example, const std::string& system) {
+Result<DistillPrompt> prompt_of(Example example) {
   DistillPrompt prompt;
   prompt.source = std::move(example.source);
   if (!example.tools.is_null())
     return bad_input("{}: has tools, which a distillation does not offer", prompt.source);
   prompt.messages = std::move(example.messages);
-  if (prompt.messages.empty()) {
-    if (!system.empty()) prompt.messages.push_back({"system", system, {}});
-    prompt.messages.push_back({"user", std::move(example.text), {}});
-  }
   if (prompt.messages.back().role == "assistant") {
     prompt.reference = std::move(prompt.messages.back().content);
     prompt.messages.pop_back();
@@ -54,15 +54,19 @@ Result<DistillPrompt> prompt_of(Example example, const std::string& system) {
   return prompt;
 }
 
-template <class F>
-Status for_each_line(std::string_view text, F f) {
+// Every line of a text is a prompt.
+Status read_lines(const fs::path& path, const RowSink& take) {
+  SLLM_TRY(const DecodedText decoded, read_text(path));
+  const std::string_view text = decoded.text;
   size_t line = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view row = text.substr(begin, end - begin);
     begin = end + 1;
     ++line;
-    if (row.find_first_not_of(" \t\r") != std::string_view::npos) SLLM_OK(f(row, line));
+    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string source = fmt::format("{}:{}", path.string(), line);
+    SLLM_OK(take({{"prompt", std::string(row)}}, source).context(source));
   }
   return ok();
 }
@@ -75,27 +79,23 @@ Result<std::vector<DistillPrompt>> read_prompts(const fs::path& path, const std:
   ReadOptions options;
   options.system = system;
   std::vector<Example> examples;
-  const std::string extension = path.extension().string();
-  const bool lines = extension == ".jsonl" || extension == ".ndjson", plain = extension == ".txt";
-  if (lines || plain) {
-    SLLM_TRY(const DecodedText decoded, read_text(path));
-    SLLM_OK(for_each_line(decoded.text, [&](std::string_view text, size_t line) -> Status {
-      const std::string source = fmt::format("{}:{}", path.string(), line);
-      Json row = {{"prompt", std::string(text)}};
-      if (lines) {
-        SLLM_TRY(row, parse_json(text).context(source));
-      }
-      add_answer_column(row);
-      SLLM_TRY(Example example, example_from_row(std::move(row), source, options).context(source));
-      examples.push_back(std::move(example));
-      return ok();
-    }));
-  } else {
-    SLLM_TRY(examples, read_examples(path, options));
-  }
+  const auto take_row = [&](Json row, std::string source) -> Status {
+    add_answer_column(row);
+    SLLM_TRY(Example example, example_from_row(std::move(row), std::move(source), options));
+    examples.push_back(std::move(example));
+    return ok();
+  };
+  const auto take_text = [&](std::string text, std::string source) {
+    return take_row({{"prompt", std::move(text)}}, std::move(source));
+  };
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
+  SLLM_OK(extension == ".txt" ? read_lines(path, take_row)
+                              : read_rows(path, options, nullptr, take_row, take_text));
   std::vector<DistillPrompt> prompts;
   for (Example& example : examples) {
-    SLLM_TRY(DistillPrompt prompt, prompt_of(std::move(example), system));
+    SLLM_TRY(DistillPrompt prompt, prompt_of(std::move(example)));
     prompts.push_back(std::move(prompt));
   }
   if (prompts.empty()) return bad_input("{}: has no prompts", path.string());

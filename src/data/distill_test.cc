@@ -267,6 +267,49 @@ TEST_F(Distilling, OtherRulesAskNobodyAgain) {
   EXPECT_TRUE(teacher_.asked.empty());
 }
 
+TEST_F(Distilling, AsksAgainWhoRefused) {
+  const auto says = teacher_.says;
+  teacher_.says = [&](const TeacherRequest& r) -> Result<TeacherAnswer> {
+    if (r.messages.back().content == "say b") return bad_input("too long for me");
+    return says(r);
+  };
+  options_.rules.push_back({"never", false, [](auto&, auto&) { return false; }});
+  EXPECT_THAT(run(letters("abc")).error().message,
+              HasSubstr("2 never, 1 not answered (the first: too long for me)"));
+  teacher_.says = says;
+  teacher_.asked.clear();
+  options_.rules.clear();
+  EXPECT_EQ(run(letters("abc"))->rows, 3u);
+  ASSERT_EQ(teacher_.asked.size(), 1u);
+  EXPECT_EQ(teacher_.asked[0].messages.back().content, "say b");
+}
+
+TEST_F(Distilling, LeavesForeignFilesAlone) {
+  const fs::path file = letters("a");
+  for (const std::string text : {"half a download", "[1, 2]\n", "{\"distill\": 3}\n"}) {
+    write("out.jsonl.part", text);
+    EXPECT_THAT(run(file).error().message, HasSubstr("holds something else than answers"));
+    EXPECT_EQ(read_file(part_path(folder_ / "out.jsonl")).value(), text);
+  }
+  const std::string header = R"({"distill":{"pro)";  // of ours, torn by a kill
+  write("out.jsonl.part", header);
+  EXPECT_TRUE(run(file).ok());
+  options_.rejected = file;
+  EXPECT_THAT(run(file, "x.jsonl").error().message, HasSubstr("would replace"));
+}
+
+TEST_F(Distilling, KeepsAllAnswersOfALongQuestion) {
+  const std::string question(2000, 'q');
+  int n = 0;
+  teacher_.says = [&](const TeacherRequest&) {
+    const char* answers[] = {"red apples", "blue whales"};
+    return TeacherAnswer{answers[n++ % 2], true, 2};
+  };
+  options_.samples = 2, options_.parallel = 1, options_.keep_all = true;
+  options_.near_duplicate = 0.85;
+  EXPECT_EQ(run(write("p.txt", question + "\n"))->rows, 2u);
+}
+
 TEST_F(Distilling, RefusesWhatDoesNotFit) {
   options_.rules.push_back({"exact", true, [](auto&, auto&) { return true; }});
   EXPECT_THAT(run(letters("a")).error().message, HasSubstr("letters.jsonl:1 has none"));

@@ -37,7 +37,7 @@ class Rows {
   Status bad(Error error, size_t line) {
     if (bad_rows_ >= options_.skip_bad) {
       if (error.hint.empty())
-        error.hint = "Mend the row, or leave up to N such rows out with --skip-bad N";
+        error.hint = "Mend the row; `sllm data --skip-bad N` leaves up to N such rows out";
       return std::move(error).context(at(line));
     }
     ++bad_rows_;

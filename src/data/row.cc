@@ -71,7 +71,9 @@ Result<Example> example_from_row(Json row, std::string source, const ReadOptions
         bad_input("no known set of columns (found: {}), expected messages | instruction and output "
                   "| prompt and completion | question and answer | text",
                   column_names(row)),
-        "Name them: --column question=YOUR_COLUMN --column answer=YOUR_COLUMN");
+        "Rename the columns, or import the file first: sllm data FILE --column "
+        "question=YOUR_COLUMN "
+        "--column answer=YOUR_COLUMN");
   }
   SLLM_OK(put_system(messages, system, options.system));
   e.messages = std::move(messages);

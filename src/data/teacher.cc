@@ -8,9 +8,10 @@ constexpr const char* kChat = "/v1/chat/completions";
 
 class EngineTeacher final : public Teacher {
  public:
-  EngineTeacher(std::shared_ptr<Engine> engine, std::string name)
-      : engine_(std::move(engine)), name_(std::move(name)) {}
+  EngineTeacher(std::shared_ptr<Engine> engine, std::string name, std::string fingerprint)
+      : engine_(std::move(engine)), name_(std::move(name)), fingerprint_(std::move(fingerprint)) {}
   const std::string& name() const override { return name_; }
+  std::string fingerprint() const override { return fingerprint_; }
   const char* kind() const override { return "local"; }
 
   Result<TeacherAnswer> answer(const TeacherRequest& asked) override {
@@ -28,7 +29,7 @@ class EngineTeacher final : public Teacher {
 
  private:
   std::shared_ptr<Engine> engine_;
-  std::string name_;
+  std::string name_, fingerprint_;
 };
 
 class ServerTeacher final : public Teacher {
@@ -76,8 +77,10 @@ class ServerTeacher final : public Teacher {
 
 }  // namespace
 
-std::unique_ptr<Teacher> engine_teacher(std::shared_ptr<Engine> engine, std::string name) {
-  return std::make_unique<EngineTeacher>(std::move(engine), std::move(name));
+std::unique_ptr<Teacher> engine_teacher(std::shared_ptr<Engine> engine, std::string name,
+                                        std::string fingerprint) {
+  return std::make_unique<EngineTeacher>(std::move(engine), std::move(name),
+                                         std::move(fingerprint));
 }
 
 Result<std::unique_ptr<Teacher>> server_teacher(ServerTeacherOptions options) {

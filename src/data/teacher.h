@@ -30,13 +30,16 @@ class Teacher {
   virtual ~Teacher() = default;
   virtual const std::string& name() const = 0;  // as it is written beside its answers
   virtual const char* kind() const = 0;         // "local", "server"
+  // Tells another teacher of the same name from this one, or "".
+  virtual std::string fingerprint() const { return ""; }
   // From any thread, several at a time. Errors: kBadInput and kUsage concern this request alone
   // (too long, refused); after any other nobody need ask again.
   virtual Result<TeacherAnswer> answer(const TeacherRequest& request) = 0;
 };
 
 // Answers with the engine's own template, batched with what other threads ask.
-std::unique_ptr<Teacher> engine_teacher(std::shared_ptr<Engine> engine, std::string name);
+std::unique_ptr<Teacher> engine_teacher(std::shared_ptr<Engine> engine, std::string name,
+                                        std::string fingerprint = "");
 
 struct ServerTeacherOptions {
   OpenAiOptions server;

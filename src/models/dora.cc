@@ -21,7 +21,7 @@ Tensor dora_gain(const Tensor& weight, const Lora& lora, const Tensor& magnitude
       const float factor = lora.scale * b[n * R + r];
       for (int64_t k = 0; k < K; ++k) row[static_cast<size_t>(k)] += factor * a[r * K + k];
     }
-    gain.data<float>()[n] = magnitude.data<float>()[n] / row_norm(row.data(), K);
+    gain.data<float>()[n] = dora_gain(magnitude.data<float>()[n], row_norm(row.data(), K));
   }
   return gain;
 }

@@ -193,6 +193,15 @@ class Page {
 
 std::string render_search_page(const SearchPage& page) { return Page(page).render(); }
 
+// A path as one word of a command line.
+static std::string in_shell(const fs::path& path) {
+  const std::string text = path.string();
+  if (text.find_first_of(" \t\n\"'\\$`&|;<>()*?[]{}!#~") == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 Status write_search_page(const TuneOptions& options, const std::string& language) {
   const fs::path& folder = options.run;
   SearchPage page;
@@ -211,9 +220,9 @@ Status write_search_page(const TuneOptions& options, const std::string& language
   page.adapter = best_adapter(folder, page.search).string();
   const std::string held_out = options.eval.empty()
                                    ? fmt::format("--eval-fraction {:g}", options.eval_fraction)
-                                   : "--eval " + options.eval.string();
-  page.command = fmt::format("sllm tune -m {} --data {} {} --config {}", options.model.string(),
-                             options.data.string(), held_out, best_path(folder).string());
+                                   : "--eval " + in_shell(options.eval);
+  page.command = fmt::format("sllm tune -m {} --data {} {} --config {}", in_shell(options.model),
+                             in_shell(options.data), held_out, in_shell(best_path(folder)));
   return write_file_atomically(search_page_path(folder), render_search_page(page));
 }
 

@@ -85,6 +85,9 @@ Result<std::unique_ptr<TokenizerTrainer>> TokenizerTrainer::create(
   TokenizerSpec spec;
   spec.kind = all.kind;
   SLLM_OK(describe_steps(all, spec));
+  if (std::ranges::all_of(all.special, [](const std::string& t) { return t == kUnknown; }))
+    return with_hint(usage_error("no special token ends a text"),
+                     "Name one, as in --special '<|endoftext|>'");
   SLLM_TRY(WordCounter counter, WordCounter::build(spec.normalizers, spec.pre_tokenizer, pool));
   std::unique_ptr<TokenizerTrainer> trainer(new TokenizerTrainer(all, pool, std::move(counter)));
   trainer->spec_ = std::move(spec);

@@ -96,11 +96,9 @@ Status write_manifest(const fs::path& folder, const RunIdentity& identity) {
     SLLM_TRY(const std::string hash, sha256_file(path));
     files[path.filename().string()] = {{"bytes", fs::file_size(path)}, {"sha256", hash}};
   }
-  const Json manifest = {{"format", kFormat},
-                         {"base", identity.base},
-                         {"config", identity.config},
-                         {"data", identity.data},
-                         {"files", files}};
+  const Json manifest = {{"format", kFormat},           {"base", identity.base},
+                         {"config", identity.config},   {"data", identity.data},
+                         {"teacher", identity.teacher}, {"files", files}};
   return write_file_atomically(folder / kManifest, manifest.dump(1));
 }
 
@@ -128,7 +126,7 @@ Status same_identity(const fs::path& folder, const RunIdentity& identity) {
   SLLM_TRY(const Json manifest, read_json(folder / kManifest));
   for (const auto& [key, mine] :
        {std::pair("base", identity.base), std::pair("config", identity.config),
-        std::pair("data", identity.data)})
+        std::pair("data", identity.data), std::pair("teacher", identity.teacher)})
     if (manifest.value(key, "") != mine)
       return with_hint(usage_error("{}: was made with another {}", folder.string(), key),
                        "Resume with the same settings, or tune into another folder");

@@ -28,7 +28,7 @@ struct TrainerState {
 
 // What a checkpoint must have in common with the run that resumes it.
 struct RunIdentity {
-  std::string base, config, data;  // hashes
+  std::string base, config, data, teacher;  // hashes; teacher: "" where there is none
 };
 
 Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "models/dora.h"
+
 namespace sllm {
 
 DoraMagnitude::DoraMagnitude(const Weight& base, Lora& lora, const Tensor& magnitude)
@@ -49,13 +51,17 @@ void DoraMagnitude::derive(Backend& backend) {
   float* m = magnitude_.tensor().data<float>();
   if (!known_) std::memcpy(m, norm_.raw(), static_cast<size_t>(norm_.bytes()));
   known_ = true;
-  for (int64_t n = 0; n < N; ++n) lora_->gain.data<float>()[n] = m[n] / norm_.data<float>()[n];
+  for (int64_t n = 0; n < N; ++n)
+    lora_->gain.data<float>()[n] = dora_gain(m[n], norm_.data<float>()[n]);
 }
 
 void DoraMagnitude::collect_gradient(Tape& tape, Backend& backend) const {
   Tensor d = tape.take_grad(lora_->gain.id());
   if (!d.defined()) return;
-  for (int64_t n = 0; n < d.size(); ++n) d.data<float>()[n] /= norm_.data<float>()[n];
+  for (int64_t n = 0; n < d.size(); ++n) {
+    const float norm = norm_.data<float>()[n];
+    d.data<float>()[n] = norm > 0 ? d.data<float>()[n] / norm : 0;
+  }
   tape.add_grad(backend, magnitude_.tensor(), std::move(d));
 }
 

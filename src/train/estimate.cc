@@ -71,9 +71,14 @@ int64_t trained_numbers(const ModelConfig& c, const TuneOptions& options) {
 
 // Without clipping, full tuning frees a layer's gradients before the next one's are there; the
 // embedding's, which the head's are where they are tied, are there from the first to the last.
-int64_t gradients_at_once(const ModelConfig& c, const TuneOptions& options) {
+// Where a step has several forwards, all but the last one's gradients wait.
+int64_t gradients_at_once(const ModelConfig& c, const TuningWork& work,
+                          const TuneOptions& options) {
   const int64_t all = trained_numbers(c, options);
-  if (options.method != "full" || options.clip > 0) return all;
+  const double tokens_of_a_step = work.computed * static_cast<double>(work.tokens) /
+                                  static_cast<double>(std::max<int64_t>(work.steps, 1));
+  const bool several = tokens_of_a_step > static_cast<double>(options.micro_tokens);
+  if (options.method != "full" || options.clip > 0 || several) return all;
   const int64_t tables = c.V * c.D * (c.tied_embeddings ? 1 : 2);
   return c.V * c.D + (all - tables) / c.L;
 }
@@ -186,7 +191,7 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
   estimate.memory = kProgram + work.bytes_of_weights + saved + passing + 2 * kLogitsChunk +
                     trained * (kMasterBytes + kMomentBytes) +
-                    gradients_at_once(c, options) * kGradientBytes;
+                    gradients_at_once(c, work, options) * kGradientBytes;
   // The result is no larger than the masters.
   estimate.disk = trained * (kMasterBytes + (options.keep + 1) * (kMasterBytes + kMomentBytes));
   return estimate;
@@ -227,6 +232,13 @@ static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const Tu
   estimate.seconds +=
       static_cast<double>(tokens * student.L) * speed.layer / 3 * size(teacher) / size(student);
   estimate.disk += rows * (8 * kept + 4);
+  // It is put away before the first step; what is trained is there already.
+  const int64_t trained = trained_numbers(student, options);
+  int64_t with_teacher = kProgram + trained * (kMasterBytes + kMomentBytes) + 2 * kLogitsChunk +
+                         options.micro_tokens * 4 * (4 * teacher.F + 4 * teacher.D);
+  for (const TensorInfo& t : files.teacher->tensors())
+    with_teacher += bytes_of(t.dtype, numbers_of(t));
+  estimate.memory = std::max(estimate.memory, with_teacher);
 }
 
 Result<TuneEstimate> estimate_tune(const TuneOptions& options) {

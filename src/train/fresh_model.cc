@@ -10,9 +10,13 @@
 namespace sllm {
 namespace {
 
-constexpr int64_t kDrawsPerNumber = 2;  // of Rng::normal()
+constexpr int64_t kMostColumns = int64_t{1} << 20;  // so that no product of sizes overflows
+constexpr int64_t kDrawsPerNumber = 2;              // of Rng::normal()
 
 Status check_sizes(const FreshModelOptions& o, int64_t kv_heads) {
+  if (o.hidden > kMostColumns || o.ffn > kMostColumns)
+    return usage_error("a width of {} columns is more than {}", std::max(o.hidden, o.ffn),
+                       kMostColumns);
   if (o.heads < 1 || o.hidden < 1 || o.hidden % o.heads != 0)
     return usage_error("--hidden {} is not a multiple of --heads {}", o.hidden, o.heads);
   if (o.hidden / o.heads % 2 != 0)

@@ -18,6 +18,11 @@ Result<TrainableModel> TrainableModel::create(Model& model,
                                               std::shared_ptr<const ModelSource> source,
                                               const std::string& base_name) {
   TrainableModel trained(std::move(source), base_name);
+  // What the result cannot say is known now and not after hours.
+  ModelToWrite model_to_write = as_written(trained.source_);
+  SLLM_OK(tokenizer_for_folder(model_to_write.tokenizer, model_to_write.chat_template,
+                               model_to_write.config)
+              .context("full tuning writes a Hugging Face folder"));
   for (const auto& [name, weight] : model.parameters()) {
     if (!trained.source_->has(name))
       return with_hint(usage_error("full tuning: {} has no tensor {}, which {} models are made of",

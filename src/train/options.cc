@@ -158,8 +158,7 @@ Status validate_objective(const TuneOptions& o) {
   SLLM_OK(require(std::isfinite(o.undesirable_weight) && o.undesirable_weight >= 0,
                   "undesirable_weight", "0 or above"));
   // Its divergence is measured with other prompts' answers.
-  return require(o.objective != "kto" || o.batch_tokens > 0 || o.batch * o.accumulate > 1, "batch",
-                 "at least 2 for kto");
+  return require(o.objective != "kto" || o.batch * o.accumulate > 1, "batch", "at least 2 for kto");
 }
 
 Status validate_teacher(const TuneOptions& o) {
@@ -199,7 +198,8 @@ Status validate(const TuneOptions& o) {
                     "they are in the file"));
     for (const auto& [set, field] :
          {std::pair(!o.init_adapter.empty(), "init_adapter"), std::pair(o.dora, "dora"),
-          std::pair(o.lora_plus != 1, "lora_plus")})
+          std::pair(o.lora_plus != 1, "lora_plus"), std::pair(o.targets != "all", "targets"),
+          std::pair(o.rslora, "rslora")})
       SLLM_OK(require(!set, field, "left out where the method is full, which trains no adapter"));
   }
   SLLM_OK(require(o.rank >= 1 && o.rank <= 4096, "rank", "from 1 to 4096"));
@@ -262,6 +262,7 @@ Result<TuneOptions> tune_options_from_toml(std::string_view text, const std::str
       status = usage_error("{}:{}: unknown key '{}'", file, node.source().begin.line, key.str());
   }
   if (!status.ok()) return status.error();
+  if (options.method == "full" && !table.contains("lr")) options.lr = kFullLr;
   return options;
 }
 
@@ -281,6 +282,8 @@ std::vector<std::string> differing_fields(const TuneOptions& a, const TuneOption
   for_each_field(b, [&](const char* name, const auto& field, Use use) {
     if (toml_value(field) != values[i++] && use == Use::kLearning) differing.push_back(name);
   });
+  // Its file may lie elsewhere now; whether there is one decides what is learned.
+  if (a.teacher.empty() != b.teacher.empty()) differing.push_back("teacher");
   return differing;
 }
 

@@ -103,7 +103,8 @@ class Preferences final : public Objective {
 
 // What an evaluation takes together: KTO's divergence is one of a step.
 std::vector<std::vector<uint32_t>> Preferences::evaluation_steps(const SampleSet& data) const {
-  const auto size = static_cast<uint32_t>(input_.options.batch * input_.options.accumulate);
+  const auto size =
+      static_cast<uint32_t>(std::max<int64_t>(2, input_.options.batch * input_.options.accumulate));
   std::vector<std::vector<uint32_t>> steps;
   for (uint32_t i = 0; i < data.items(); ++i) {
     if (i % size == 0) steps.emplace_back();
@@ -130,9 +131,10 @@ std::string Preferences::reference_name(const std::string& base_hash) const {
   if (!input_.options.init_adapter.empty() && input_.adapter)
     for (const auto& [module, lora] : input_.adapter->modules) {
       sha.update(fmt::format("{} {}", module, lora.scale));
-      for (const Tensor& t : {lora.A.tensor(), lora.B.tensor()})
-        sha.update(
-            std::span(static_cast<const std::byte*>(t.raw()), static_cast<size_t>(t.bytes())));
+      for (const Tensor& t : {lora.A.tensor(), lora.B.tensor(), lora.gain})
+        if (t.defined())
+          sha.update(
+              std::span(static_cast<const std::byte*>(t.raw()), static_cast<size_t>(t.bytes())));
     }
   return sha.hex();
 }

@@ -264,6 +264,9 @@ TEST_F(PreferenceTuning, AnAdapterThatIsTunedFurtherIsItsOwnReference) {
   const TuneResult second = tuned(o).value();
   EXPECT_NEAR(second.loss[0], std::log(2.0), 1e-9);
   EXPECT_NEAR(second.rewards[0].margin().value(), 0, 1e-9);
+  o.run = folder_ / "gains";  // which are there before the reference is asked
+  o.dora = true;
+  EXPECT_NEAR(tuned(o).value().loss[0], std::log(2.0), 1e-6);
 }
 
 TEST_F(PreferenceTuning, EvaluatesAndStopsEarly) {

@@ -144,7 +144,8 @@ Result<RunSummary> read_run(const fs::path& run) {
   const fs::path config = run / "config.toml";
   SLLM_TRY(const std::string text, read_file(config, 1 << 20));
   SLLM_TRY(summary.options, tune_options_from_toml(text, config.string()));
-  if (fs::exists(metrics_path(run))) {
+  std::error_code none;
+  if (fs::exists(metrics_path(run), none)) {
     SLLM_TRY(const auto metrics, read_metrics(run));
     for (const StepMetrics& m : metrics) {
       summary.steps_done = m.step;
@@ -153,11 +154,15 @@ Result<RunSummary> read_run(const fs::path& run) {
         summary.best_eval_loss = std::min(summary.best_eval_loss.value_or(INFINITY), *m.eval_loss);
     }
   }
-  if (fs::exists(lock_path(run)) && !FileLock::acquire(lock_path(run)).ok())
+  const auto lock = fs::exists(lock_path(run), none)
+                        ? std::optional(FileLock::acquire(lock_path(run)))
+                        : std::nullopt;
+  if (lock && !lock->ok() && lock->error().code == ErrorCode::kLocked)
     summary.state = "running";
   else
-    summary.state =
-        fs::exists(adapter_path(run)) || fs::exists(model_path(run)) ? "finished" : "stopped";
+    summary.state = fs::exists(adapter_path(run), none) || fs::exists(model_path(run), none)
+                        ? "finished"
+                        : "stopped";
   return summary;
 }
 
@@ -165,7 +170,8 @@ std::vector<RunSummary> list_runs(const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (fs::exists(entry.path() / "config.toml")) paths.push_back(entry.path());
+    if (std::error_code none; fs::exists(entry.path() / "config.toml", none))
+      paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   std::vector<RunSummary> runs;
   for (const fs::path& path : paths)

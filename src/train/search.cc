@@ -44,10 +44,13 @@ std::string recipe_of(const TuneOptions& options) {
     const std::string line = lines.substr(begin, end - begin);
     const std::string name = line.substr(0, line.find(' '));
     begin = end;
-    if (name == "init_adapter" || name == "eval_fraction") continue;
+    if (name == "eval_fraction" || (name == "init_adapter" && options.init_adapter.empty()))
+      continue;
     const bool is_searched = name == "lr" || name == "rank" || name == "alpha" || name == "epochs";
     (is_searched ? searched : others) += line;
   }
+  if (!options.teacher.empty())
+    others += fmt::format("teacher = {}\n", nlohmann::json(options.teacher.string()).dump());
   return searched + "\n# As they were given to the search.\n" + others;
 }
 
@@ -132,7 +135,7 @@ Status Searching::write() {
 
 Status Searching::open() {
   search_.base = input_.base_hash;
-  search_.data = sha256_hex(input_.train.hash() + input_.eval.hash());
+  search_.data = sha256_hex(input_.train.hash() + input_.eval.hash() + input_.teacher.hash);
   search_.settings = learning_fields(options_);
   search_.space = text_of(search_options_);
   search_.eta = search_options_.eta;

@@ -50,7 +50,7 @@ class Run {
         objective_(make_objective({input_.model, trained_->bound(), options_,
                                    [this] { return stop_if_asked(); }, input_.teacher})) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
-                 sha256_hex(input_.train.hash() + input_.eval.hash() + input_.teacher.hash)};
+                 sha256_hex(input_.train.hash() + input_.eval.hash()), input_.teacher.hash};
     trained_->watch(tape_);
   }
 
@@ -110,6 +110,8 @@ Status Run::prepare() {
     return with_hint(usage_error("{}: holds a run already", options_.run.string()),
                      "Add --resume to go on with it, or name another folder");
   if (goes_on) SLLM_OK(check_identity(options_.run, identity_));
+  SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
+  trained_->derive(input_.backend);
   SLLM_OK(objective_->prepare(
       {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_}));
   prepared_ = true;
@@ -122,8 +124,7 @@ Status Run::prepare() {
     }
     drop_checkpoints_after(options_.run, state_.step);
   }
-  trained_->derive(input_.backend);
-  SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
+  if (saved_step_ >= 0) trained_->derive(input_.backend);
   const nlohmann::ordered_json env = {{"base", identity_.base},
                                       {"base_name", input_.base_name},
                                       {"data", identity_.data},
@@ -168,9 +169,10 @@ Status Run::step() {
   tape_.clear();
   diverged_ = !done.finite;
   if (diverged_ && done.changed)  // what is in memory is no state to keep
-    return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); the "
-                                 "newest checkpoint is kept",
-                                 options_.run.string(), m.step, m.lr),
+    return with_hint(usage_error("{}: a gradient is no longer finite in step {} (lr {:.3g}); {}",
+                                 options_.run.string(), m.step, m.lr,
+                                 saved_step_ >= 0 ? "the newest checkpoint is kept"
+                                                  : "there is no checkpoint yet"),
                      "Tune again with a lower --lr, a longer --warmup or --clip");
   if (diverged_)
     SLLM_OK(stop(fmt::format("the loss or its gradient is no longer finite in step {} (lr {:.3g}); "
@@ -390,6 +392,7 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
     SLLM_OK(check_same_tokens(reader.tokenizer.get(), tokenizer.get(), files.source->config(),
                               files.teacher->config())
                 .context(name));
+    reader.max_length = std::min(reader.max_length, files.teacher->config().max_context);
   }
   const auto read = [&](const fs::path& path) {
     return options.objective == "sft"

@@ -138,8 +138,8 @@ def main():
                     threads, *common)
             same_ids(f"{name}, <unk>", folder / "plain", inputs)
             same_ids(f"{name}, bytes", folder / "by1", inputs)
-        one, two = ((folder / f"by{n}/tokenizer.json").read_bytes() for n in (1, 2))
-        report(one == two, "one thread and two write the same file")
+            one, two = ((folder / f"by{n}/tokenizer.json").read_bytes() for n in (1, 2))
+            report(one == two, f"{name}: one thread and two write the same file")
     return 1 if failed else 0
 
 
