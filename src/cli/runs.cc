@@ -11,6 +11,7 @@
 #include "cli/tune_result.h"
 #include "project/report_charts.h"
 #include "project/terminal_plot.h"
+#include "train/preview.h"
 #include "train/run_folder.h"
 
 namespace sllm::cli {
@@ -84,6 +85,7 @@ Status list(const fs::path& folder, const Globals& globals) {
 Status show(const fs::path& run, bool plot, const Globals& globals) {
   SLLM_TRY(const RunSummary summary, read_run(run));
   SLLM_TRY(const std::vector<StepMetrics> metrics, metrics_of(run));
+  SLLM_TRY(const std::vector<PreviewAnswer> answers, read_preview(run));
   if (globals.json) {
     Json steps = Json::array();
     for (const StepMetrics& m : metrics)
@@ -91,6 +93,10 @@ Status show(const fs::path& run, bool plot, const Globals& globals) {
     Json json = to_json(summary);
     json["config"] = to_toml(summary.options);
     json["metrics"] = steps;
+    json["answers"] = Json::array();
+    for (const PreviewAnswer& a : answers)
+      json["answers"].push_back(
+          {{"step", a.step}, {"prompt", a.prompt}, {"expected", a.expected}, {"answer", a.answer}});
     print_json("runs", json);
     return ok();
   }
@@ -111,6 +117,10 @@ Status show(const fs::path& run, bool plot, const Globals& globals) {
                                    ? fmt::format("  eval {:.4f}{}", *metrics[i].eval_loss,
                                                  rewards_text(metrics[i].eval_rewards))
                                    : "");
+  for (const PreviewAnswer& a : answers)
+    if (a.step == answers.back().step)
+      std::cout << fmt::format("\nAfter step {}: {}\n  expected  {}\n  answered  {}\n", a.step,
+                               a.prompt, a.expected, a.answer);
   return ok();
 }
 

@@ -77,6 +77,8 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
       ->default_str("bf16");
   app.add_option("--eval-every", o.eval_every, "Steps between evaluations (0: every epoch)");
   app.add_option("--patience", o.patience, "Stop after so many evaluations without a better one");
+  app.add_option("--answers", o.answers,
+                 "Held-out prompts that are answered at each evaluation, for you to read; 0: none");
   app.add_option("--save-every", o.save_every, "Steps between checkpoints");
   app.add_option("--save-minutes", o.save_minutes, "Minutes between checkpoints at most");
   app.add_option("--keep", o.keep, "Newest checkpoints kept, besides the best");

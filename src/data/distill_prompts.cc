@@ -36,7 +36,7 @@ Result<DistillPrompt> prompt_of(Example example) {
   if (!example.tools.is_null())
     return bad_input("{}: has tools, which a distillation does not offer", prompt.source);
   prompt.messages = std::move(example.messages);
-  if (prompt.messages.back().role == "assistant") {
+  if (!prompt.messages.empty() && prompt.messages.back().role == "assistant") {
     prompt.reference = std::move(prompt.messages.back().content);
     prompt.messages.pop_back();
   }

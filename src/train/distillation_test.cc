@@ -97,7 +97,7 @@ TEST_F(Distilling, ResumesBitForBitAfterASignal) {
   EXPECT_EQ(resumed.eval_loss, expected.eval_loss);
   EXPECT_EQ(weights(resumed), weights(expected));
   teacher_hash_ = "another";
-  EXPECT_THAT(learned(cut, golden_samples(2)).error().message, HasSubstr("another data"));
+  EXPECT_THAT(learned(cut, golden_samples(2)).error().message, HasSubstr("another teacher"));
 }
 
 TEST_F(Distilling, ThreadsDoNotChangeTheResult) {

@@ -60,6 +60,7 @@ void for_each_field(Options& o, F f) {
   f("mode", o.mode, Use::kLearning);
   f("eval_every", o.eval_every, Use::kLearning);  // decides with `patience` when it stops
   f("patience", o.patience, Use::kLearning);
+  f("answers", o.answers, Use::kLife);
   f("save_every", o.save_every, Use::kLife);
   f("save_minutes", o.save_minutes, Use::kLife);
   f("keep", o.keep, Use::kLife);
@@ -224,6 +225,7 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(o.steps >= 0, "steps", "0 (as the epochs say) or above"));
   SLLM_OK(require(o.eval_every >= 0, "eval_every", "0 (every epoch) or above"));
   SLLM_OK(require(o.patience >= 0, "patience", "0 (off) or above"));
+  SLLM_OK(require(o.answers >= 0 && o.answers <= 64, "answers", "from 0 (off) to 64"));
   SLLM_OK(require(o.save_every >= 1, "save_every", "at least 1"));
   SLLM_OK(require(o.save_minutes > 0, "save_minutes", "above 0"));
   SLLM_OK(validate_objective(o));

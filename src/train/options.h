@@ -69,6 +69,7 @@ struct TuneOptions {
   Numerics mode = Numerics::kBf16;
 
   // Life of the run; none of these changes what is learned, but for `patience`.
+  int64_t answers = 2;  // held-out prompts that are answered at each evaluation (train/preview.h)
   int64_t eval_every = 0;  // steps; 0: at the end of every epoch
   int64_t patience = 0;    // evaluations without improvement before it stops; 0: never
   int64_t save_every = 50;

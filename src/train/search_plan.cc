@@ -144,7 +144,7 @@ TuneOptions candidate_options(const TuneOptions& options, const SearchCandidate&
   o.lr = candidate.lr, o.rank = candidate.rank, o.alpha = candidate.alpha;
   o.epochs = candidate.epochs;
   o.run = candidate_path(options.run, candidate.id);
-  o.resume = true;
+  o.resume = true, o.answers = 0;
   return o;
 }
 

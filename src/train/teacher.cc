@@ -50,7 +50,11 @@ Status check_same_tokens(const Tokenizer* student_tokens, const Tokenizer* teach
     return sizes(teacher_config.V, student_config.V);
   if (unknown) return ok();
   const Tokenizer &student = *student_tokens, &teacher = *teacher_tokens;
-  const int64_t tokens = std::min(student.vocab_size(), student_config.V);
+  int64_t tokens = std::min(student.vocab_size(), student_config.V);
+  // GGUF files name the rows of the embedding that no token has.
+  while (tokens > teacher.vocab_size() &&
+         student.token_text(static_cast<TokenId>(tokens - 1)) == fmt::format("[PAD{}]", tokens - 1))
+    --tokens;
   if (teacher.vocab_size() < tokens) return sizes(teacher.vocab_size(), tokens);
   for (TokenId id = 0; id < tokens; ++id)
     if (student.token_bytes(id) != teacher.token_bytes(id))

@@ -14,6 +14,7 @@
 #include "train/batches.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/preview.h"
 #include "train/trainable.h"
 
 namespace sllm {
@@ -95,6 +96,7 @@ class Run {
   TrainerState state_;
   TuneResult result_;
   std::optional<MetricsLog> log_;
+  std::optional<Preview> preview_;
   Clock::time_point saved_ = Clock::now();
   int64_t saved_step_ = -1;
   int64_t timed_tokens_ = 0, timed_supervised_ = 0, steps_here_ = 0;
@@ -137,6 +139,7 @@ Status Run::prepare() {
                                       {"mode", std::string(name(options_.mode))}};
   SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
   SLLM_TRY(log_, MetricsLog::open(options_.run, state_.step));
+  SLLM_TRY(preview_, Preview::open(options_, input_.tokenizer, state_.step));
   SLLM_TRY(const auto lines, read_metrics(options_.run));
   for (const StepMetrics& m : lines) {
     result_.loss.push_back(m.loss);
@@ -218,6 +221,8 @@ Status Run::evaluate() {
   if (improved) state_.best_eval = loss, state_.best_step = state_.step;
   result_.eval_loss.emplace_back(state_.step, loss);
   SLLM_OK(log_->append_evaluation(state_.step, found));
+  Context ctx{input_.backend, options_.mode, nullptr};
+  SLLM_OK(preview_->answer(ctx, input_.model, trained_->bound(), input_.eval, state_.step));
   return improved ? save() : ok();
 }
 
@@ -381,6 +386,7 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_OK(check_generates(files.source->config()).context(options.model.string()));
   Reader reader;
   SLLM_TRY(reader.tokenizer, Tokenizer::of(*files.source));
+  files.tokenizer = reader.tokenizer;
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
   reader.vocabulary = files.source->config().V;
   reader.max_length = std::min(options.max_length, files.source->config().max_context);
@@ -421,6 +427,7 @@ Result<LoadedTune> load_tune(const TuneOptions& options) {
   loaded.backend = make_cpu_backend(options.threads);
   loaded.train = std::move(files.train), loaded.eval = std::move(files.eval);
   loaded.base_name = options.model.string();
+  loaded.tokenizer = std::move(files.tokenizer);
   return loaded;
 }
 
@@ -428,7 +435,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
   SLLM_TRY(LoadedTune loaded, load_tune(options));
   return tune({*loaded.model, *loaded.backend, std::move(loaded.train), std::move(loaded.eval),
                std::move(loaded.base_hash), std::move(loaded.base_name), std::move(loaded.source),
-               std::move(loaded.teacher)},
+               std::move(loaded.teacher), std::move(loaded.tokenizer)},
               options, progress);
 }
 

@@ -44,6 +44,7 @@ Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress
 // What the options name, opened and read.
 struct TuneFiles {
   std::shared_ptr<ModelSource> source, teacher;  // teacher: null unless one is named
+  std::shared_ptr<const Tokenizer> tokenizer;    // null where the model has none
   SampleSet train, eval;
 };
 Result<TuneFiles> open_tune_files(const TuneOptions& options);
@@ -55,8 +56,9 @@ struct TuneInput {
   Backend& backend;
   SampleSet train, eval;
   std::string base_hash, base_name;
-  std::shared_ptr<const ModelSource> source;  // of the model; for full tuning alone
-  Teacher teacher = {};                       // with options.teacher
+  std::shared_ptr<const ModelSource> source;             // of the model; for full tuning alone
+  Teacher teacher = {};                                  // with options.teacher
+  std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // null: no answers to read
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});
@@ -69,8 +71,9 @@ struct LoadedTune {
   SampleSet train, eval;
   std::string base_hash, base_name;
   Teacher teacher;
+  std::shared_ptr<const Tokenizer> tokenizer;
   TuneInput input() const {
-    return {*model, *backend, train, eval, base_hash, base_name, source, teacher};
+    return {*model, *backend, train, eval, base_hash, base_name, source, teacher, tokenizer};
   }
 };
 Result<LoadedTune> load_tune(const TuneOptions& options);

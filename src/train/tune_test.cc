@@ -13,6 +13,7 @@
 #include "support/tuning.h"
 #include "train/batches.h"
 #include "train/lora.h"
+#include "train/preview.h"
 
 namespace sllm {
 namespace {
@@ -43,6 +44,50 @@ TEST_F(Tuning, FollowsPeftStepByStep) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_NEAR(result.loss[i], golden[i][0], 5e-6 * golden[i][0]) << i;
     EXPECT_NEAR(metrics[i].grad_norm, golden[i][1], 1e-4 * golden[i][1]) << i;
+  }
+}
+
+TEST_F(Tuning, AnswersHeldOutPromptsAtEachEvaluation) {
+  TuneOptions o = options("run");
+  o.eval_every = 5, o.answers = 2;
+  TuneInput input{*model_, *backend_, golden_samples(), golden_samples(3), "base", "tiny"};
+  input.tokenizer = std::make_shared<testing::ByteTokenizer>();
+  ASSERT_TRUE(tune(input, o).ok());
+  auto answers = read_preview(o.run).value();
+  std::vector<std::pair<int64_t, int64_t>> given;
+  for (const PreviewAnswer& a : answers) given.emplace_back(a.step, a.sample);
+  EXPECT_THAT(given,
+              ElementsAre(std::pair(5, 0), std::pair(5, 1), std::pair(10, 0), std::pair(10, 1)));
+  o.resume = true;
+  ASSERT_TRUE(tune(input, o).ok());
+  EXPECT_EQ(read_preview(o.run)->size(), 4u);
+  o.run = folder_ / "none", o.resume = false, o.answers = 0;
+  ASSERT_TRUE(tune(input, o).ok());
+  EXPECT_TRUE(read_preview(o.run)->empty());
+}
+
+TEST_F(Tuning, AnswersAreTheLikeliestTokens) {
+  const SampleSet set = golden_samples(3);
+  std::vector<const Sample*> samples;
+  for (const Sample& s : set.samples) samples.push_back(&s);
+  constexpr int64_t kMost = 5;
+  Context ctx{*backend_, Numerics::kExact, nullptr};
+  const auto answers = greedy_answers(ctx, *model_, nullptr, samples, kMost);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const Sample& s = *samples[i];
+    const size_t first =
+        std::ranges::find_if(s.targets, [](TokenId t) { return t >= 0; }) - s.targets.begin() + 1;
+    std::vector<TokenId> text(s.ids.begin(), s.ids.begin() + first), expected;
+    while (std::ssize(expected) < kMost) {  // each time the whole text, without a state
+      const Tensor hidden = model_->forward(ctx, Batch::single(text));
+      const Tensor logits = model_->logits(ctx, hidden);
+      const float* row = logits.data<float>() + (logits.rows() - 1) * logits.cols();
+      const auto id = static_cast<TokenId>(std::max_element(row, row + logits.cols()) - row);
+      if (id == s.ids.back()) break;
+      expected.push_back(id);
+      text.push_back(id);
+    }
+    EXPECT_EQ(answers[i], expected) << i;
   }
 }
 
