@@ -5,7 +5,9 @@ clipping, weight decay 0.1 and initial A. PREFERENCE_MODELS=all adds 5 steps on 
 The rows reach TRL's trainers as texts of token numbers, which a tokenizer of whole words turns into the ids that we are
 given, so that their whole way (end token, KTO's mismatched pairs, collators) is taken.
 
-Tolerances: losses 5e-6 relative, as in tune.py: forgetting weight decay moves one by more, another order of sums by less.
+Tolerances: losses 5e-6 relative, as in tune.py: forgetting weight decay moves one by more, another order of sums by less. Like
+there the log-softmax of DPOTrainer and KTOTrainer is taken in float64 from their float32 logits: their kernel rounds each
+token's log-probability to float32 (up to 4.8e-7 of 7), forty of which the loss is a sum of, and is 1.4e-5 away from float64.
 Rewards 1e-4: beta times sums of some forty float32 log-probabilities. Final A and B: 1e-3 relative in the norm of each tensor
 (AdamW's first steps move every number by about the learning rate whatever its gradient's size, so a number whose gradient
 is rounding noise may go either way on either side).
@@ -130,6 +132,23 @@ def as_text(row, end):
             for key, value in row.items()}
 
 
+def take_log_softmax_in_float64():
+    """In DPOTrainer's and KTOTrainer's head, from its float32 logits."""
+    import trl.trainer.utils
+
+    class LogProbs:
+        @staticmethod
+        def apply(hidden, weight, bias, labels, temperature, chunk, softcap, scale, outputs):
+            assert bias is None and temperature == 1 and softcap is None and scale == 1
+            logits = (hidden @ weight.T).double()
+            logs = logits.log_softmax(-1)
+            of = {"log_probs": logs.gather(-1, labels[:, None])[:, 0], "entropy": -(logs.exp() * logs).sum(-1),
+                  "log_sum_sq_probs": (2 * logs).logsumexp(-1), "mean_logits": logits.mean(-1),
+                  "is_top1": logits.argmax(-1) == labels}
+            return tuple(value if name in outputs else None for name, value in of.items())
+    trl.trainer.utils._ChunkedLogProbFunction = LogProbs
+
+
 def make_trainer(kind, settings, path, rows, tokenizer, end, work):
     import torch
     from datasets import Dataset
@@ -251,12 +270,13 @@ def main():
         skip(f"preference: {error}")
     print(f"trl {trl.__version__}")
     torch.set_num_threads(2)
+    take_log_softmax_in_float64()
     only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as work:
         model = tiny(Path(work))
         for objective in only or OBJECTIVES:
             # 42 rows: the last step of each epoch has two.
-            compare("tiny", objective, *model, 12 if QUICK else 50, 42, 128)
+            compare("tiny", objective, *model, 12 if QUICK else 50, 42, 320 if objective == "kto" else 128)
     if os.environ.get("PREFERENCE_MODELS") == "all":
         if model := smollm2():
             for objective in only or OBJECTIVES:
