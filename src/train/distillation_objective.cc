@@ -40,7 +40,7 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
   const int64_t k = o.top_k > 0 ? std::min(o.top_k, vocabulary()) : vocabulary();
   const std::string name = fmt::format("{} {} {} {}", input_.teacher.hash, sllm::name(o.mode),
                                        o.temperature, vocabulary());
-  SLLM_TRY(log_, TeacherLog::open(o.run / "teacher.bin", name, k));
+  SLLM_TRY(log_, TeacherLog::open(input_.kept / "teacher.bin", name, k));
   SampleSet missing;
   const auto want = [&](const SampleSet& data, uint32_t i) {
     if (!log_->has(ReferenceLog::key(data.samples[i]))) missing.samples.push_back(data.samples[i]);

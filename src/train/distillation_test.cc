@@ -100,6 +100,33 @@ TEST_F(Distilling, ResumesBitForBitAfterASignal) {
   EXPECT_THAT(learned(cut, golden_samples(2)).error().message, HasSubstr("another teacher"));
 }
 
+TEST_F(Distilling, RunsMayShareWhatTheTeacherSaid) {
+  std::vector<std::string> results;
+  for (const char* name : {"one", "two", "apart"}) {
+    const TuneOptions o = of("forward", 8, name);
+    TuneInput input{*model_, *backend_, golden_samples(), {}, "base", "tiny"};
+    input.teacher = {teacher_hash_, [this]() -> Result<std::shared_ptr<Model>> {
+                       ++loads_;
+                       return teacher_;
+                     }};
+    if (name != std::string("apart")) input.kept = folder_;
+    results.push_back(weights(tune(std::move(input), o).value()));
+  }
+  EXPECT_EQ(loads_, 2);  // for the first one and for the one apart
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+  EXPECT_FALSE(fs::exists(folder_ / "one" / "teacher.bin"));
+}
+
+TEST(KeptTokens, LeaveSomethingOfTheOthersAtLowTemperatures) {
+  TeacherRows rows;
+  const float logits[] = {0, 100, -3};
+  keep_likeliest(rows, logits, 1, 0.02);
+  EXPECT_THAT(rows.ids, ElementsAre(1));
+  EXPECT_FLOAT_EQ(rows.log_probs[0], 0);
+  EXPECT_FLOAT_EQ(rows.log_rest[0], -5000);  // exp(-5000) is 0 in double
+}
+
 TEST_F(Distilling, ThreadsDoNotChangeTheResult) {
   for (const Numerics mode : {Numerics::kExact, Numerics::kBf16}) {
     std::vector<std::string> results;

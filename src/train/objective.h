@@ -31,6 +31,7 @@ struct ObjectiveInput {
   const TuneOptions& options;
   std::function<Status()> may_go_on;  // asked between forwards; an error ends the work
   Teacher teacher = {};
+  fs::path kept = {};  // folder of what prepare() computes
 };
 
 // All that a run will learn from, for objectives that must know of it before the first step.
@@ -48,7 +49,7 @@ class Objective {
   explicit Objective(ObjectiveInput input) : input_(std::move(input)) {}
   virtual ~Objective() = default;
   // Called once, while what is trained is as it was made or read. What it computes lies in the
-  // run's folder, so that a process that was killed is gone on with.
+  // folder `kept`, so that a process that was killed is gone on with.
   virtual Status prepare(const ObjectivePlan&) { return ok(); }
   // The loss over these items of the data; with ctx.tape its gradients are added to the tape.
   virtual Result<StepLoss> loss(Context& ctx, const SampleSet& data,

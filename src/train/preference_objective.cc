@@ -143,7 +143,7 @@ Status Preferences::prepare(const ObjectivePlan& plan) {
   if (!has_reference(kind_)) return ok();
   constexpr int64_t kForwards = 4;  // are packed together
   const std::string name = reference_name(plan.base_hash);
-  SLLM_TRY(reference_, ReferenceLog::open(input_.options.run / "reference.log", name));
+  SLLM_TRY(reference_, ReferenceLog::open(input_.kept / "reference.log", name));
   const BoundAdapter* adapter = input_.options.init_adapter.empty() ? nullptr : input_.adapter;
   const bool kto = kind_ == PreferenceKind::kKto;
   int64_t total = plan.train.tokens() + plan.eval.tokens(), done = 0;

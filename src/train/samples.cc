@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/rng.h"
@@ -206,8 +207,26 @@ Result<SampleSet> read_samples(const fs::path& path, const Reader& reader) {
                                 "{\"role\": \"assistant\", ...}]}");
 }
 
+// What is held out or not as one: an item; of answers that stand alone all to the same prompt, or
+// the held-out loss would be one of prompts that were learned from.
+static std::vector<size_t> units_of(const SampleSet& set) {
+  std::vector<size_t> units(static_cast<size_t>(set.items()));
+  std::iota(units.begin(), units.end(), size_t{0});
+  if (set.wanted.empty()) return units;
+  std::map<std::vector<TokenId>, size_t> prompts;
+  for (size_t i = 0; i < units.size(); ++i) {
+    const Sample& s = set.samples[i];
+    const auto learned = std::ranges::find_if(s.targets, [](TokenId t) { return t >= 0; });
+    const auto length = learned - s.targets.begin() + 1;
+    units[i] = prompts.emplace(std::vector(s.ids.begin(), s.ids.begin() + length), prompts.size())
+                   .first->second;
+  }
+  return units;
+}
+
 SampleSet split_off(SampleSet& set, double fraction, uint64_t seed) {
-  std::vector<size_t> order(static_cast<size_t>(set.items()));
+  const std::vector<size_t> units = units_of(set);
+  std::vector<size_t> order(units.empty() ? 0 : *std::ranges::max_element(units) + 1);
   std::iota(order.begin(), order.end(), size_t{0});
   Rng rng(seed, kSplitStream);
   shuffle(order, rng);
@@ -217,7 +236,7 @@ SampleSet split_off(SampleSet& set, double fraction, uint64_t seed) {
   SampleSet held_out, kept;
   for (size_t i = 0; i < set.samples.size(); ++i) {
     const bool out =
-        std::binary_search(order.begin(), order.end(), i / static_cast<size_t>(set.group));
+        std::binary_search(order.begin(), order.end(), units[i / static_cast<size_t>(set.group)]);
     SampleSet& side = out ? held_out : kept;
     side.samples.push_back(std::move(set.samples[i]));
     if (!set.wanted.empty()) side.wanted.push_back(set.wanted[i]);

@@ -193,7 +193,10 @@ Result<TunePart> Searching::part(const SearchCandidate& candidate, int64_t step,
          fmt::format("{} of {}, candidate {}, {}, {}", clock_text(spent()),
                      clock_text(60 * search_options_.minutes), candidate.id, what, p.detail)});
   };
-  auto result = tune_part(input_, options, pause, progress_ ? ProgressSink(show) : ProgressSink());
+  TuneInput input = input_;
+  input.kept = options_.run;  // a teacher is asked once for all candidates
+  auto result =
+      tune_part(std::move(input), options, pause, progress_ ? ProgressSink(show) : ProgressSink());
   tokens_ += tokens;
   if (!result.ok()) {
     const ErrorCode code = result.error().code;
@@ -211,6 +214,14 @@ Result<SearchCost> Searching::measure() {
                            : std::pow(static_cast<double>(search_options_.eta),
                                       1.0 - static_cast<double>(search_options_.rungs));
   const int64_t steps = std::min(search_options_.rung_steps, steps_at(first_one, first));
+  // What a teacher or a reference says is not a part of what a rung costs.
+  if (!options_.teacher.empty() || options_.objective != "sft") {
+    SLLM_TRY(const TunePart before, part(first_one, 0, "preparing"));
+    if (before.end == TunePart::End::kNow)
+      return with_hint(usage_error("{}: {:.3g} minutes were over before the first step",
+                                   options_.run.string(), search_options_.minutes),
+                       "Resume with more --minutes");
+  }
   const double start = search_options_.clock();
   SLLM_TRY(const TunePart measured, part(first_one, steps, "measuring"));
   if (measured.end == TunePart::End::kNow)

@@ -74,21 +74,36 @@ void keep_likeliest(TeacherRows& rows, std::span<const float> logits, int64_t k,
       return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
     });
   std::sort(ids.begin(), ids.begin() + k);
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double kept = 0, others = 0;
-  for (int64_t v = 0, next = 0; v < V; ++v) {
-    const bool is_kept = next < k && ids[next] == v;
-    next += is_kept;
-    (is_kept ? kept : others) += std::exp((logits[v] - largest) / temperature);
-  }
-  const double log_sum = std::log(kept + others);
+  constexpr double kNever = -std::numeric_limits<double>::infinity();
+  // Each side against its own largest, so that a low temperature leaves something of the others.
+  double largest = kNever, largest_rest = kNever, kept = 0, others = 0;
+  const auto each = [&](auto f) {
+    for (int64_t v = 0, next = 0; v < V; ++v) {
+      const bool is_kept = next < k && ids[next] == v;
+      next += is_kept;
+      f(is_kept, double{logits[v]});
+    }
+  };
+  each([&](bool is_kept, double z) {
+    double& most = is_kept ? largest : largest_rest;
+    most = std::max(most, z);
+  });
+  each([&](bool is_kept, double z) {
+    if (is_kept)
+      kept += std::exp((z - largest) / temperature);
+    else
+      others += std::exp((z - largest_rest) / temperature);
+  });
+  // Relative to the largest kept logit, which no other exceeds.
+  const double log_others =
+      k < V ? std::log(others) + (largest_rest - largest) / temperature : kNever;
+  const double log_sum = std::log(kept + std::exp(log_others));
   for (int64_t i = 0; i < k; ++i) {
     rows.ids.push_back(ids[i]);
     rows.log_probs.push_back(
         static_cast<float>((logits[ids[i]] - largest) / temperature - log_sum));
   }
-  rows.log_rest.push_back(k < V ? static_cast<float>(std::log(others) - log_sum)
-                                : -std::numeric_limits<float>::infinity());
+  rows.log_rest.push_back(static_cast<float>(log_others - log_sum));
 }
 
 Result<TeacherLog> TeacherLog::open(const fs::path& path, const std::string& teacher, int64_t k) {

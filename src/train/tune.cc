@@ -49,8 +49,9 @@ class Run {
         trained_(std::move(trained)),
         schedule_(input_.train, options_),
         objective_(make_objective({input_.model, trained_->bound(), options_,
-                                   [this] { return stop_if_asked(); }, input_.teacher})) {
-    identity_ = {input_.base_hash, sha256_hex(learning_fields(options_)),
+                                   [this] { return stop_if_asked(); }, input_.teacher,
+                                   input_.kept.empty() ? options_.run : input_.kept})) {
+    identity_ = {input_.base_hash, sha256_hex(learning_fields(options_) + first_adapter()),
                  sha256_hex(input_.train.hash() + input_.eval.hash()), input_.teacher.hash};
     trained_->watch(tape_);
   }
@@ -60,6 +61,7 @@ class Run {
 
  private:
   Result<TunePart::End> advance(const TunePause* pause);
+  std::string first_adapter() const;
   Status prepare();
   Status step();
   Result<StepLoss> evaluation_loss();
@@ -103,6 +105,17 @@ class Run {
   double timed_seconds_ = 0;
   bool diverged_ = false;
 };
+
+// What is in the adapter that the run starts from: at its path another one may lie when it resumes.
+std::string Run::first_adapter() const {
+  if (options_.init_adapter.empty()) return "";
+  Sha256 sha;
+  for (const Parameter& p : trained_->parameters()) {
+    const Tensor& t = p.weight.tensor();
+    sha.update(std::span(static_cast<const std::byte*>(t.raw()), static_cast<size_t>(t.bytes())));
+  }
+  return sha.hex();
+}
 
 Status Run::prepare() {
   std::error_code error;

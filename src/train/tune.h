@@ -59,6 +59,9 @@ struct TuneInput {
   std::shared_ptr<const ModelSource> source;             // of the model; for full tuning alone
   Teacher teacher = {};                                  // with options.teacher
   std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // null: no answers to read
+  // Folder of what is computed before the first step, teacher.bin and reference.log; empty: the
+  // run's. Runs of one base, data and teacher may share it, one after the other.
+  fs::path kept = {};
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});

@@ -476,5 +476,19 @@ TEST(Samples, SplitsOffAFractionBySeed) {
   EXPECT_EQ(held.hash(), same.hash());
 }
 
+TEST(Samples, HoldsOutAllAnswersToAPrompt) {
+  SampleSet set;
+  for (const TokenId answer : {50, 51})
+    for (TokenId prompt = 0; prompt < 10; ++prompt) {
+      set.samples.push_back({{prompt, 7, answer}, {-1, answer, -1}});
+      set.wanted.push_back(answer == 50);
+    }
+  const SampleSet held = split_off(set, 0.3, 1);
+  EXPECT_EQ(held.samples.size(), 6u);
+  EXPECT_EQ(set.samples.size(), 14u);
+  for (const Sample& out : held.samples)
+    for (const Sample& in : set.samples) EXPECT_NE(out.ids[0], in.ids[0]);
+}
+
 }  // namespace
 }  // namespace sllm
