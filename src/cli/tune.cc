@@ -4,14 +4,17 @@
 
 #include <ctime>
 #include <iostream>
+#include <limits>
 
 #include "cli/commands.h"
 #include "cli/tune_result.h"
 #include "cli/tune_search.h"
 #include "hub/resolve.h"
+#include "infer/memory.h"
 #include "io/model_source.h"
 #include "project/plan.h"
 #include "train/estimate.h"
+#include "train/fit.h"
 
 namespace sllm::cli {
 namespace {
@@ -102,6 +105,43 @@ Status read_config(const std::string& file, CLI::App& app, TuneOptions& options,
   return ok();
 }
 
+// Bytes that are free where the folder will lie, or the nearest one above it that is there.
+int64_t free_disk(fs::path folder) {
+  std::error_code error;
+  folder = fs::absolute(folder, error);
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  const fs::space_info space = fs::space(folder, error);
+  return error ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(space.available);
+}
+
+Status print_estimate(const TuneOptions& options, const Globals& globals) {
+  SLLM_TRY(const TuneEstimate e, estimate_tune(options));
+  const Room room{available_memory(), free_disk(options.run)};
+  const auto advice = fit_advice(e, room);
+  if (globals.json) {
+    nlohmann::ordered_json smaller = nlohmann::ordered_json::array();
+    for (const SmallerRun& run : e.smaller)
+      smaller.push_back(
+          {{"change", run.change}, {"memory_mb", static_cast<double>(run.memory) / 1e6}});
+    print_json("tune", {{"tokens", e.tokens},
+                        {"steps", e.steps},
+                        {"seconds", e.seconds},
+                        {"memory_mb", static_cast<double>(e.memory) / 1e6},
+                        {"disk_mb", static_cast<double>(e.disk) / 1e6},
+                        {"free_memory_mb", static_cast<double>(room.memory) / 1e6},
+                        {"free_disk_mb", static_cast<double>(room.disk) / 1e6},
+                        {"fits", advice.empty()},
+                        {"smaller", smaller},
+                        {"advice", advice}});
+    return ok();
+  }
+  std::cout << fmt::format("{} steps over {} tokens: {}, {:.1f} GB of memory, {:.2f} GB of disk\n",
+                           e.steps, e.tokens, project::human_time(e.seconds),
+                           static_cast<double>(e.memory) / 1e9, static_cast<double>(e.disk) / 1e9);
+  for (const std::string& sentence : advice) std::cout << sentence << '\n';
+  return ok();
+}
+
 Status run(TuneOptions options, const std::string& mode, const SearchFlags& search,
            const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
@@ -116,19 +156,7 @@ Status run(TuneOptions options, const std::string& mode, const SearchFlags& sear
   }
   if (search.search) return run_search(options, search, globals);
   if (globals.dry_run) {
-    SLLM_TRY(const TuneEstimate estimate, estimate_tune(options));
-    if (globals.json)
-      print_json("tune", {{"tokens", estimate.tokens},
-                          {"steps", estimate.steps},
-                          {"seconds", estimate.seconds},
-                          {"memory_mb", static_cast<double>(estimate.memory) / 1e6},
-                          {"disk_mb", static_cast<double>(estimate.disk) / 1e6}});
-    else
-      std::cout << fmt::format(
-          "{} steps over {} tokens: {}, {:.1f} GB of memory, {:.2f} GB of disk\n", estimate.steps,
-          estimate.tokens, project::human_time(estimate.seconds),
-          static_cast<double>(estimate.memory) / 1e9, static_cast<double>(estimate.disk) / 1e9);
-    return ok();
+    return print_estimate(options, globals);
   }
   SLLM_TRY(const TuneResult result, tune(options, progress_sink(globals)));
   print_tune_result(result, "tune", globals);

@@ -6,6 +6,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "train/batches.h"
+#include "train/fit.h"
 #include "train/optimizer.h"
 #include "train/preference_loss.h"
 #include "train/trainable.h"
@@ -193,7 +194,10 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
                     trained * (kMasterBytes + kMomentBytes) +
                     gradients_at_once(c, work, options) * kGradientBytes;
   // The result is no larger than the masters.
-  estimate.disk = trained * (kMasterBytes + (options.keep + 1) * (kMasterBytes + kMomentBytes));
+  const auto disk = [&](int64_t keep) {
+    return trained * (kMasterBytes + (keep + 1) * (kMasterBytes + kMomentBytes));
+  };
+  estimate.disk = disk(options.keep), estimate.disk_of_two = disk(2);
   return estimate;
 }
 
@@ -231,7 +235,8 @@ static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const Tu
                 kept = options.top_k > 0 ? std::min(options.top_k, student.V) : student.V;
   estimate.seconds +=
       static_cast<double>(tokens * student.L) * speed.layer / 3 * size(teacher) / size(student);
-  estimate.disk += rows * (8 * kept + 4);
+  const int64_t said = rows * (8 * kept + 4);
+  estimate.disk += said, estimate.disk_of_two += said;
   // It is put away before the first step; what is trained is there already.
   const int64_t trained = trained_numbers(student, options);
   int64_t with_teacher = kProgram + trained * (kMasterBytes + kMomentBytes) + 2 * kLogitsChunk +
@@ -239,6 +244,19 @@ static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const Tu
   for (const TensorInfo& t : files.teacher->tensors())
     with_teacher += bytes_of(t.dtype, numbers_of(t));
   estimate.memory = std::max(estimate.memory, with_teacher);
+  for (SmallerRun& run : estimate.smaller) run.memory = std::max(run.memory, with_teacher);
+}
+
+// Of the weights in q4_k, the rest as it is; none where they are in blocks already.
+static std::optional<int64_t> quantised_bytes(const ModelSource& source) {
+  int64_t bytes = 0;
+  bool floats = false;
+  for (const TensorInfo& t : source.tensors()) {
+    const bool matrix = t.shape.size() > 1, block = info(t.dtype).block_elements > 1;
+    floats |= matrix && !block;
+    bytes += bytes_of(matrix && !block ? DType::kQ4_K : t.dtype, numbers_of(t));
+  }
+  return floats ? std::optional(bytes) : std::nullopt;
 }
 
 Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
@@ -266,6 +284,7 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   SLLM_TRY(const TuningSpeed speed,
            measure_tuning_speed(config, types_of(*files.source), work, options));
   TuneEstimate estimate = estimate_tune(config, work, options, speed);
+  estimate.smaller = smaller_runs(config, work, options, quantised_bytes(*files.source));
   if (files.teacher) add_teacher(estimate, files, options, speed);
   // A forward takes about a third of the time that it takes together with its backward.
   estimate.seconds *= 1 + static_cast<double>(tokens_only_read(files, schedule, options)) /

@@ -1,6 +1,9 @@
 // How long a tuning run will take here, and how much memory and disk it will need.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/result.h"
 #include "io/model_config.h"
 #include "train/blank_model.h"
@@ -25,11 +28,18 @@ struct TuningWork {
   int64_t bytes_of_weights = 0;  // of the model's file
 };
 
+// Another way to run it, which needs less memory.
+struct SmallerRun {
+  std::string change;  // flags, or what to do
+  int64_t memory = 0;
+};
 struct TuneEstimate {
   int64_t tokens = 0, steps = 0;
   double seconds = 0;
-  int64_t memory = 0;  // peak, bytes, mapped weights included
-  int64_t disk = 0;    // of the run's folder
+  int64_t memory = 0;               // peak, bytes, mapped weights included
+  int64_t disk = 0;                 // of the run's folder
+  int64_t disk_of_two = 0;          // with as few checkpoints as may be kept
+  std::vector<SmallerRun> smaller;  // by estimate_tune(options) alone (train/fit.h)
 };
 // Tunes two layers of that shape, with blank weights of those types, for about a second. Error:
 // kUsage (targets).

@@ -1,12 +1,16 @@
 // The arithmetic of the estimate, and the shapes that it stands on. No timing is asserted.
 #include "train/estimate.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "train/blank_model.h"
+#include "train/fit.h"
 
 namespace sllm {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 DType bf16(const TensorInfo&) { return DType::kBF16; }
 
@@ -39,6 +43,40 @@ TEST(TuneEstimate, MemoryIsNearWhatWasMeasured) {
   const double b =
       static_cast<double>(estimate_tune(shape_of_size(494), large, options, {}).memory);
   EXPECT_NEAR(b / 1e6, 2085, 0.2 * 2085);
+}
+
+TEST(Fit, OffersWhatChangesLeastFirst) {
+  const ModelConfig c = shape_of_size(494);
+  TuningWork work;
+  work.tokens = 100'000, work.steps = 50, work.longest = 200, work.bytes_of_weights = 988'000'000;
+  TuneOptions options;
+  options.method = "full", options.mode = Numerics::kExact;
+  const auto runs = smaller_runs(c, work, options, 278'000'000);
+  ASSERT_EQ(runs.size(), 5u);
+  EXPECT_EQ(runs[0].change, "--micro-tokens 512");
+  EXPECT_EQ(runs[1].change, "--micro-tokens 256");  // the longest row has 200
+  EXPECT_EQ(runs[2].change, "--micro-tokens 256 --mode bf16");
+  EXPECT_EQ(runs[3].change, "--micro-tokens 256 without --full: an adapter");
+  EXPECT_EQ(runs[4].change, "--micro-tokens 256 an adapter on the base in q4_k (sllm quantize)");
+  TuneOptions changed = options;
+  changed.micro_tokens = 256, changed.mode = Numerics::kBf16;
+  EXPECT_EQ(runs[2].memory, estimate_tune(c, work, changed, {}).memory);
+  for (size_t i = 1; i < runs.size(); ++i) EXPECT_LT(runs[i].memory, runs[i - 1].memory);
+}
+
+TEST(Fit, SaysWhatIsShort) {
+  TuneEstimate e;
+  e.memory = 9'000'000'000, e.disk = 3'000'000'000, e.disk_of_two = 1'000'000'000;
+  e.smaller = {{"--micro-tokens 512", 7'000'000'000}, {"an adapter", 2'000'000'000}};
+  EXPECT_TRUE(fit_advice(e, {e.memory, e.disk}).empty());
+  EXPECT_THAT(fit_advice(e, {8'000'000'000, e.disk}),
+              ElementsAre("Only 8.0 GB of memory are free.",
+                          "This would fit: --micro-tokens 512 (7.0 GB)"));
+  EXPECT_THAT(fit_advice(e, {4'000'000'000, e.disk})[1], HasSubstr("fit: an adapter (2.0 GB)"));
+  EXPECT_THAT(fit_advice(e, {1'000'000'000, e.disk})[1], HasSubstr("Even an adapter needs 2.0 GB"));
+  EXPECT_THAT(fit_advice(e, {e.memory, 2'000'000'000}),
+              ElementsAre(HasSubstr("Only 2.00 GB of disk are free where the run is to lie")));
+  EXPECT_THAT(fit_advice(e, {e.memory, 2'000'000'000})[0], HasSubstr("--keep 2: 1.00 GB"));
 }
 
 TEST(TuningSpeed, IsMeasuredOnAnyShape) {
