@@ -13,12 +13,15 @@
 #include "project/terminal_plot.h"
 #include "train/preview.h"
 #include "train/run_folder.h"
+#include "train/search.h"
 
 namespace sllm::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using project::TextCurve;
+
+constexpr const char* kRuns = "runs";  // where they lie unless one says otherwise
 
 Json optional(const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); }
 
@@ -68,17 +71,46 @@ TextCurve evaluated(const std::vector<StepMetrics>& metrics, char32_t mark) {
   return curve;
 }
 
-Status list(const fs::path& folder, const Globals& globals) {
-  const auto runs = list_runs(folder);
-  if (globals.json) {
-    Json all = Json::array();
-    for (const RunSummary& r : runs) all.push_back(to_json(r));
-    print_json("runs", {{"runs", all}});
-  } else if (runs.empty()) {
-    std::cout << "There are no runs under " << folder.string() << '\n';
-  } else {
-    for (const RunSummary& r : runs) std::cout << line(r) << '\n';
+// Folders of searches right under `folder`, in which their candidates' runs lie.
+std::vector<fs::path> searches_under(const fs::path& folder) {
+  std::vector<fs::path> searches;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none))
+    if (fs::exists(search_path(entry.path()), none)) searches.push_back(entry.path());
+  std::ranges::sort(searches);
+  return searches;
+}
+
+std::string search_line(const fs::path& folder) {
+  const auto search = read_search(folder);
+  if (!search.ok()) return fmt::format("{:<40} search   {}", folder.string(), "cannot be read");
+  const auto& all = search->candidates;
+  const auto tried = std::ranges::count_if(all, [](const auto& c) { return !c.rungs.empty(); });
+  std::string text = fmt::format("{:<40} search    {:>6} candidates", folder.string(), tried);
+  if (search->best >= 0) {
+    const SearchCandidate& best = all[static_cast<size_t>(search->best)];
+    text += fmt::format("  best: lr {:.3g}, rank {}, {} epochs", best.lr, best.rank, best.epochs);
   }
+  return text;
+}
+
+Status list(const fs::path& folder, const Globals& globals) {
+  std::error_code none;
+  if (!fs::exists(folder, none) && folder != kRuns)
+    return bad_input("{}: no such folder", folder.string());
+  const auto runs = list_runs(folder);
+  const auto searches = searches_under(folder);
+  if (globals.json) {
+    Json all = Json::array(), paths = Json::array();
+    for (const RunSummary& r : runs) all.push_back(to_json(r));
+    for (const fs::path& path : searches) paths.push_back(path.string());
+    print_json("runs", {{"runs", all}, {"searches", paths}});
+    return ok();
+  }
+  if (runs.empty() && searches.empty())
+    std::cout << "There are no runs under " << folder.string() << '\n';
+  for (const RunSummary& r : runs) std::cout << line(r) << '\n';
+  for (const fs::path& path : searches) std::cout << search_line(path) << '\n';
   return ok();
 }
 
@@ -104,7 +136,8 @@ Status show(const fs::path& run, bool plot, const Globals& globals) {
   if (plot) {
     const std::string text =
         project::text_plot({trained(metrics, U'·'), evaluated(metrics, U'o')}, plot_width());
-    if (!text.empty()) std::cout << text << "· training loss (moving average)  o evaluation loss\n";
+    std::cout << (text.empty() ? "It has taken no step yet\n"
+                               : text + "· training loss (moving average)  o evaluation loss\n");
     return ok();
   }
   std::cout << to_toml(summary.options) << '\n';
@@ -190,7 +223,7 @@ Status resume(const fs::path& run, const Globals& globals) {
 
 Action declare_runs(CLI::App& app, const Globals& globals) {
   struct Flags {
-    std::vector<fs::path> paths = {"runs"};
+    std::vector<fs::path> paths = {kRuns};
     bool plot = false, resume = false;
   };
   const auto flags = std::make_shared<Flags>();

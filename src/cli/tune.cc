@@ -54,6 +54,8 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_flag_callback(
       "--full", [&o] { o.method = "full"; },
       "Train all weights: 16 bytes of memory for each, and a whole model as the result");
+  app.add_option("--optimizer", o.optimizer,
+                 "adamw, or adamw8bit: its two moments take 2 bytes of memory instead of 8");
   app.add_option("--targets", o.targets, "Linears to adapt: q_proj,v_proj,... or all");
   app.add_option("--rank", o.rank, "Rank of the low-rank updates");
   app.add_option("--alpha", o.alpha, "The update is scaled by alpha / rank");

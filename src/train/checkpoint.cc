@@ -102,23 +102,31 @@ Status write_manifest(const fs::path& folder, const RunIdentity& identity) {
   return write_file_atomically(folder / kManifest, manifest.dump(1));
 }
 
+// By their names in the file.
+std::map<std::string, Tensor> tensors_of_moments(const Trainable& trained) {
+  std::map<std::string, Tensor> tensors;
+  for (const Parameter& p : trained.parameters())
+    for (const auto& [suffix, moment] : {std::pair(".m", &p.m), std::pair(".v", &p.v)}) {
+      tensors[p.name + suffix] = moment->values;
+      if (moment->in_8_bits()) tensors[p.name + suffix + ".scales"] = moment->scales;
+    }
+  return tensors;
+}
+
 Status restore(const fs::path& folder, Trainable& trained, TrainerState& state) {
   SLLM_TRY(state, read_state(folder / kState));
   SLLM_TRY(const SafetensorsFile moments, read_safetensors(folder / kOptimizer));
-  for (const Parameter& p : trained.parameters())
-    for (const auto& [suffix, moment] : {std::pair(".m", p.m), std::pair(".v", p.v)}) {
-      const auto at = moments.tensors.find(p.name + suffix);
-      if (at == moments.tensors.end() || at->second.shape() != moment.shape() ||
-          at->second.dtype() != DType::kF32)
-        return bad_input("{}: {}{} is missing or has another shape", (folder / kOptimizer).string(),
-                         p.name, suffix);
-    }
-  SLLM_OK(trained.restore(folder));
-  for (Parameter& p : trained.parameters()) {
-    const auto bytes = static_cast<size_t>(p.m.bytes());
-    std::memcpy(p.m.raw(), moments.tensors.at(p.name + ".m").raw(), bytes);
-    std::memcpy(p.v.raw(), moments.tensors.at(p.name + ".v").raw(), bytes);
+  const auto wanted = tensors_of_moments(trained);
+  for (const auto& [name, moment] : wanted) {
+    const auto at = moments.tensors.find(name);
+    if (at == moments.tensors.end() || at->second.shape() != moment.shape() ||
+        at->second.dtype() != moment.dtype())
+      return bad_input("{}: {} is missing or has another shape", (folder / kOptimizer).string(),
+                       name);
   }
+  SLLM_OK(trained.restore(folder));
+  for (auto [name, moment] : wanted)  // shares the parameter's numbers
+    std::memcpy(moment.raw(), moments.tensors.at(name).raw(), static_cast<size_t>(moment.bytes()));
   return ok();
 }
 
@@ -160,10 +168,7 @@ Status save_checkpoint(const fs::path& run, const Trainable& trained, const Trai
                        const RunIdentity& identity) {
   SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
   SLLM_OK(trained.save(folder.path()));
-  std::map<std::string, Tensor> moments;
-  for (const Parameter& p : trained.parameters())
-    moments[p.name + ".m"] = p.m, moments[p.name + ".v"] = p.v;
-  SLLM_OK(write_safetensors(folder.path() / kOptimizer, moments));
+  SLLM_OK(write_safetensors(folder.path() / kOptimizer, tensors_of_moments(trained)));
   SLLM_OK(write_file_atomically(folder.path() / kState, to_json(state).dump(1)));
   SLLM_OK(write_manifest(folder.path(), identity));
   return folder.commit();

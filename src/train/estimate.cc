@@ -22,9 +22,12 @@ constexpr int64_t kFirstRows = 64;
 // Enough that the first layer, which needs no gradient of its input, and caches do not mislead.
 constexpr int64_t kLayers = 2;
 constexpr int64_t kVocabulary = 8192;
-constexpr int64_t kProgram = int64_t{80} << 20;  // code, tokenizer, buffers kept for reuse
-constexpr int64_t kMasterBytes = 4, kMomentBytes = 8, kGradientBytes = 4;  // of a trained number
+constexpr int64_t kProgram = int64_t{80} << 20;          // code, tokenizer, buffers kept for reuse
+constexpr int64_t kMasterBytes = 4, kGradientBytes = 4;  // of a trained number
 constexpr int64_t kLogitsChunk = int64_t{48} << 20;
+
+// Of both moments of a trained number; the scales of 8-bit ones are a 32nd of a byte each.
+int64_t moment_bytes(const TuneOptions& o) { return o.optimizer == "adamw8bit" ? 2 : 8; }
 
 // Outputs of all layers' seven linears.
 int64_t outputs(const ModelConfig& c) {
@@ -191,11 +194,11 @@ TuneEstimate estimate_tune(const ModelConfig& c, const TuningWork& work, const T
   const int64_t saved = rows * saved_numbers(c, options) * width;
   const int64_t passing = rows * 4 * (4 * c.F + 4 * c.D);  // one block's f32 rows and gradients
   estimate.memory = kProgram + work.bytes_of_weights + saved + passing + 2 * kLogitsChunk +
-                    trained * (kMasterBytes + kMomentBytes) +
+                    trained * (kMasterBytes + moment_bytes(options)) +
                     gradients_at_once(c, work, options) * kGradientBytes;
   // The result is no larger than the masters.
   const auto disk = [&](int64_t keep) {
-    return trained * (kMasterBytes + (keep + 1) * (kMasterBytes + kMomentBytes));
+    return trained * (kMasterBytes + (keep + 1) * (kMasterBytes + moment_bytes(options)));
   };
   estimate.disk = disk(options.keep), estimate.disk_of_two = disk(2);
   return estimate;
@@ -239,7 +242,8 @@ static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const Tu
   estimate.disk += said, estimate.disk_of_two += said;
   // It is put away before the first step; what is trained is there already.
   const int64_t trained = trained_numbers(student, options);
-  int64_t with_teacher = kProgram + trained * (kMasterBytes + kMomentBytes) + 2 * kLogitsChunk +
+  int64_t with_teacher = kProgram + trained * (kMasterBytes + moment_bytes(options)) +
+                         2 * kLogitsChunk +
                          options.micro_tokens * 4 * (4 * teacher.F + 4 * teacher.D);
   for (const TensorInfo& t : files.teacher->tensors())
     with_teacher += bytes_of(t.dtype, numbers_of(t));

@@ -52,12 +52,13 @@ TEST(Fit, OffersWhatChangesLeastFirst) {
   TuneOptions options;
   options.method = "full", options.mode = Numerics::kExact;
   const auto runs = smaller_runs(c, work, options, 278'000'000);
-  ASSERT_EQ(runs.size(), 5u);
+  ASSERT_EQ(runs.size(), 6u);
   EXPECT_EQ(runs[0].change, "--micro-tokens 512");
   EXPECT_EQ(runs[1].change, "--micro-tokens 256");  // the longest row has 200
   EXPECT_EQ(runs[2].change, "--micro-tokens 256 --mode bf16");
-  EXPECT_EQ(runs[3].change, "--micro-tokens 256 without --full: an adapter");
-  EXPECT_EQ(runs[4].change, "--micro-tokens 256 an adapter on the base in q4_k (sllm quantize)");
+  EXPECT_EQ(runs[3].change, "--micro-tokens 256 --optimizer adamw8bit");
+  EXPECT_EQ(runs[4].change, "--micro-tokens 256 without --full: an adapter");
+  EXPECT_EQ(runs[5].change, "--micro-tokens 256 an adapter on the base in q4_k (sllm quantize)");
   TuneOptions changed = options;
   changed.micro_tokens = 256, changed.mode = Numerics::kBf16;
   EXPECT_EQ(runs[2].memory, estimate_tune(c, work, changed, {}).memory);

@@ -37,6 +37,11 @@ std::vector<SmallerRun> smaller_runs(const ModelConfig& config, const TuningWork
     o.mode = Numerics::kBf16;
     offer(forward + "--mode bf16", o, work);
   }
+  if (o.method == "full" && o.optimizer == "adamw") {
+    TuneOptions eight = o;
+    eight.optimizer = "adamw8bit";
+    offer(forward + "--optimizer adamw8bit", eight, work);
+  }
   if (o.method == "full") {
     o.method = "lora";
     offer(forward + "without --full: an adapter", o, work);

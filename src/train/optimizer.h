@@ -32,6 +32,7 @@ class OptimizerStep {
 
  private:
   void apply(Parameter& p, const Tensor& gradient);
+  void apply_in_8_bits(Parameter& p, const Tensor& gradient);
   Backend& backend_;
   Tape& tape_;
   Trainable& trained_;
@@ -41,6 +42,7 @@ class OptimizerStep {
   std::unordered_map<uint64_t, size_t> parameter_of_;  // by the tensor's id, where at_once_
   std::vector<double> squares_;  // of each parameter's gradient: summed in their order
   bool changed_ = false;
+  std::unique_ptr<ThreadPool> pool_;  // for moments in 8 bits
 };
 
 }  // namespace sllm

@@ -34,6 +34,7 @@ void for_each_field(Options& o, F f) {
   f("mixture", o.mixture, Use::kLearning);
   f("teacher_share", o.teacher_share, Use::kLearning);
   f("method", o.method, Use::kLearning);
+  f("optimizer", o.optimizer, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
   f("rank", o.rank, Use::kLearning);
   f("alpha", o.alpha, Use::kLearning);
@@ -193,6 +194,8 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(!o.data.empty(), "data", "a file with training rows"));
   SLLM_OK(require(!o.run.empty(), "run", "a folder"));
   SLLM_OK(require(o.method == "lora" || o.method == "full", "method", "lora or full"));
+  SLLM_OK(require(o.optimizer == "adamw" || o.optimizer == "adamw8bit", "optimizer",
+                  "adamw or adamw8bit"));
   if (o.method == "full") {
     SLLM_OK(require(o.mode != Numerics::kFast, "mode",
                     "exact or bf16 where the method is full: fast is for weights that stay as "

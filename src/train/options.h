@@ -43,7 +43,8 @@ struct TuneOptions {
   double mixture = 0.5;      // jsd: the teacher's weight in what both are compared with
   double teacher_share = 1;  // of the divergence in the loss; the rest is the labels'
 
-  std::string method = "lora";  // what is trained: "lora", or "full" for every weight
+  std::string method = "lora";      // what is trained: "lora", or "full" for every weight
+  std::string optimizer = "adamw";  // or "adamw8bit": moments in 8 bits (train/moments.h)
   // The adapter (Hu et al. 2021).
   std::string targets = "all";  // comma-separated names of linears ("q_proj,v_proj"), or "all"
   int64_t rank = 16;

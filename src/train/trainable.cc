@@ -19,12 +19,31 @@ void Trainable::watch(Tape& tape) const {
 
 void Trainable::add(std::string name, const Weight& weight, double lr_ratio) {
   const Shape& shape = weight.tensor().shape();
-  parameters_.push_back({std::move(name), weight, Tensor::zeros(DType::kF32, shape),
-                         Tensor::zeros(DType::kF32, shape), lr_ratio});
+  parameters_.push_back(
+      {std::move(name), weight, Moment::zeros(shape), Moment::zeros(shape), lr_ratio});
 }
+
+void Trainable::keep_moments_in_8_bits() {
+  for (Parameter& p : parameters_) {
+    const int64_t n = p.weight.tensor().size();
+    if (n < kFewestIn8Bits) continue;
+    p.m = Moment::zeros_in_8_bits(n, /*is_signed=*/true);
+    p.v = Moment::zeros_in_8_bits(n, /*is_signed=*/false);
+  }
+}
+
+static Result<std::unique_ptr<Trainable>> of_method(const TrainedBase& base,
+                                                    const TuneOptions& options);
 
 Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
                                                   const TuneOptions& options) {
+  SLLM_TRY(auto trained, of_method(base, options));
+  if (options.optimizer == "adamw8bit") trained->keep_moments_in_8_bits();
+  return trained;
+}
+
+static Result<std::unique_ptr<Trainable>> of_method(const TrainedBase& base,
+                                                    const TuneOptions& options) {
   if (options.method == "full") {
     SLLM_TRY(TrainableModel model, TrainableModel::create(base.model, base.source, base.name));
     return std::unique_ptr<Trainable>(std::make_unique<TrainableModel>(std::move(model)));

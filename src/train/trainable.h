@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "models/model.h"
+#include "train/moments.h"
 #include "train/options.h"
 
 namespace sllm {
@@ -17,13 +18,15 @@ namespace sllm {
 struct Parameter {
   std::string name;     // "model.layers.0.self_attn.q_proj.lora_A"
   Weight weight;        // F32
-  Tensor m, v;          // first and second moment, F32, zero at the start
+  Moment m, v;          // first and second moment, zero at the start
   double lr_ratio = 1;  // of its learning rate to the run's
 };
 
 class Trainable {
  public:
   virtual ~Trainable() = default;
+  // Moments of large tensors in 8 bits instead; before anything is learned.
+  void keep_moments_in_8_bits();
   Trainable(Trainable&&) = default;
   Trainable& operator=(Trainable&&) = default;
 
