@@ -51,6 +51,9 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--mixture", o.mixture, "jsd: the teacher's weight");
   app.add_option("--teacher-share", o.teacher_share,
                  "Of the divergence in the loss; the rest is the labels' cross-entropy");
+  app.add_option("--on-policy", o.on_policy,
+                 "Share of the steps in which the student's own answers are judged, not the rows'");
+  app.add_option("--answer-tokens", o.answer_tokens, "Of the student's own answers at most");
   app.add_flag_callback(
       "--full", [&o] { o.method = "full"; },
       "Train all weights: 16 bytes of memory for each, and a whole model as the result");

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/rng.h"
+#include "train/generate.h"
 #include "train/objective.h"
 #include "train/reference.h"
 #include "train/teacher.h"
@@ -25,22 +27,35 @@ class Distilled final : public Objective {
   using Objective::Objective;
   Status prepare(const ObjectivePlan& plan) override;
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Listener& listener) override;
+                        const StepInfo& info) override;
 
  private:
-  Status ask(Backend& backend, const Model& teacher, const SampleSet& texts,
-             const std::function<void(int64_t)>& seen);
+  // Of each learned row of one sample.
+  using RowsOf = std::function<std::vector<TeacherRow>(uint32_t sample)>;
+  Status ask(Backend& backend, const SampleSet& texts,
+             const std::function<Status(uint32_t sample, TeacherRows)>& take,
+             const std::function<void(int64_t)>& seen) const;
+  Result<SampleSet> own_answers(Context& ctx, const SampleSet& data,
+                                std::span<const uint32_t> items, int64_t step) const;
+  Result<StepLoss> loss_of(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
+                           const StepInfo& info, const RowsOf& rows_of) const;
+  Result<StepLoss> loss_of_own(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
+                               const StepInfo& info) const;
   int64_t vocabulary() const { return input_.model.config().V; }
+  int64_t kept() const {
+    const int64_t k = input_.options.top_k;
+    return k > 0 ? std::min(k, vocabulary()) : vocabulary();
+  }
 
   std::optional<TeacherLog> log_;
+  std::shared_ptr<const Model> teacher_;  // while it may be asked
 };
 
 Status Distilled::prepare(const ObjectivePlan& plan) {
   const TuneOptions& o = input_.options;
-  const int64_t k = o.top_k > 0 ? std::min(o.top_k, vocabulary()) : vocabulary();
   const std::string name = fmt::format("{} {} {} {}", input_.teacher.hash, sllm::name(o.mode),
                                        o.temperature, vocabulary());
-  SLLM_TRY(log_, TeacherLog::open(input_.kept / "teacher.bin", name, k));
+  SLLM_TRY(log_, TeacherLog::open(input_.kept / "teacher.bin", name, kept()));
   SampleSet missing;
   const auto want = [&](const SampleSet& data, uint32_t i) {
     if (!log_->has(ReferenceLog::key(data.samples[i]))) missing.samples.push_back(data.samples[i]);
@@ -49,21 +64,29 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
   for (int64_t i = 0; i < plan.schedule.total_steps() && cursor.epoch == 0; ++i)
     for (const uint32_t item : plan.schedule.next(cursor)) want(plan.train, item);
   for (uint32_t i = 0; i < plan.eval.samples.size(); ++i) want(plan.eval, i);
+  if (!missing.samples.empty() || o.on_policy > 0) {
+    SLLM_TRY(teacher_, input_.teacher.load());
+  }
   if (!missing.samples.empty()) {
-    SLLM_TRY(const std::shared_ptr<Model> teacher, input_.teacher.load());
     const auto total = static_cast<uint64_t>(missing.tokens());
     uint64_t done = 0;
-    SLLM_OK(ask(plan.backend, *teacher, missing, [&](int64_t tokens) {
+    const auto keep = [&](uint32_t sample, const TeacherRows& rows) {
+      return log_->append(ReferenceLog::key(missing.samples[sample]), rows);
+    };
+    SLLM_OK(ask(plan.backend, missing, keep, [&](int64_t tokens) {
       done += static_cast<uint64_t>(tokens);
       if (plan.progress) plan.progress({"teacher", "tokens", done, total, ""});
     }));
   }
+  if (o.on_policy == 0) teacher_ = nullptr;
   return log_->map();
 }
 
-// Keeps what the teacher says of each text.
-Status Distilled::ask(Backend& backend, const Model& teacher, const SampleSet& texts,
-                      const std::function<void(int64_t)>& seen) {
+// What the teacher says of each text.
+Status Distilled::ask(Backend& backend, const SampleSet& texts,
+                      const std::function<Status(uint32_t sample, TeacherRows)>& take,
+                      const std::function<void(int64_t)>& seen) const {
+  const Model& teacher = *teacher_;
   constexpr size_t kRows = 64;  // of logits at a time
   Context ctx{backend, input_.options.mode, nullptr};
   const PackOptions options{.micro_tokens = input_.options.micro_tokens,
@@ -84,20 +107,82 @@ Status Distilled::ask(Backend& backend, const Model& teacher, const SampleSet& t
       for (size_t i = 0; i < part.size(); ++i) {
         const int64_t owner = micro.owners[static_cast<size_t>(part[i])] - micro.first;
         keep_likeliest(rows[static_cast<size_t>(owner)],
-                       {logits.data<float>() + static_cast<int64_t>(i) * logits.cols(), V},
-                       log_->k(), input_.options.temperature);
+                       {logits.data<float>() + static_cast<int64_t>(i) * logits.cols(), V}, kept(),
+                       input_.options.temperature);
       }
     }
     for (size_t i = 0; i < rows.size(); ++i)
-      SLLM_OK(log_->append(ReferenceLog::key(texts.samples[static_cast<size_t>(micro.first) + i]),
-                           rows[i]));
-    seen(micro.sample_tokens);
+      SLLM_OK(
+          take(static_cast<uint32_t>(micro.first) + static_cast<uint32_t>(i), std::move(rows[i])));
+    if (seen) seen(micro.sample_tokens);
   }
   return ok();
 }
 
 Result<StepLoss> Distilled::loss(Context& ctx, const SampleSet& data,
-                                 std::span<const uint32_t> items, const Listener& listener) {
+                                 std::span<const uint32_t> items, const StepInfo& info) {
+  constexpr uint64_t kStream = 0x6f6e706f6c;  // of no other draw
+  const double share = input_.options.on_policy;
+  if (info.number > 0 && share > 0 &&
+      Rng(input_.options.seed, kStream, 2 * static_cast<uint64_t>(info.number)).uniform_double() <
+          share)
+    return loss_of_own(ctx, data, items, info);
+  return loss_of(ctx, data, items, info, [&](uint32_t sample) {
+    return log_->find(ReferenceLog::key(data.samples[sample]));
+  });
+}
+
+// The prompts of these items with the student's own answers.
+Result<SampleSet> Distilled::own_answers(Context& ctx, const SampleSet& data,
+                                         std::span<const uint32_t> items, int64_t step) const {
+  SLLM_OK(input_.may_go_on());
+  std::vector<const Sample*> samples;
+  for (const uint32_t item : items) samples.push_back(&data.samples[item]);
+  Context plain{ctx.backend, ctx.numerics, nullptr};
+  const TuneOptions& o = input_.options;
+  const auto answers = generate_answers(plain, input_.model, input_.adapter, samples,
+                                        {o.answer_tokens, static_cast<float>(o.temperature),
+                                         Rng(o.seed, static_cast<uint64_t>(step)).next_u64()});
+  SampleSet own;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const Sample& from = *samples[i];
+    const auto begin = static_cast<std::ptrdiff_t>(answer_begin(from));
+    Sample s;
+    s.ids.assign(from.ids.begin(), from.ids.begin() + begin);
+    s.ids.insert(s.ids.end(), answers[i].ids.begin(), answers[i].ids.end());
+    if (answers[i].ended) s.ids.push_back(from.ids[answer_end(from) - 1]);
+    s.targets.assign(s.ids.size(), -1);
+    for (size_t k = static_cast<size_t>(begin); k < s.ids.size(); ++k) s.targets[k - 1] = s.ids[k];
+    own.samples.push_back(std::move(s));
+  }
+  return own;
+}
+
+Result<StepLoss> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
+                                        std::span<const uint32_t> items,
+                                        const StepInfo& info) const {
+  SLLM_TRY(const SampleSet own, own_answers(ctx, data, items, info.number));
+  std::vector<TeacherRows> said(own.samples.size());
+  const auto take = [&](uint32_t sample, TeacherRows rows) {
+    said[sample] = std::move(rows);
+    return ok();
+  };
+  SLLM_OK(ask(ctx.backend, own, take, {}));
+  std::vector<uint32_t> all(own.samples.size());
+  std::iota(all.begin(), all.end(), 0u);
+  return loss_of(ctx, own, all, info, [&](uint32_t sample) {
+    const TeacherRows& rows = said[sample];
+    std::vector<TeacherRow> each;
+    for (size_t i = 0; i < rows.log_rest.size(); ++i)
+      each.push_back({rows.ids.data() + i * static_cast<size_t>(kept()),
+                      rows.log_probs.data() + i * static_cast<size_t>(kept()), rows.log_rest[i]});
+    return each;
+  });
+}
+
+Result<StepLoss> Distilled::loss_of(Context& ctx, const SampleSet& data,
+                                    std::span<const uint32_t> items, const StepInfo& info,
+                                    const RowsOf& rows_of) const {
   const Model& model = input_.model;
   int64_t supervised = 0;
   for (const uint32_t item : items) supervised += data.samples[item].supervised();
@@ -108,22 +193,21 @@ Result<StepLoss> Distilled::loss(Context& ctx, const SampleSet& data,
   for (const MicroBatch& micro : micros) {
     SLLM_OK(input_.may_go_on());
     std::vector<TeacherRow> rows(micro.targets.size());
-    std::vector<std::vector<TeacherRow>> kept;  // of each sample, in the order of its learned rows
+    std::vector<std::vector<TeacherRow>> said;  // of each sample, in the order of its learned rows
     for (int64_t i = 0; i < micro.samples; ++i)
-      kept.push_back(
-          log_->find(ReferenceLog::key(data.samples[items[static_cast<size_t>(micro.first + i)]])));
-    std::vector<size_t> next(kept.size(), 0);
+      said.push_back(rows_of(items[static_cast<size_t>(micro.first + i)]));
+    std::vector<size_t> next(said.size(), 0);
     for (size_t row = 0; row < rows.size(); ++row) {
       if (micro.owners[row] < 0) continue;
       const auto owner = static_cast<size_t>(micro.owners[row] - micro.first);
-      rows[row] = kept[owner][next[owner]++];
+      rows[row] = said[owner][next[owner]++];
     }
     const Tensor hidden = model.forward(ctx, micro.batch);
     loss += ops::linear_distillation(ctx, hidden, model.head(), micro.targets, micro.weights, rows,
-                                     log_->k(), distillation(input_.options),
+                                     kept(), distillation(input_.options),
                                      {.softcap = model.config().logit_softcap});
-    backward(ctx, loss, &micro == &micros.back(), listener);
-    if (listener.seen) listener.seen(micro.sample_tokens);
+    backward(ctx, loss, &micro == &micros.back(), info);
+    if (info.seen) info.seen(micro.sample_tokens);
   }
   return StepLoss{loss, {}};
 }

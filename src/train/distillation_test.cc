@@ -4,9 +4,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/rng.h"
 #include "cpu/cpu_backend.h"
 #include "support/fake_engine.h"
 #include "support/tuning.h"
+#include "train/generate.h"
 #include "train/reference.h"
 #include "train/teacher.h"
 
@@ -98,6 +100,56 @@ TEST_F(Distilling, ResumesBitForBitAfterASignal) {
   EXPECT_EQ(weights(resumed), weights(expected));
   teacher_hash_ = "another";
   EXPECT_THAT(learned(cut, golden_samples(2)).error().message, HasSubstr("another teacher"));
+}
+
+// Judging the student's own answers is learning from rows that hold them.
+TEST_F(Distilling, OnPolicyStepsLearnFromTheStudentsOwnAnswers) {
+  TuneOptions o = of("reverse", 16, "own");
+  o.on_policy = 1, o.answer_tokens = 7, o.temperature = 1.5, o.steps = 1, o.seed = 3;
+  const TuneResult own = learned(o).value();
+
+  Context ctx{*backend_, Numerics::kExact, nullptr};
+  const SampleSet asked = golden_samples(3);  // of the first step
+  std::vector<const Sample*> samples;
+  for (const Sample& s : asked.samples) samples.push_back(&s);
+  const auto answers =
+      generate_answers(ctx, *model_, nullptr, samples,
+                       {.max_tokens = 7, .temperature = 1.5f, .seed = Rng(3, 1).next_u64()});
+  SampleSet rows;
+  bool differs = false;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const auto begin = static_cast<std::ptrdiff_t>(answer_begin(*samples[i]));
+    Sample s{{samples[i]->ids.begin(), samples[i]->ids.begin() + begin}, {}};
+    for (const TokenId id : answers[i].ids) s.ids.push_back(id);
+    if (answers[i].ended) s.ids.push_back(samples[i]->ids.back());
+    s.targets.assign(s.ids.size(), -1);
+    for (size_t k = static_cast<size_t>(begin); k < s.ids.size(); ++k) s.targets[k - 1] = s.ids[k];
+    differs |= s.ids != samples[i]->ids;
+    rows.samples.push_back(std::move(s));
+  }
+  EXPECT_TRUE(differs);
+  TuneOptions off = o;
+  off.on_policy = 0, off.run = folder_ / "off";
+  TuneInput input{*model_, *backend_, rows, {}, "base", "tiny"};
+  input.teacher = {teacher_hash_, [this] { return Result(teacher_); }};
+  EXPECT_EQ(tune(std::move(input), off).value().loss, own.loss);
+}
+
+TEST_F(Distilling, OnPolicyRunsResumeBitForBit) {
+  TuneOptions whole = of("jsd", 8, "whole"), cut = of("jsd", 8, "cut");
+  for (TuneOptions* o : {&whole, &cut})
+    o->on_policy = 0.5, o->answer_tokens = 5, o->save_every = 100;
+  const TuneResult expected = learned(whole).value();
+  TuneOptions rows = of("jsd", 8, "rows");
+  EXPECT_NE(learned(rows).value().loss, expected.loss);
+  progress_ = [](const Progress& p) {
+    if (p.label == "tune" && p.detail.starts_with("step 3/")) request_stop(2);
+  };
+  ASSERT_EQ(learned(cut).error().code, ErrorCode::kInterrupted);
+  clear_stop();
+  progress_ = {};
+  cut.resume = true;
+  EXPECT_EQ(learned(cut).value().loss, expected.loss);
 }
 
 TEST_F(Distilling, RunsMayShareWhatTheTeacherSaid) {

@@ -240,15 +240,19 @@ static void add_teacher(TuneEstimate& estimate, const TuneFiles& files, const Tu
       static_cast<double>(tokens * student.L) * speed.layer / 3 * size(teacher) / size(student);
   const int64_t said = rows * (8 * kept + 4);
   estimate.disk += said, estimate.disk_of_two += said;
-  // It is put away before the first step; what is trained is there already.
+  // Put away before the first step, unless it judges the student's answers; what is trained is
+  // there already.
   const int64_t trained = trained_numbers(student, options);
-  int64_t with_teacher = kProgram + trained * (kMasterBytes + moment_bytes(options)) +
-                         2 * kLogitsChunk +
+  int64_t weights = 0;
+  for (const TensorInfo& t : files.teacher->tensors()) weights += bytes_of(t.dtype, numbers_of(t));
+  const int64_t asking = kProgram + trained * (kMasterBytes + moment_bytes(options)) +
+                         2 * kLogitsChunk + weights +
                          options.micro_tokens * 4 * (4 * teacher.F + 4 * teacher.D);
-  for (const TensorInfo& t : files.teacher->tensors())
-    with_teacher += bytes_of(t.dtype, numbers_of(t));
-  estimate.memory = std::max(estimate.memory, with_teacher);
-  for (SmallerRun& run : estimate.smaller) run.memory = std::max(run.memory, with_teacher);
+  const auto with_teacher = [&](int64_t memory) {
+    return options.on_policy > 0 ? memory + weights : std::max(memory, asking);
+  };
+  estimate.memory = with_teacher(estimate.memory);
+  for (SmallerRun& run : estimate.smaller) run.memory = with_teacher(run.memory);
 }
 
 // Of the weights in q4_k, the rest as it is; none where they are in blocks already.

@@ -11,7 +11,7 @@ class Supervised final : public Objective {
   using Objective::Objective;
 
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Listener& listener) override {
+                        const StepInfo& info) override {
     int64_t supervised = 0;
     for (const uint32_t item : items) supervised += data.samples[item].supervised();
     PackOptions options = packing();
@@ -22,8 +22,8 @@ class Supervised final : public Objective {
       SLLM_OK(input_.may_go_on());
       const Tensor hidden = input_.model.forward(ctx, micro.batch);
       loss += input_.model.loss(ctx, hidden, micro.targets, micro.weights);
-      backward(ctx, loss, &micro == &micros.back(), listener);
-      if (listener.seen) listener.seen(micro.sample_tokens);
+      backward(ctx, loss, &micro == &micros.back(), info);
+      if (info.seen) info.seen(micro.sample_tokens);
     }
     return StepLoss{ctx.tape ? loss : loss / static_cast<double>(supervised), {}};
   }
@@ -31,11 +31,10 @@ class Supervised final : public Objective {
 
 }  // namespace
 
-Result<StepLoss> Objective::evaluate(Context& ctx, const SampleSet& data,
-                                     const Listener& listener) {
+Result<StepLoss> Objective::evaluate(Context& ctx, const SampleSet& data, const StepInfo& info) {
   std::vector<uint32_t> all(static_cast<size_t>(data.items()));
   std::iota(all.begin(), all.end(), 0u);
-  return loss(ctx, data, all, listener);
+  return loss(ctx, data, all, info);
 }
 
 std::unique_ptr<Objective> make_objective(ObjectiveInput input) {

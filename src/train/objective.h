@@ -19,8 +19,9 @@
 
 namespace sllm {
 
-// Who hears of the work while it is done.
-struct Listener {
+// Of one call: which step it is, and who hears of the work while it is done.
+struct StepInfo {
+  int64_t number = 0;                                // from 1; 0: an evaluation
   std::function<void(int64_t tokens)> seen;          // after every forward: its samples' tokens
   std::function<void(const Tensor& leaf)> on_ready;  // in the last backward (Tape::backward)
 };
@@ -53,14 +54,14 @@ class Objective {
   virtual Status prepare(const ObjectivePlan&) { return ok(); }
   // The loss over these items of the data; with ctx.tape its gradients are added to the tape.
   virtual Result<StepLoss> loss(Context& ctx, const SampleSet& data,
-                                std::span<const uint32_t> items, const Listener& listener) = 0;
+                                std::span<const uint32_t> items, const StepInfo& info) = 0;
   // Of held-out data, without gradients.
-  virtual Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const Listener& listener);
+  virtual Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const StepInfo& info);
 
  protected:
   // Adds the gradients of one forward of several; a loss that is not finite changes no weight.
-  static void backward(Context& ctx, double loss, bool last, const Listener& listener) {
-    if (ctx.tape) ctx.tape->backward(last && std::isfinite(loss) ? listener.on_ready : nullptr);
+  static void backward(Context& ctx, double loss, bool last, const StepInfo& info) {
+    if (ctx.tape) ctx.tape->backward(last && std::isfinite(loss) ? info.on_ready : nullptr);
   }
   PackOptions packing() const {
     return {.micro_tokens = input_.options.micro_tokens,

@@ -33,6 +33,8 @@ void for_each_field(Options& o, F f) {
   f("temperature", o.temperature, Use::kLearning);
   f("mixture", o.mixture, Use::kLearning);
   f("teacher_share", o.teacher_share, Use::kLearning);
+  f("on_policy", o.on_policy, Use::kLearning);
+  f("answer_tokens", o.answer_tokens, Use::kLearning);
   f("method", o.method, Use::kLearning);
   f("optimizer", o.optimizer, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
@@ -170,7 +172,8 @@ Status validate_teacher(const TuneOptions& o) {
         std::pair("top_k", o.top_k != defaults.top_k),
         std::pair("temperature", o.temperature != defaults.temperature),
         std::pair("mixture", o.mixture != defaults.mixture),
-        std::pair("teacher_share", o.teacher_share != defaults.teacher_share)})
+        std::pair("teacher_share", o.teacher_share != defaults.teacher_share),
+        std::pair("on_policy", o.on_policy != defaults.on_policy)})
     if (differs && o.teacher.empty())
       return with_hint(
           usage_error("{} is a setting of learning from a teacher, and none is named", field),
@@ -184,6 +187,8 @@ Status validate_teacher(const TuneOptions& o) {
   SLLM_OK(require(o.top_k >= 0, "top_k", "0 (all tokens) or above"));
   SLLM_OK(require(o.temperature > 0 && o.temperature <= 100, "temperature", "in (0, 100]"));
   SLLM_OK(require(o.mixture > 0 && o.mixture < 1, "mixture", "in (0, 1)"));
+  SLLM_OK(require(o.on_policy >= 0 && o.on_policy <= 1, "on_policy", "in [0, 1]"));
+  SLLM_OK(require(o.answer_tokens >= 1, "answer_tokens", "at least 1"));
   return require(o.teacher_share > 0 && o.teacher_share <= 1, "teacher_share", "in (0, 1]");
 }
 

@@ -42,6 +42,10 @@ struct TuneOptions {
   double temperature = 1;
   double mixture = 0.5;      // jsd: the teacher's weight in what both are compared with
   double teacher_share = 1;  // of the divergence in the loss; the rest is the labels'
+  // Share of the steps whose answers are the student's own, drawn at `temperature`, rather than the
+  // rows' (Agarwal et al. 2024; TRL's lmbda), of at most so many tokens.
+  double on_policy = 0;
+  int64_t answer_tokens = 128;
 
   std::string method = "lora";      // what is trained: "lora", or "full" for every weight
   std::string optimizer = "adamw";  // or "adamw8bit": moments in 8 bits (train/moments.h)

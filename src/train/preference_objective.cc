@@ -66,15 +66,14 @@ class Preferences final : public Objective {
 
   Status prepare(const ObjectivePlan& plan) override;
   Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const Listener& listener) override {
-    SLLM_TRY(const Tally tally, step(ctx, data, items, listener));
+                        const StepInfo& info) override {
+    SLLM_TRY(const Tally tally, step(ctx, data, items, info));
     return tally.mean();
   }
-  Result<StepLoss> evaluate(Context& ctx, const SampleSet& data,
-                            const Listener& listener) override {
+  Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const StepInfo& info) override {
     Tally all;
     for (const auto& items : evaluation_steps(data)) {
-      SLLM_TRY(const Tally tally, step(ctx, data, items, listener));
+      SLLM_TRY(const Tally tally, step(ctx, data, items, info));
       all.add(tally);
     }
     return all.mean();
@@ -82,11 +81,11 @@ class Preferences final : public Objective {
 
  private:
   Result<Tally> step(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                     const Listener& listener);
+                     const StepInfo& info);
   Result<std::vector<double>> log_probabilities(Backend& backend, const SampleSet& data,
                                                 std::span<const uint32_t> samples,
                                                 const BoundAdapter* adapter,
-                                                const Listener& listener) const;
+                                                const StepInfo& info) const;
   Result<double> divergence(Backend& backend, const SampleSet& data,
                             std::span<const uint32_t> items) const;
   SampleSet mismatches(const SampleSet& data, std::span<const uint32_t> items) const;
@@ -193,7 +192,7 @@ Status Preferences::prepare(const ObjectivePlan& plan) {
 Result<std::vector<double>> Preferences::log_probabilities(Backend& backend, const SampleSet& data,
                                                            std::span<const uint32_t> samples,
                                                            const BoundAdapter* adapter,
-                                                           const Listener& listener) const {
+                                                           const StepInfo& info) const {
   Context ctx{backend, input_.options.mode, nullptr};
   PackOptions options = packing();
   options.adapter = adapter;
@@ -205,7 +204,7 @@ Result<std::vector<double>> Preferences::log_probabilities(Backend& backend, con
     input_.model.loss(ctx, hidden, micro.targets, micro.weights, &losses);
     for (size_t row = 0; row < losses.size(); ++row)
       if (micro.owners[row] >= 0) sums[static_cast<size_t>(micro.owners[row])] -= losses[row];
-    if (listener.seen) listener.seen(micro.sample_tokens);
+    if (info.seen) info.seen(micro.sample_tokens);
   }
   return sums;
 }
@@ -265,7 +264,7 @@ void Preferences::score_pairs(const MicroBatch& micro, std::vector<AnswerScore>&
 }
 
 Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
-                                std::span<const uint32_t> items, const Listener& listener) {
+                                std::span<const uint32_t> items, const StepInfo& info) {
   const std::vector<uint32_t> samples = data.samples_of(items);
   std::vector<AnswerScore> scores(samples.size());
   std::vector<AnswerTerm> terms(samples.size());
@@ -332,8 +331,8 @@ Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
             weights[row] = static_cast<float>(weight);
           }
         });
-    backward(ctx, tally.loss, &micro == &micros.back(), listener);
-    if (listener.seen) listener.seen(micro.sample_tokens);
+    backward(ctx, tally.loss, &micro == &micros.back(), info);
+    if (info.seen) info.seen(micro.sample_tokens);
   }
   tally.loss += whole_share * whole_loss * static_cast<double>(tally.items);
   return tally;

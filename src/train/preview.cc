@@ -1,12 +1,11 @@
 #include "train/preview.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include <nlohmann/json.hpp>
 
 #include "base/events.h"
-#include "infer/sampler.h"
+#include "train/generate.h"
 
 namespace sllm {
 namespace {
@@ -15,52 +14,6 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kMostTokens = 64;  // of one answer
 
 fs::path preview_path(const fs::path& run) { return run / "answers.jsonl"; }
-
-// Where the answer begins: the first token that is learned.
-size_t answer_begin(const Sample& s) {
-  const auto learned =
-      std::ranges::find_if(s.targets, [](TokenId t) { return t >= 0; }) - s.targets.begin();
-  return std::min(static_cast<size_t>(learned) + 1, s.ids.size());
-}
-// And where it ends, the token that ends it among it.
-size_t answer_end(const Sample& s) {
-  size_t end = answer_begin(s);
-  while (end < s.ids.size() && s.targets[end - 1] >= 0) ++end;
-  return end;
-}
-
-// A sequence that is answered.
-struct Answering {
-  const Sample* sample;
-  SequenceState state;
-  std::vector<TokenId> next, answer;  // next: what the forward is to read
-};
-
-Batch batch_of(std::span<Answering*> all, const BoundAdapter* adapter) {
-  Batch batch;
-  for (Answering* a : all) {
-    const auto rows = static_cast<int64_t>(a->next.size());
-    if (const Status status = a->state.reserve(rows); !status.ok())
-      throw ResultError(status.error());  // the pool holds them all
-    batch.segments.push_back(
-        {static_cast<int64_t>(batch.tokens.size()), rows, a->state.length(), &a->state, adapter});
-    batch.tokens.insert(batch.tokens.end(), a->next.begin(), a->next.end());
-  }
-  return batch;
-}
-
-// The hidden row behind each segment's last token.
-Tensor last_rows(const Tensor& hidden, const Batch& batch) {
-  Tensor last =
-      Tensor::empty(DType::kF32, {static_cast<int64_t>(batch.segments.size()), hidden.cols()});
-  for (size_t i = 0; i < batch.segments.size(); ++i) {
-    const Segment& s = batch.segments[i];
-    std::memcpy(last.data<float>() + static_cast<int64_t>(i) * hidden.cols(),
-                hidden.row(s.first_row + s.rows - 1),
-                static_cast<size_t>(hidden.cols()) * sizeof(float));
-  }
-  return last;
-}
 
 // One line, without what the template puts around messages; the end of a long text.
 std::string shown(const Tokenizer& tokenizer, std::span<const TokenId> ids, size_t most) {
@@ -83,44 +36,6 @@ Json to_json(const PreviewAnswer& a) {
 
 }  // namespace
 
-std::vector<std::vector<TokenId>> greedy_answers(Context& ctx, const Model& model,
-                                                 const BoundAdapter* adapter,
-                                                 std::span<const Sample* const> samples,
-                                                 int64_t max_tokens) {
-  int64_t tokens = 0;
-  for (const Sample* s : samples)
-    tokens += static_cast<int64_t>(answer_begin(*s)) + max_tokens + KvView::kBlockTokens;
-  StatePool pool(model.config(), DType::kF32, tokens);
-  std::vector<Answering> all;
-  for (const Sample* s : samples)
-    all.push_back({s,
-                   SequenceState(pool),
-                   {s->ids.begin(), s->ids.begin() + static_cast<std::ptrdiff_t>(answer_begin(*s))},
-                   {}});
-  std::vector<Answering*> open;
-  for (Answering& a : all) open.push_back(&a);
-  while (!open.empty()) {
-    const Batch batch = batch_of(open, adapter);
-    const Tensor logits = model.logits(ctx, last_rows(model.forward(ctx, batch), batch));
-    for (size_t i = 0; i < open.size(); ++i) {
-      Answering& a = *open[i];
-      const TokenId id = argmax({static_cast<const float*>(logits.row(static_cast<int64_t>(i))),
-                                 static_cast<size_t>(logits.cols())});
-      const size_t end = answer_end(*a.sample);
-      const bool ended = id < 0 || (end > 0 && id == a.sample->ids[end - 1]);
-      if (!ended) a.answer.push_back(id);
-      a.next = {id};
-      if (ended || std::ssize(a.answer) >= max_tokens ||
-          a.state.length() >= model.config().max_context)
-        open[i] = nullptr;
-    }
-    std::erase(open, nullptr);
-  }
-  std::vector<std::vector<TokenId>> answers;
-  for (Answering& a : all) answers.push_back(std::move(a.answer));
-  return answers;
-}
-
 Result<Preview> Preview::open(const TuneOptions& options,
                               std::shared_ptr<const Tokenizer> tokenizer, int64_t last_step) {
   Preview preview(options, std::move(tokenizer));
@@ -137,7 +52,7 @@ Status Preview::answer(Context& ctx, const Model& model, const BoundAdapter* ada
   const int64_t count = std::min(options_->answers, held_out.items());
   for (int64_t i = 0; i < count; ++i)
     samples.push_back(&held_out.samples[static_cast<size_t>(i * held_out.group)]);
-  const auto answers = greedy_answers(ctx, model, adapter, samples, kMostTokens);
+  const auto answers = generate_answers(ctx, model, adapter, samples, {.max_tokens = kMostTokens});
   std::erase_if(answers_, [&](const PreviewAnswer& a) { return a.step >= step; });
   for (size_t i = 0; i < answers.size(); ++i) {
     const std::span<const TokenId> ids = samples[i]->ids;
@@ -145,7 +60,7 @@ Status Preview::answer(Context& ctx, const Model& model, const BoundAdapter* ada
     PreviewAnswer a{step, static_cast<int64_t>(i) * held_out.group,
                     shown(*tokenizer_, ids.first(begin), kPromptBytes),
                     shown(*tokenizer_, ids.subspan(begin, end - begin), kAnswerBytes),
-                    shown(*tokenizer_, answers[i], kAnswerBytes)};
+                    shown(*tokenizer_, answers[i].ids, kAnswerBytes)};
     log(LogLevel::kInfo, fmt::format("after step {}: {} -> {}", step,
                                      shown(*tokenizer_, ids.first(begin), kLineBytes), a.answer));
     answers_.push_back(std::move(a));

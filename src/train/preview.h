@@ -19,14 +19,6 @@ struct PreviewAnswer {
   std::string prompt, expected, answer;
 };
 
-// The likeliest tokens after the prompts of `samples` (what stands before the first learned token),
-// each up to the token that ends its expected answer or to `max_tokens`. The result's ids are the
-// answers', without that end.
-std::vector<std::vector<TokenId>> greedy_answers(Context& ctx, const Model& model,
-                                                 const BoundAdapter* adapter,
-                                                 std::span<const Sample* const> samples,
-                                                 int64_t max_tokens);
-
 class Preview {
  public:
   // `tokenizer`: null where rows are token ids; nothing is answered then. Answers of an earlier

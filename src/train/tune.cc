@@ -178,7 +178,8 @@ Status Run::step() {
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
   OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step);
   SLLM_TRY(const StepLoss found,
-           objective_->loss(ctx, input_.train, items, {.on_ready = optimizer.on_ready()}));
+           objective_->loss(ctx, input_.train, items,
+                            {.number = m.step, .on_ready = optimizer.on_ready()}));
   m.loss = found.loss, m.rewards = found.rewards;
   const StepResult done =
       std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};

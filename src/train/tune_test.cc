@@ -12,6 +12,7 @@
 #include "support/fake_engine.h"
 #include "support/tuning.h"
 #include "train/batches.h"
+#include "train/generate.h"
 #include "train/lora.h"
 #include "train/preview.h"
 
@@ -72,7 +73,7 @@ TEST_F(Tuning, AnswersAreTheLikeliestTokens) {
   for (const Sample& s : set.samples) samples.push_back(&s);
   constexpr int64_t kMost = 5;
   Context ctx{*backend_, Numerics::kExact, nullptr};
-  const auto answers = greedy_answers(ctx, *model_, nullptr, samples, kMost);
+  const auto answers = generate_answers(ctx, *model_, nullptr, samples, {.max_tokens = kMost});
   for (size_t i = 0; i < samples.size(); ++i) {
     const Sample& s = *samples[i];
     const size_t first =
@@ -87,7 +88,8 @@ TEST_F(Tuning, AnswersAreTheLikeliestTokens) {
       expected.push_back(id);
       text.push_back(id);
     }
-    EXPECT_EQ(answers[i], expected) << i;
+    EXPECT_EQ(answers[i].ids, expected) << i;
+    EXPECT_EQ(answers[i].ended, std::ssize(expected) < kMost) << i;
   }
 }
 
