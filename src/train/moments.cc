@@ -1,8 +1,10 @@
 #include "train/moments.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace sllm {
 namespace {
@@ -27,12 +29,34 @@ std::array<float, 256> make_codes(bool is_signed) {
   return codes;
 }
 
-uint8_t nearest(const std::array<float, 256>& codes, float x) {
-  const auto above = std::lower_bound(codes.begin(), codes.end(), x);
-  if (above == codes.begin()) return 0;
-  if (above == codes.end()) return 255;
-  const auto at = static_cast<uint8_t>(above - codes.begin());
-  return x - codes[at - 1] <= codes[at] - x ? at - 1 : at;
+// The nearest code, the lower one of two: from where the upper half of the number's bits points, a
+// step or two further.
+class Nearest {
+ public:
+  explicit Nearest(const std::array<float, 256>& codes) {
+    for (size_t i = 0; i < 255; ++i) middles_[i] = (codes[i] + codes[i + 1]) / 2;
+    middles_[255] = std::numeric_limits<float>::infinity();
+    for (uint32_t upper = 0; upper < first_.size(); ++upper) {
+      const float a = std::bit_cast<float>(upper << 16),
+                  b = std::bit_cast<float>(upper << 16 | 0xFFFF), least = std::min(a, b);
+      first_[upper] = static_cast<uint8_t>(
+          std::lower_bound(middles_.begin(), middles_.end() - 1, least) - middles_.begin());
+    }
+  }
+  uint8_t operator()(float x) const {
+    uint8_t code = first_[std::bit_cast<uint32_t>(x) >> 16];
+    while (x > middles_[code]) ++code;
+    return code;
+  }
+
+ private:
+  std::array<float, 256> middles_;
+  std::array<uint8_t, 1 << 16> first_;
+};
+
+const Nearest& nearest(bool is_signed) {
+  static const Nearest with_sign(moment_codes(true)), without(moment_codes(false));
+  return is_signed ? with_sign : without;
 }
 
 }  // namespace
@@ -47,7 +71,7 @@ Moment Moment::zeros(const Shape& shape) { return {Tensor::zeros(DType::kF32, sh
 Moment Moment::zeros_in_8_bits(int64_t n, bool is_signed) {
   Moment m{Tensor::empty(DType::kI8, {n}),
            Tensor::zeros(DType::kF32, {(n + kMomentBlock - 1) / kMomentBlock})};
-  std::memset(m.values.raw(), nearest(moment_codes(is_signed), 0), static_cast<size_t>(n));
+  std::memset(m.values.raw(), nearest(is_signed)(0), static_cast<size_t>(n));
   return m;
 }
 
@@ -65,6 +89,7 @@ void Moment::write(const float* in, int64_t begin, int64_t end, bool is_signed, 
   const auto& codes = moment_codes(is_signed);
   auto* to = static_cast<uint8_t*>(values.raw());
   float* scale = scales.data<float>();
+  const Nearest& code_of = nearest(is_signed);
   const auto first_above_0 =
       static_cast<uint8_t>(std::upper_bound(codes.begin(), codes.end(), 0.0f) - codes.begin());
   pool.parallel_for(end - begin, kMomentBlock, [&](int64_t first, int64_t last) {
@@ -75,7 +100,7 @@ void Moment::write(const float* in, int64_t begin, int64_t end, bool is_signed, 
       for (const float value : x) most = std::max(most, std::abs(value));
       scale[(begin + block) / kMomentBlock] = most;
       for (size_t i = 0; i < x.size(); ++i) {
-        uint8_t code = nearest(codes, most > 0 ? x[i] / most : 0);
+        uint8_t code = code_of(most > 0 ? x[i] / most : 0);
         if (!is_signed && x[i] > 0) code = std::max(code, first_above_0);
         to[begin + block + static_cast<int64_t>(i)] = code;
       }
