@@ -8,6 +8,7 @@
 #include "data/distill.h"
 #include "eval/answer_metrics.h"
 #include "eval/answer_rules.h"
+#include "hub/resolve.h"
 
 namespace sllm::cli {
 namespace {
@@ -22,7 +23,7 @@ struct Flags {
   DistillOptions options;
 };
 
-// Of the newest file: another size or time is another model of the same name.
+// Bytes and the newest file's time: where they differ it is another model of the same name.
 std::string version_of(const fs::path& model) {
   std::error_code error;
   std::vector<fs::path> files = {model};
@@ -51,7 +52,8 @@ Result<std::unique_ptr<Teacher>> open_teacher(Flags& flags) {
   engine.max_sequences = flags.options.parallel;
   engine.queue_limit = std::max(engine.queue_limit, flags.options.parallel);
   SLLM_TRY(const auto opened, open_engine(flags.model, engine));
-  std::string name = flags.model.model, files = version_of(flags.model.model);
+  SLLM_TRY(const fs::path path, resolve_model(flags.model.model));
+  std::string name = flags.model.model, files = version_of(path);
   if (!flags.model.adapter.empty())
     name += "+" + flags.model.adapter, files += " " + version_of(flags.model.adapter);
   return engine_teacher(opened, fmt::format("{} ({})", name, flags.model.mode), std::move(files));
@@ -118,15 +120,10 @@ Status run(Flags flags, const Globals& globals) {
 }
 
 void add_teacher_flags(CLI::App& app, Flags& f) {
-  app.add_option("-m,--model", f.model.model, "Teacher: GGUF file, Hugging Face folder or name");
-  app.add_option("--adapter", f.model.adapter, "LoRA adapter on it");
-  app.add_option("--mode", f.model.mode, "Its numerics: exact, bf16 or fast")
-      ->check(CLI::IsMember({"exact", "bf16", "fast"}))
-      ->capture_default_str();
-  app.add_option("-t,--threads", f.model.threads, "Threads; 0: all usable cores")
-      ->check(CLI::Range(0, 1024));
-  app.add_option("-c,--context", f.model.context, "Its context in tokens; 0: what fits")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  add_model_flags(app, f.model);
+  app.get_option("--model")
+      ->required(false)  // a server will do
+      ->description("Teacher: GGUF file, Hugging Face folder or name");
   app.add_option("--server", f.server.server.url,
                  "Teacher: a server that speaks the OpenAI API, by its URL");
   app.add_option("--server-model", f.server.model,

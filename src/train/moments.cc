@@ -70,12 +70,12 @@ Moment Moment::zeros(const Shape& shape) { return {Tensor::zeros(DType::kF32, sh
 
 Moment Moment::zeros_in_8_bits(int64_t n, bool is_signed) {
   Moment m{Tensor::empty(DType::kI8, {n}),
-           Tensor::zeros(DType::kF32, {(n + kMomentBlock - 1) / kMomentBlock})};
+           Tensor::zeros(DType::kF32, {(n + kMomentBlock - 1) / kMomentBlock}), is_signed};
   std::memset(m.values.raw(), nearest(is_signed)(0), static_cast<size_t>(n));
   return m;
 }
 
-void Moment::read(float* out, int64_t begin, int64_t end, bool is_signed, ThreadPool& pool) const {
+void Moment::read(float* out, int64_t begin, int64_t end, ThreadPool& pool) const {
   const auto& codes = moment_codes(is_signed);
   const auto* from = static_cast<const uint8_t*>(values.raw());
   const float* scale = scales.data<float>();
@@ -85,7 +85,7 @@ void Moment::read(float* out, int64_t begin, int64_t end, bool is_signed, Thread
   });
 }
 
-void Moment::write(const float* in, int64_t begin, int64_t end, bool is_signed, ThreadPool& pool) {
+void Moment::write(const float* in, int64_t begin, int64_t end, ThreadPool& pool) {
   const auto& codes = moment_codes(is_signed);
   auto* to = static_cast<uint8_t*>(values.raw());
   float* scale = scales.data<float>();

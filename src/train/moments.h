@@ -19,16 +19,17 @@ inline constexpr int64_t kFewestIn8Bits = 4096;
 const std::array<float, 256>& moment_codes(bool is_signed);
 
 struct Moment {
-  Tensor values;  // F32 as the weight's, or I8: codes [n]
-  Tensor scales;  // F32 [blocks]; undefined in 32 bits
+  Tensor values;          // F32 as the weight's, or I8: codes [n]
+  Tensor scales;          // F32 [blocks]; undefined in 32 bits
+  bool is_signed = true;  // may be negative: the first moment
   bool in_8_bits() const { return scales.defined(); }
 
   static Moment zeros(const Shape& shape);
   static Moment zeros_in_8_bits(int64_t n, bool is_signed);
   // Numbers [begin, end) of an 8-bit moment, `begin` a multiple of kMomentBlock, from and to f32. A
   // second moment above 0 never becomes 0: a step would be divided by next to nothing.
-  void read(float* out, int64_t begin, int64_t end, bool is_signed, ThreadPool& pool) const;
-  void write(const float* in, int64_t begin, int64_t end, bool is_signed, ThreadPool& pool);
+  void read(float* out, int64_t begin, int64_t end, ThreadPool& pool) const;
+  void write(const float* in, int64_t begin, int64_t end, ThreadPool& pool);
 };
 
 }  // namespace sllm

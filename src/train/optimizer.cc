@@ -47,17 +47,17 @@ void OptimizerStep::apply(Parameter& p, const Tensor& gradient) {
 // The same arithmetic, part by part on moments in 32 bits.
 void OptimizerStep::apply_in_8_bits(Parameter& p, const Tensor& gradient) {
   constexpr int64_t kPart = 4096 * kMomentBlock;
-  if (!pool_) pool_ = std::make_unique<ThreadPool>(backend_.threads());
+  ThreadPool& pool = trained_.threads_of_moments(backend_.threads());
   const int64_t n = p.weight.tensor().size();
   std::vector<float> m(static_cast<size_t>(std::min(n, kPart))), v(m);
   for (int64_t begin = 0; begin < n; begin += kPart) {
     const int64_t end = std::min(n, begin + kPart);
-    p.m.read(m.data(), begin, end, /*is_signed=*/true, *pool_);
-    p.v.read(v.data(), begin, end, /*is_signed=*/false, *pool_);
+    p.m.read(m.data(), begin, end, pool);
+    p.v.read(v.data(), begin, end, pool);
     backend_.adamw(p.weight.tensor().data<float>() + begin, gradient.data<float>() + begin,
                    m.data(), v.data(), end - begin, adamw_);
-    p.m.write(m.data(), begin, end, /*is_signed=*/true, *pool_);
-    p.v.write(v.data(), begin, end, /*is_signed=*/false, *pool_);
+    p.m.write(m.data(), begin, end, pool);
+    p.v.write(v.data(), begin, end, pool);
   }
 }
 

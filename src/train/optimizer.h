@@ -42,7 +42,6 @@ class OptimizerStep {
   std::unordered_map<uint64_t, size_t> parameter_of_;  // by the tensor's id, where at_once_
   std::vector<double> squares_;  // of each parameter's gradient: summed in their order
   bool changed_ = false;
-  std::unique_ptr<ThreadPool> pool_;  // for moments in 8 bits
 };
 
 }  // namespace sllm

@@ -18,44 +18,45 @@ void Trainable::watch(Tape& tape) const {
 }
 
 void Trainable::add(std::string name, const Weight& weight, double lr_ratio) {
-  const Shape& shape = weight.tensor().shape();
-  parameters_.push_back(
-      {std::move(name), weight, Moment::zeros(shape), Moment::zeros(shape), lr_ratio});
+  parameters_.push_back({std::move(name), weight, lr_ratio, {}, {}});
 }
 
-void Trainable::keep_moments_in_8_bits() {
+void Trainable::make_moments(bool in_8_bits) {
   for (Parameter& p : parameters_) {
-    const int64_t n = p.weight.tensor().size();
-    if (n < kFewestIn8Bits) continue;
-    p.m = Moment::zeros_in_8_bits(n, /*is_signed=*/true);
-    p.v = Moment::zeros_in_8_bits(n, /*is_signed=*/false);
+    const Tensor& w = p.weight.tensor();
+    if (in_8_bits && w.size() >= kFewestIn8Bits) {
+      p.m = Moment::zeros_in_8_bits(w.size(), /*is_signed=*/true);
+      p.v = Moment::zeros_in_8_bits(w.size(), /*is_signed=*/false);
+    } else {
+      p.m = Moment::zeros(w.shape()), p.v = Moment::zeros(w.shape());
+    }
   }
 }
 
-static Result<std::unique_ptr<Trainable>> of_method(const TrainedBase& base,
-                                                    const TuneOptions& options);
+ThreadPool& Trainable::threads_of_moments(int threads) {
+  if (!threads_) threads_ = std::make_unique<ThreadPool>(threads);
+  return *threads_;
+}
+
+static Result<TrainableLora> make_lora(const TrainedBase& base, const TuneOptions& options) {
+  if (options.init_adapter.empty()) return TrainableLora::create(base.model, options);
+  SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, base.model.config()));
+  return TrainableLora::from(base.model, adapter, options);
+}
 
 Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
                                                   const TuneOptions& options) {
-  SLLM_TRY(auto trained, of_method(base, options));
-  if (options.optimizer == "adamw8bit") trained->keep_moments_in_8_bits();
-  return trained;
-}
-
-static Result<std::unique_ptr<Trainable>> of_method(const TrainedBase& base,
-                                                    const TuneOptions& options) {
+  std::unique_ptr<Trainable> trained;
   if (options.method == "full") {
     SLLM_TRY(TrainableModel model, TrainableModel::create(base.model, base.source, base.name));
-    return std::unique_ptr<Trainable>(std::make_unique<TrainableModel>(std::move(model)));
+    trained = std::make_unique<TrainableModel>(std::move(model));
+  } else {
+    SLLM_TRY(TrainableLora lora, make_lora(base, options));
+    lora.set_base_model(base.name);
+    trained = std::make_unique<TrainableLora>(std::move(lora));
   }
-  const auto make = [&]() -> Result<TrainableLora> {
-    if (options.init_adapter.empty()) return TrainableLora::create(base.model, options);
-    SLLM_TRY(const LoraAdapter adapter, read_adapter(options.init_adapter, base.model.config()));
-    return TrainableLora::from(base.model, adapter, options);
-  };
-  SLLM_TRY(TrainableLora lora, make());
-  lora.set_base_model(base.name);
-  return std::unique_ptr<Trainable>(std::make_unique<TrainableLora>(std::move(lora)));
+  trained->make_moments(options.optimizer == "adamw8bit");
+  return trained;
 }
 
 }  // namespace sllm

@@ -18,15 +18,18 @@ namespace sllm {
 struct Parameter {
   std::string name;     // "model.layers.0.self_attn.q_proj.lora_A"
   Weight weight;        // F32
-  Moment m, v;          // first and second moment, zero at the start
   double lr_ratio = 1;  // of its learning rate to the run's
+  Moment m, v;          // first and second moment (make_moments)
 };
 
 class Trainable {
  public:
   virtual ~Trainable() = default;
-  // Moments of large tensors in 8 bits instead; before anything is learned.
-  void keep_moments_in_8_bits();
+  // Zero moments for all parameters, before anything is learned; those of large tensors in 8 bits
+  // where that is asked for.
+  void make_moments(bool in_8_bits);
+  // Which turn 8-bit moments into f32 and back; the same ones in every step.
+  ThreadPool& threads_of_moments(int threads);
   Trainable(Trainable&&) = default;
   Trainable& operator=(Trainable&&) = default;
 
@@ -58,6 +61,7 @@ class Trainable {
   Trainable() = default;
   void add(std::string name, const Weight& weight, double lr_ratio = 1);
   std::vector<Parameter> parameters_;
+  std::unique_ptr<ThreadPool> threads_;
 };
 
 // A model to train, where it comes from, and what the result is to call it.
