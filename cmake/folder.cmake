@@ -1,6 +1,6 @@
 # sllm_folder(name DEPS other-folders... LIBS external-targets... TEST_DEPS folders-of-its-tests...)
 #   src/name/*.cc become the static library sllm_name, src/name/*_test.cc the test program sllm_name_test.
-#   A folder without sources yet is an interface target, so that the list in CMakeLists.txt is the architecture.
+#   src/name/*_plugin.cc are made by src/name/folder.cmake. A folder without sources yet is an interface target, so that the list in CMakeLists.txt is the architecture.
 function(sllm_flags target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno -fno-trapping-math)
   target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS)
@@ -30,7 +30,7 @@ function(sllm_folder name)
   list(TRANSFORM ARG_TEST_DEPS PREPEND sllm_)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|plugin)\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   if(sources)
     add_library(sllm_${name} STATIC ${sources})

@@ -15,6 +15,7 @@
 
 #include "cli/commands.h"
 #include "cli/printed_json.h"
+#include "ranks/mpi.h"
 
 namespace sllm::cli {
 namespace {
@@ -58,6 +59,8 @@ void set_up_logging(const Globals& globals) {
 }
 
 int report(const Error& error, const Globals& globals) {
+  if (is_one_of_others())  // their errors are one, which the first says
+    return static_cast<int>(error.code);
   if (globals.json && !printed_json())  // one document; it says itself what was missed
     print_json("error", {{"error",
                           {{"code", static_cast<int>(error.code)},
@@ -135,6 +138,14 @@ int run(int argc, char** argv) {
     return report(parse_error(app, e, argc > 1 ? argv[1] : ""), globals);
   }
   set_up_logging(globals);
+  if (const std::string name = app.get_subcommands().front()->get_name();
+      launched_ranks() > 1 && name != "tune") {
+    if (!launched_first()) return static_cast<int>(ErrorCode::kUsage);
+    return report(with_hint(usage_error("sllm {} is the work of one process, and {} were started",
+                                        name, launched_ranks()),
+                            "Run it without mpirun; sllm tune shares its work among ranks"),
+                  globals);
+  }
   const Status status = actions.at(app.get_subcommands().front())();
   if (status.ok()) return 0;
   return report(status.error(), globals);

@@ -13,6 +13,7 @@
 #include "infer/memory.h"
 #include "io/model_source.h"
 #include "project/plan.h"
+#include "ranks/mpi.h"
 #include "train/estimate.h"
 #include "train/fit.h"
 
@@ -76,6 +77,10 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
   app.add_option("--batch", o.batch, "Samples per step, times --accumulate");
   app.add_option("--accumulate", o.accumulate, "Factor of --batch");
   app.add_option("--batch-tokens", o.batch_tokens, "Tokens per step, instead of --batch");
+  app.add_option(
+      "--shards", o.shards,
+      "Parts of a step that are computed apart, so that as many ranks may share it; 0: one a "
+      "rank");
   app.add_option("--micro-tokens", o.micro_tokens, "Tokens per forward: less needs less memory");
   app.add_option("--max-length", o.max_length, "Tokens of a sample at most");
   app.add_flag("!--no-shuffle", o.shuffle, "Take the samples in the file's order");
@@ -147,6 +152,20 @@ Status print_estimate(const TuneOptions& options, const Globals& globals) {
   return ok();
 }
 
+// One of several processes; the first one speaks for all of them.
+Status tune_together(TuneOptions options, const SearchFlags& search, const Globals& globals) {
+  if (search.search || globals.dry_run)
+    return with_hint(usage_error("{} is the work of one process, and {} were started",
+                                 search.search ? "--search" : "--dry-run", launched_ranks()),
+                     "Run it without mpirun");
+  if (options.threads == 0) options.threads = cores_of_a_rank();
+  SLLM_TRY(const auto ranks, join_ranks());
+  SLLM_TRY(const TuneResult result,
+           tune(options, ranks->first() ? progress_sink(globals) : ProgressSink(), *ranks));
+  if (ranks->first()) print_tune_result(result, "tune", globals);
+  return ok();
+}
+
 Status run(TuneOptions options, const std::string& mode, const SearchFlags& search,
            const Globals& globals) {
   SLLM_TRY(options.mode, numerics_from_name(mode));
@@ -159,6 +178,7 @@ Status run(TuneOptions options, const std::string& mode, const SearchFlags& sear
   if (!options.teacher.empty()) {
     SLLM_TRY(options.teacher, resolve_model(options.teacher.string()));
   }
+  if (launched_ranks() > 1) return tune_together(options, search, globals);
   if (search.search) return run_search(options, search, globals);
   if (globals.dry_run) {
     return print_estimate(options, globals);

@@ -52,6 +52,26 @@ std::vector<uint32_t> Schedule::next(Cursor& cursor) {
   return step;
 }
 
+std::vector<int64_t> divide(const SampleSet& data, std::span<const uint32_t> items,
+                            int64_t shards) {
+  const int64_t n = std::ssize(items);
+  std::vector<int64_t> before{0};  // tokens in front of each item
+  for (const uint32_t item : items) before.push_back(before.back() + data.tokens(item));
+  std::vector<int64_t> begins{0};
+  for (int64_t s = 1; s < shards; ++s) {
+    const int64_t least = std::min(n, n >= shards ? begins.back() + 1 : begins.back()),
+                  most = n >= shards ? n - (shards - s) : n;
+    int64_t at = least;
+    const auto off = [&](int64_t i) {
+      return std::abs(before[static_cast<size_t>(i)] * shards - before.back() * s);
+    };
+    while (at < most && off(at + 1) <= off(at)) ++at;
+    begins.push_back(at);
+  }
+  begins.push_back(n);
+  return begins;
+}
+
 namespace {
 
 constexpr int64_t kFewestShared = 8;  // tokens that are worth a segment of their own

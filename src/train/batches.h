@@ -18,6 +18,18 @@ struct Cursor {
   bool operator==(const Cursor&) const = default;
 };
 
+// One of the parts that a step's items are divided into: shard `index` of `count`, by the rank that
+// has the shards [first, last).
+struct Shard {
+  int64_t index = 0, count = 1;
+  int64_t first = 0, last = 1;
+};
+// A rank computes the shards [first_shard(rank), first_shard(rank + 1)).
+inline int64_t first_shard(int rank, int ranks, int64_t shards) { return shards * rank / ranks; }
+// Where the shards of a step begin in its items, and the end: they follow each other and have about
+// as many tokens each, and at least one item where there are enough.
+std::vector<int64_t> divide(const SampleSet& data, std::span<const uint32_t> items, int64_t shards);
+
 class Schedule {
  public:
   Schedule(const SampleSet& data, const TuneOptions& options);

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/checked.h"
 #include "base/events.h"
 #include "base/sha256.h"
 #include "io/safetensors.h"
@@ -102,31 +103,91 @@ Status write_manifest(const fs::path& folder, const RunIdentity& identity) {
   return write_file_atomically(folder / kManifest, manifest.dump(1));
 }
 
-// By their names in the file.
-std::map<std::string, Tensor> tensors_of_moments(const Trainable& trained) {
-  std::map<std::string, Tensor> tensors;
-  for (const Parameter& p : trained.parameters())
-    for (const auto& [suffix, moment] : {std::pair(".m", &p.m), std::pair(".v", &p.v)}) {
-      tensors[p.name + suffix] = moment->values;
-      if (moment->in_8_bits()) tensors[p.name + suffix + ".scales"] = moment->scales;
+// A tensor of the optimiser's file, of which each rank has a part.
+struct MomentTensor {
+  std::string name;
+  Tensor mine;
+  Shape shape;              // of the whole
+  std::vector<Part> parts;  // of each rank, in elements
+  int64_t bytes_of(int64_t elements) const {
+    return elements * (mine.dtype() == DType::kF32 ? int64_t{sizeof(float)} : 1);
+  }
+};
+std::vector<MomentTensor> moment_tensors(const Trainable& trained, int ranks) {
+  std::vector<MomentTensor> tensors;
+  for (size_t i = 0; i < trained.parameters().size(); ++i) {
+    const Parameter& p = trained.parameters()[i];
+    std::vector<Part> parts, blocks;
+    for (int r = 0; r < ranks; ++r) {
+      parts.push_back(trained.slices().part(r, i));
+      blocks.push_back(
+          {parts.back().begin / kMomentBlock, ceil_div(parts.back().end, kMomentBlock)});
     }
+    const Tensor& w = p.weight.tensor();
+    for (const auto& [suffix, moment] : {std::pair(".m", &p.m), std::pair(".v", &p.v)}) {
+      if (!moment->in_8_bits()) {
+        tensors.push_back({p.name + suffix, moment->values, w.shape(), parts});
+        continue;
+      }
+      tensors.push_back({p.name + suffix, moment->values, {w.size()}, parts});
+      tensors.push_back({p.name + suffix + ".scales",
+                         moment->scales,
+                         {ceil_div(w.size(), kMomentBlock)},
+                         blocks});
+    }
+  }
   return tensors;
 }
 
-Status restore(const fs::path& folder, Trainable& trained, TrainerState& state) {
+// The whole of each, by its name in the file, on the first rank. Collective.
+std::map<std::string, Tensor> gather_moments(const Trainable& trained, Ranks& ranks) {
+  std::map<std::string, Tensor> whole;
+  for (const MomentTensor& t : moment_tensors(trained, ranks.size())) {
+    if (ranks.size() == 1) {
+      whole[t.name] = t.mine.reshape(t.shape);
+      continue;
+    }
+    const auto bytes = [&](Tensor& tensor, int64_t first, const Part& part) {
+      return std::span(static_cast<std::byte*>(tensor.raw()) + t.bytes_of(first),
+                       static_cast<size_t>(t.bytes_of(part.size())));
+    };
+    Ranks::Out out(static_cast<size_t>(ranks.size()));
+    Ranks::In in(out.size());
+    Tensor mine = t.mine;
+    const std::span<std::byte> own = bytes(mine, 0, t.parts[static_cast<size_t>(ranks.rank())]);
+    if (ranks.first()) {
+      Tensor& all = whole[t.name] = Tensor::empty(mine.dtype(), t.shape);
+      if (!own.empty()) std::memcpy(all.raw(), own.data(), own.size());
+      for (size_t r = 1; r < in.size(); ++r) in[r] = bytes(all, t.parts[r].begin, t.parts[r]);
+    } else {
+      out[0] = own;
+    }
+    ranks.exchange(out, in);
+  }
+  return whole;
+}
+
+Status restore(const fs::path& folder, Trainable& trained, TrainerState& state, Ranks& ranks) {
   SLLM_TRY(state, read_state(folder / kState));
   SLLM_TRY(const SafetensorsFile moments, read_safetensors(folder / kOptimizer));
-  const auto wanted = tensors_of_moments(trained);
-  for (const auto& [name, moment] : wanted) {
-    const auto at = moments.tensors.find(name);
-    if (at == moments.tensors.end() || at->second.shape() != moment.shape() ||
-        at->second.dtype() != moment.dtype())
+  const auto wanted = moment_tensors(trained, ranks.size());
+  for (const MomentTensor& t : wanted) {
+    const auto at = moments.tensors.find(t.name);
+    if (at == moments.tensors.end() || at->second.shape() != t.shape ||
+        at->second.dtype() != t.mine.dtype())
       return bad_input("{}: {} is missing or has another shape", (folder / kOptimizer).string(),
-                       name);
+                       t.name);
   }
   SLLM_OK(trained.restore(folder));
-  for (auto [name, moment] : wanted)  // shares the parameter's numbers
-    std::memcpy(moment.raw(), moments.tensors.at(name).raw(), static_cast<size_t>(moment.bytes()));
+  for (const MomentTensor& t : wanted) {
+    Tensor mine = t.mine;  // shares the parameter's numbers
+    const Part part = t.parts[static_cast<size_t>(ranks.rank())];
+    if (part.size() == 0) continue;
+    std::memcpy(
+        mine.raw(),
+        static_cast<const std::byte*>(moments.tensors.at(t.name).raw()) + t.bytes_of(part.begin),
+        static_cast<size_t>(t.bytes_of(part.size())));
+  }
   return ok();
 }
 
@@ -165,13 +226,17 @@ Status check_identity(const fs::path& run, const RunIdentity& identity) {
 }
 
 Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,
-                       const RunIdentity& identity) {
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
-  SLLM_OK(trained.save(folder.path()));
-  SLLM_OK(write_safetensors(folder.path() / kOptimizer, tensors_of_moments(trained)));
-  SLLM_OK(write_file_atomically(folder.path() / kState, to_json(state).dump(1)));
-  SLLM_OK(write_manifest(folder.path(), identity));
-  return folder.commit();
+                       const RunIdentity& identity, Ranks& ranks) {
+  const auto moments = gather_moments(trained, ranks);
+  const auto write = [&]() -> Status {
+    SLLM_TRY(AtomicDir folder, AtomicDir::replace(checkpoint_path(run, state.step)));
+    SLLM_OK(trained.save(folder.path()));
+    SLLM_OK(write_safetensors(folder.path() / kOptimizer, moments));
+    SLLM_OK(write_file_atomically(folder.path() / kState, to_json(state).dump(1)));
+    SLLM_OK(write_manifest(folder.path(), identity));
+    return folder.commit();
+  };
+  return ranks.agree(ranks.first() ? write() : ok());
 }
 
 Status verify_checkpoint(const fs::path& checkpoint) {
@@ -201,14 +266,14 @@ Status verify_checkpoint(const fs::path& checkpoint) {
 }
 
 Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainable& trained,
-                                                   const RunIdentity& identity) {
+                                                   const RunIdentity& identity, Ranks& ranks) {
   for (const int64_t step : steps_newest_first(run)) {
     const fs::path folder = checkpoint_path(run, step);
     Status status = verify_checkpoint(folder);
     TrainerState state;
     if (status.ok()) {
       SLLM_OK(same_identity(folder, identity));
-      status = restore(folder, trained, state);
+      status = restore(folder, trained, state, ranks);
     }
     if (status.ok()) return std::optional(state);
     log(LogLevel::kWarning, fmt::format("checkpoint passed over: {}", status.error().to_string()));

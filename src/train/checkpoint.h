@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "ranks/ranks.h"
 #include "train/batches.h"
 #include "train/trainable.h"
 
@@ -31,13 +32,15 @@ struct RunIdentity {
   std::string base, config, data, teacher;  // hashes; teacher: "" where there is none
 };
 
+// Collective: the first rank writes what all of them have.
 Status save_checkpoint(const fs::path& run, const Trainable& trained, const TrainerState& state,
-                       const RunIdentity& identity);
-// Restores the newest valid checkpoint; nullopt when there is none. Invalid ones are named in the
-// log and passed over. Error: kUsage when the newest valid one belongs to another base model,
-// configuration or data.
+                       const RunIdentity& identity, Ranks& ranks = alone());
+// Restores the newest valid checkpoint, whatever number of ranks wrote it; nullopt when there is
+// none. Invalid ones are named in the log and passed over. Error: kUsage when the newest valid one
+// belongs to another base model, configuration or data.
 Result<std::optional<TrainerState>> restore_newest(const fs::path& run, Trainable& trained,
-                                                   const RunIdentity& identity);
+                                                   const RunIdentity& identity,
+                                                   Ranks& ranks = alone());
 bool has_checkpoints(const fs::path& run);
 // The same error, before anything of the run's folder is touched.
 Status check_identity(const fs::path& run, const RunIdentity& identity);

@@ -26,8 +26,9 @@ class Distilled final : public Objective {
  public:
   using Objective::Objective;
   Status prepare(const ObjectivePlan& plan) override;
-  Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const StepInfo& info) override;
+  Result<LossSum> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
+                       const StepInfo& info) override;
+  Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const StepInfo& info) override;
 
  private:
   // Of each learned row of one sample.
@@ -37,10 +38,16 @@ class Distilled final : public Objective {
              const std::function<void(int64_t)>& seen) const;
   Result<SampleSet> own_answers(Context& ctx, const SampleSet& data,
                                 std::span<const uint32_t> items, int64_t step) const;
-  Result<StepLoss> loss_of(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                           const StepInfo& info, const RowsOf& rows_of) const;
-  Result<StepLoss> loss_of_own(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                               const StepInfo& info) const;
+  RowsOf rows_of_log(const SampleSet& data) const {
+    return [this, &data](uint32_t sample) {
+      return log_->find(ReferenceLog::key(data.samples[sample]));
+    };
+  }
+  PackOptions packing_of(const SampleSet& data, std::span<const uint32_t> items) const;
+  double loss_of(Context& ctx, std::span<const uint32_t> items, const MicroBatch& micro,
+                 const RowsOf& rows_of) const;
+  Result<LossSum> loss_of_own(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
+                              const StepInfo& info) const;
   int64_t vocabulary() const { return input_.model.config().V; }
   int64_t kept() const {
     const int64_t k = input_.options.top_k;
@@ -119,17 +126,31 @@ Status Distilled::ask(Backend& backend, const SampleSet& texts,
   return ok();
 }
 
-Result<StepLoss> Distilled::loss(Context& ctx, const SampleSet& data,
-                                 std::span<const uint32_t> items, const StepInfo& info) {
+Result<LossSum> Distilled::loss(Context& ctx, const SampleSet& data,
+                                std::span<const uint32_t> items, const StepInfo& info) {
   constexpr uint64_t kStream = 0x6f6e706f6c;  // of no other draw
   const double share = input_.options.on_policy;
   if (info.number > 0 && share > 0 &&
       Rng(input_.options.seed, kStream, 2 * static_cast<uint64_t>(info.number)).uniform_double() <
           share)
     return loss_of_own(ctx, data, items, info);
-  return loss_of(ctx, data, items, info, [&](uint32_t sample) {
-    return log_->find(ReferenceLog::key(data.samples[sample]));
-  });
+  const std::span<const uint32_t> mine = part_of(data, items, info.shard);
+  SLLM_TRY(const double loss, learn(ctx, pack(data, mine, packing_of(data, items)), info,
+                                    [&](const MicroBatch& micro) {
+                                      return loss_of(ctx, mine, micro, rows_of_log(data));
+                                    }));
+  return LossSum{.loss = loss};
+}
+
+Result<StepLoss> Distilled::evaluate(Context& ctx, const SampleSet& data, const StepInfo& info) {
+  const std::vector<uint32_t> items = all_items(data);
+  const auto micros = pack(data, items, packing_of(data, items));
+  SLLM_TRY(const auto losses, share<double>(std::ssize(micros), [&](size_t i) -> Result<double> {
+             const double loss = loss_of(ctx, items, micros[i], rows_of_log(data));
+             if (info.seen) info.seen(micros[i].sample_tokens);
+             return loss;
+           }));
+  return StepLoss{std::accumulate(losses.begin(), losses.end(), 0.0), {}};
 }
 
 // The prompts of these items with the student's own answers.
@@ -158,9 +179,9 @@ Result<SampleSet> Distilled::own_answers(Context& ctx, const SampleSet& data,
   return own;
 }
 
-Result<StepLoss> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
-                                        std::span<const uint32_t> items,
-                                        const StepInfo& info) const {
+Result<LossSum> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
+                                       std::span<const uint32_t> items,
+                                       const StepInfo& info) const {
   SLLM_TRY(const SampleSet own, own_answers(ctx, data, items, info.number));
   std::vector<TeacherRows> said(own.samples.size());
   const auto take = [&](uint32_t sample, TeacherRows rows) {
@@ -168,48 +189,48 @@ Result<StepLoss> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
     return ok();
   };
   SLLM_OK(ask(ctx.backend, own, take, {}));
-  std::vector<uint32_t> all(own.samples.size());
-  std::iota(all.begin(), all.end(), 0u);
-  return loss_of(ctx, own, all, info, [&](uint32_t sample) {
+  const std::vector<uint32_t> all = all_items(own);
+  const auto rows_of = [&](uint32_t sample) {
     const TeacherRows& rows = said[sample];
     std::vector<TeacherRow> each;
     for (size_t i = 0; i < rows.log_rest.size(); ++i)
       each.push_back({rows.ids.data() + i * static_cast<size_t>(kept()),
                       rows.log_probs.data() + i * static_cast<size_t>(kept()), rows.log_rest[i]});
     return each;
-  });
+  };
+  SLLM_TRY(const double loss,
+           learn(ctx, pack(own, all, packing_of(own, all)), info,
+                 [&](const MicroBatch& micro) { return loss_of(ctx, all, micro, rows_of); }));
+  return LossSum{.loss = loss};
 }
 
-Result<StepLoss> Distilled::loss_of(Context& ctx, const SampleSet& data,
-                                    std::span<const uint32_t> items, const StepInfo& info,
-                                    const RowsOf& rows_of) const {
-  const Model& model = input_.model;
+// The loss is a mean over the learned rows of these items.
+PackOptions Distilled::packing_of(const SampleSet& data, std::span<const uint32_t> items) const {
   int64_t supervised = 0;
   for (const uint32_t item : items) supervised += data.samples[item].supervised();
   PackOptions options = packing();
   options.row_weight = 1.0f / static_cast<float>(supervised);
-  double loss = 0;
-  const std::vector<MicroBatch> micros = pack(data, items, options);
-  for (const MicroBatch& micro : micros) {
-    SLLM_OK(input_.may_go_on());
-    std::vector<TeacherRow> rows(micro.targets.size());
-    std::vector<std::vector<TeacherRow>> said;  // of each sample, in the order of its learned rows
-    for (int64_t i = 0; i < micro.samples; ++i)
-      said.push_back(rows_of(items[static_cast<size_t>(micro.first + i)]));
-    std::vector<size_t> next(said.size(), 0);
-    for (size_t row = 0; row < rows.size(); ++row) {
-      if (micro.owners[row] < 0) continue;
-      const auto owner = static_cast<size_t>(micro.owners[row] - micro.first);
-      rows[row] = said[owner][next[owner]++];
-    }
-    const Tensor hidden = model.forward(ctx, micro.batch);
-    loss += ops::linear_distillation(ctx, hidden, model.head(), micro.targets, micro.weights, rows,
-                                     kept(), distillation(input_.options),
-                                     {.softcap = model.config().logit_softcap});
-    backward(ctx, loss, &micro == &micros.back(), info);
-    if (info.seen) info.seen(micro.sample_tokens);
+  return options;
+}
+
+// Of a forward of these items.
+double Distilled::loss_of(Context& ctx, std::span<const uint32_t> items, const MicroBatch& micro,
+                          const RowsOf& rows_of) const {
+  const Model& model = input_.model;
+  std::vector<TeacherRow> rows(micro.targets.size());
+  std::vector<std::vector<TeacherRow>> said;  // of each sample, in the order of its learned rows
+  for (int64_t i = 0; i < micro.samples; ++i)
+    said.push_back(rows_of(items[static_cast<size_t>(micro.first + i)]));
+  std::vector<size_t> next(said.size(), 0);
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (micro.owners[row] < 0) continue;
+    const auto owner = static_cast<size_t>(micro.owners[row] - micro.first);
+    rows[row] = said[owner][next[owner]++];
   }
-  return StepLoss{loss, {}};
+  const Tensor hidden = model.forward(ctx, micro.batch);
+  return ops::linear_distillation(ctx, hidden, model.head(), micro.targets, micro.weights, rows,
+                                  kept(), distillation(input_.options),
+                                  {.softcap = model.config().logit_softcap});
 }
 
 }  // namespace

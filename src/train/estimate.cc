@@ -117,7 +117,10 @@ class StepProbe {
       layers += seconds_since(start);
       tokens += rows;
       const auto update_start = Clock::now();
-      OptimizerStep(ctx_.backend, tape_, trained_, options_, /*lr=*/0, ++step_).finish();
+      OptimizerStep step(ctx_.backend, tape_, trained_, options_, /*lr=*/0, ++step_);
+      step.end_shard();
+      SLLM_CHECK(step.gather(ok()).ok(), "no other rank");
+      step.finish();
       update = std::min(update, seconds_since(update_start));
       tape_.clear();
     } while (layers < at_least);

@@ -54,6 +54,7 @@ void for_each_field(Options& o, F f) {
   f("batch", o.batch, Use::kLearning);
   f("accumulate", o.accumulate, Use::kLearning);
   f("batch_tokens", o.batch_tokens, Use::kLearning);
+  f("shards", o.shards, Use::kLearning);  // changes rounding, so bits
   f("max_length", o.max_length, Use::kLearning);
   f("micro_tokens", o.micro_tokens, Use::kLearning);  // changes rounding, so bits
   f("epochs", o.epochs, Use::kLearning);
@@ -227,6 +228,12 @@ Status validate(const TuneOptions& o) {
   SLLM_OK(require(o.batch >= 1, "batch", "at least 1"));
   SLLM_OK(require(o.accumulate >= 1, "accumulate", "at least 1"));
   SLLM_OK(require(o.batch_tokens >= 0, "batch_tokens", "0 (off) or above"));
+  SLLM_OK(require(o.shards >= 0, "shards", "0 (one a rank) or above"));
+  if (o.batch_tokens == 0)
+    SLLM_OK(require(o.shards <= o.batch * o.accumulate, "shards",
+                    "at most the samples of a step, batch times accumulate"));
+  // What an own answer weighs depends on the length of all the others.
+  SLLM_OK(require(o.shards <= 1 || o.on_policy == 0, "shards", "1 with on_policy"));
   SLLM_OK(require(o.max_length >= 2 && o.max_length <= 1 << 24, "max_length", "at least 2"));
   SLLM_OK(require(o.micro_tokens >= 1 && o.micro_tokens <= 1 << 24, "micro_tokens", "at least 1"));
   SLLM_OK(require(o.epochs >= 1, "epochs", "at least 1"));

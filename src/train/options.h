@@ -65,6 +65,10 @@ struct TuneOptions {
 
   // What a step is: batch * accumulate samples or, with batch_tokens, as many samples as fit.
   int64_t batch = 8, accumulate = 1, batch_tokens = 0;
+  // Into so many parts its samples are divided, each computed as if it were alone, before the
+  // gradients are added (train/gradient_sum.h): as many ranks may share the work. 0: one a rank, or
+  // those of the run that is resumed.
+  int64_t shards = 0;
   int64_t max_length = 1024;    // tokens of a sample; longer ones are cut (text: split)
   int64_t micro_tokens = 1024;  // tokens per forward; memory grows with it, results do not change
   int64_t epochs = 1;

@@ -11,34 +11,6 @@
 namespace sllm {
 namespace {
 
-// Sums over items, and what they are in the end.
-struct Tally {
-  double loss = 0;
-  int64_t items = 0;
-  double chosen = 0, rejected = 0;
-  int64_t chosen_count = 0, rejected_count = 0;
-  int64_t pairs = 0, right = 0;
-
-  void add(bool wanted, double reward) {
-    (wanted ? chosen : rejected) += reward;
-    ++(wanted ? chosen_count : rejected_count);
-  }
-  void add(const Tally& other) {
-    loss += other.loss, items += other.items;
-    chosen += other.chosen, rejected += other.rejected;
-    chosen_count += other.chosen_count, rejected_count += other.rejected_count;
-    pairs += other.pairs, right += other.right;
-  }
-  StepLoss mean() const {
-    const auto over = [](double sum, int64_t count) {
-      return count > 0 ? std::optional(sum / static_cast<double>(count)) : std::nullopt;
-    };
-    return {loss / static_cast<double>(items),
-            Rewards{over(chosen, chosen_count), over(rejected, rejected_count),
-                    over(static_cast<double>(right), pairs)}};
-  }
-};
-
 // The prompt of one sample with the answer of another, cut at `most` tokens.
 Sample mismatched(const Sample& prompt, const Sample& answer, int64_t most) {
   const auto first_learned = [](const Sample& s) {
@@ -65,39 +37,36 @@ class Preferences final : public Objective {
       : Objective(std::move(input)), kind_(*preference_kind(input_.options.objective)) {}
 
   Status prepare(const ObjectivePlan& plan) override;
-  Result<StepLoss> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                        const StepInfo& info) override {
-    SLLM_TRY(const Tally tally, step(ctx, data, items, info));
-    return tally.mean();
-  }
+  Result<LossSum> loss(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
+                       const StepInfo& info) override;
   Result<StepLoss> evaluate(Context& ctx, const SampleSet& data, const StepInfo& info) override {
-    Tally all;
-    for (const auto& items : evaluation_steps(data)) {
-      SLLM_TRY(const Tally tally, step(ctx, data, items, info));
-      all.add(tally);
-    }
+    const auto steps = evaluation_steps(data);
+    SLLM_TRY(const auto sums, share<LossSum>(std::ssize(steps), [&](size_t i) {
+               return loss(ctx, data, steps[i], info);
+             }));
+    LossSum all;
+    for (const LossSum& sum : sums) all.add(sum);
     return all.mean();
   }
 
  private:
-  Result<Tally> step(Context& ctx, const SampleSet& data, std::span<const uint32_t> items,
-                     const StepInfo& info);
   Result<std::vector<double>> log_probabilities(Backend& backend, const SampleSet& data,
                                                 std::span<const uint32_t> samples,
                                                 const BoundAdapter* adapter,
                                                 const StepInfo& info) const;
   Result<double> divergence(Backend& backend, const SampleSet& data,
-                            std::span<const uint32_t> items) const;
+                            std::span<const uint32_t> items, const StepInfo& info) const;
   SampleSet mismatches(const SampleSet& data, std::span<const uint32_t> items) const;
   std::vector<std::vector<uint32_t>> evaluation_steps(const SampleSet& data) const;
   std::string reference_name(const std::string& base_hash) const;
   void score_pairs(const MicroBatch& micro, std::vector<AnswerScore>& scores,
-                   std::vector<AnswerTerm>& terms, Tally& tally) const;
+                   std::vector<AnswerTerm>& terms, LossSum& tally) const;
   template <class Weigh>
   void weigh_rows(Context& ctx, const Tensor& hidden, const MicroBatch& micro, Weigh weigh) const;
 
   PreferenceKind kind_;
   std::optional<ReferenceLog> reference_;
+  double divergence_ = 0;  // KTO's, of the step whose shards are computed
 };
 
 // What an evaluation takes together: KTO's divergence is one of a step.
@@ -209,16 +178,31 @@ Result<std::vector<double>> Preferences::log_probabilities(Backend& backend, con
   return sums;
 }
 
-// KTO's estimate of the divergence from the reference (Ethayarajh et al. 2024, section 4.1).
+// KTO's estimate of the divergence from the reference (Ethayarajh et al. 2024, section 4.1): a mean
+// over all items of a step, of which each rank computes those of its shards.
 Result<double> Preferences::divergence(Backend& backend, const SampleSet& data,
-                                       std::span<const uint32_t> items) const {
+                                       std::span<const uint32_t> items,
+                                       const StepInfo& info) const {
   const SampleSet set = mismatches(data, items);
-  std::vector<uint32_t> all(set.samples.size());
-  std::iota(all.begin(), all.end(), 0u);
-  SLLM_TRY(const auto policy, log_probabilities(backend, set, all, input_.adapter, {}));
-  double sum = 0;
-  for (const uint32_t i : all)
-    sum += policy[i] - reference_->find(ReferenceLog::key(set.samples[i])).value();
+  const bool training = info.number > 0;  // else this rank computes the step alone
+  const std::vector<int64_t> shards = divide(data, items, info.shard.count);
+  std::vector<int64_t> begins;
+  for (int r = 0; training && r <= input_.ranks.size(); ++r)
+    begins.push_back(
+        shards[static_cast<size_t>(first_shard(r, input_.ranks.size(), info.shard.count))]);
+  const auto rank = static_cast<size_t>(input_.ranks.rank());
+  std::vector<uint32_t> mine;
+  for (int64_t i = training ? begins[rank] : 0;
+       i < (training ? begins[rank + 1] : std::ssize(items)); ++i)
+    mine.push_back(static_cast<uint32_t>(i));
+  auto policy = log_probabilities(backend, set, mine, input_.adapter, {});
+  if (training) SLLM_OK(input_.ranks.agree(policy.ok() ? ok() : Status(policy.error())));
+  if (!policy.ok()) return std::move(policy).error();
+  std::vector<double> all(items.size());
+  for (size_t i = 0; i < mine.size(); ++i)
+    all[mine[i]] = (*policy)[i] - reference_->find(ReferenceLog::key(set.samples[mine[i]])).value();
+  if (training) input_.ranks.gather<double>(std::span(all), begins);
+  const double sum = std::accumulate(all.begin(), all.end(), 0.0);
   return std::max(0.0, sum / static_cast<double>(all.size()));
 }
 
@@ -251,7 +235,7 @@ void Preferences::weigh_rows(Context& ctx, const Tensor& hidden, const MicroBatc
 
 // The terms of the pairs of which a forward holds an answer; each is counted with its chosen one.
 void Preferences::score_pairs(const MicroBatch& micro, std::vector<AnswerScore>& scores,
-                              std::vector<AnswerTerm>& terms, Tally& tally) const {
+                              std::vector<AnswerTerm>& terms, LossSum& tally) const {
   for (int64_t place = micro.first; place < micro.first + micro.samples; ++place) {
     const auto pair = static_cast<size_t>(place - place % 2);
     const PairTerm term = pair_term(kind_, input_.options, scores[pair], scores[pair + 1]);
@@ -263,22 +247,23 @@ void Preferences::score_pairs(const MicroBatch& micro, std::vector<AnswerScore>&
   }
 }
 
-Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
-                                std::span<const uint32_t> items, const StepInfo& info) {
-  const std::vector<uint32_t> samples = data.samples_of(items);
+Result<LossSum> Preferences::loss(Context& ctx, const SampleSet& data,
+                                  std::span<const uint32_t> items, const StepInfo& info) {
+  const std::span<const uint32_t> mine = part_of(data, items, info.shard);
+  const std::vector<uint32_t> samples = data.samples_of(mine);
   std::vector<AnswerScore> scores(samples.size());
   std::vector<AnswerTerm> terms(samples.size());
-  int64_t whole_tokens = 0;  // that ORPO's cross-entropy is a mean of
+  int64_t whole_tokens = 0;  // that ORPO's cross-entropy is a mean of, in all shards
+  for (const uint32_t i : items)
+    whole_tokens += std::ssize(data.samples[static_cast<size_t>(i * data.group)].ids) - 1;
   for (size_t i = 0; i < samples.size(); ++i) {
     const Sample& sample = data.samples[samples[i]];
     scores[i].tokens = sample.supervised();
     if (reference_) scores[i].reference = reference_->find(ReferenceLog::key(sample)).value();
-    if (i % 2 == 0) whole_tokens += std::ssize(sample.ids) - 1;
   }
   const bool kto = kind_ == PreferenceKind::kKto, orpo = kind_ == PreferenceKind::kOrpo;
-  double kl = 0;
-  if (kto) {
-    SLLM_TRY(kl, divergence(ctx.backend, data, items));
+  if (kto && info.shard.index == info.shard.first) {
+    SLLM_TRY(divergence_, divergence(ctx.backend, data, items, info));
   }
   PackOptions options = packing();
   options.group = data.group, options.whole_first = orpo;
@@ -299,8 +284,8 @@ Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
     for (size_t i = 0; i < places.size(); ++i) scores[places[i]].policy = sums[i];
   }
 
-  Tally tally;
-  tally.items = std::ssize(items);
+  LossSum tally;
+  tally.items = std::ssize(mine);
   const double share = 1 / static_cast<double>(items.size()),
                whole_share = orpo ? 1 / static_cast<double>(whole_tokens) : 0;
   double whole_loss = 0;
@@ -320,7 +305,7 @@ Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
           for (int64_t i = 0; kto && i < micro.samples; ++i) {
             const auto place = static_cast<size_t>(micro.first + i);
             const bool wanted = data.wanted[samples[place]] != 0;
-            const KtoTerm term = kto_term(input_.options, scores[place], wanted, kl);
+            const KtoTerm term = kto_term(input_.options, scores[place], wanted, divergence_);
             terms[place] = term.answer;
             tally.loss += term.loss;
             tally.add(wanted, term.answer.reward);
@@ -334,7 +319,7 @@ Result<Tally> Preferences::step(Context& ctx, const SampleSet& data,
     backward(ctx, tally.loss, &micro == &micros.back(), info);
     if (info.seen) info.seen(micro.sample_tokens);
   }
-  tally.loss += whole_share * whole_loss * static_cast<double>(tally.items);
+  tally.loss += whole_share * whole_loss * static_cast<double>(items.size());
   return tally;
 }
 

@@ -21,14 +21,18 @@ void Trainable::add(std::string name, const Weight& weight, double lr_ratio) {
   parameters_.push_back({std::move(name), weight, lr_ratio, {}, {}});
 }
 
-void Trainable::make_moments(bool in_8_bits) {
-  for (Parameter& p : parameters_) {
-    const Tensor& w = p.weight.tensor();
-    if (in_8_bits && w.size() >= kFewestIn8Bits) {
-      p.m = Moment::zeros_in_8_bits(w.size(), /*is_signed=*/true);
-      p.v = Moment::zeros_in_8_bits(w.size(), /*is_signed=*/false);
+void Trainable::make_moments(bool in_8_bits, int rank, int ranks) {
+  std::vector<int64_t> sizes;
+  for (const Parameter& p : parameters_) sizes.push_back(p.weight.tensor().size());
+  slices_.emplace(sizes, ranks);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    Parameter& p = parameters_[i];
+    const int64_t n = slices_->part(rank, i).size();
+    if (in_8_bits && sizes[i] >= kFewestIn8Bits) {
+      p.m = Moment::zeros_in_8_bits(n, /*is_signed=*/true);
+      p.v = Moment::zeros_in_8_bits(n, /*is_signed=*/false);
     } else {
-      p.m = Moment::zeros(w.shape()), p.v = Moment::zeros(w.shape());
+      p.m = Moment::zeros({n}), p.v = Moment::zeros({n});
     }
   }
 }
@@ -45,7 +49,7 @@ static Result<TrainableLora> make_lora(const TrainedBase& base, const TuneOption
 }
 
 Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
-                                                  const TuneOptions& options) {
+                                                  const TuneOptions& options, int rank, int ranks) {
   std::unique_ptr<Trainable> trained;
   if (options.method == "full") {
     SLLM_TRY(TrainableModel model, TrainableModel::create(base.model, base.source, base.name));
@@ -55,7 +59,7 @@ Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
     lora.set_base_model(base.name);
     trained = std::make_unique<TrainableLora>(std::move(lora));
   }
-  trained->make_moments(options.optimizer == "adamw8bit");
+  trained->make_moments(options.optimizer == "adamw8bit", rank, ranks);
   return trained;
 }
 

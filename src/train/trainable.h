@@ -11,6 +11,7 @@
 #include "models/model.h"
 #include "train/moments.h"
 #include "train/options.h"
+#include "train/slices.h"
 
 namespace sllm {
 
@@ -19,15 +20,16 @@ struct Parameter {
   std::string name;     // "model.layers.0.self_attn.q_proj.lora_A"
   Weight weight;        // F32
   double lr_ratio = 1;  // of its learning rate to the run's
-  Moment m, v;          // first and second moment (make_moments)
+  Moment m, v;          // first and second moment of this rank's part (make_moments)
 };
 
 class Trainable {
  public:
   virtual ~Trainable() = default;
-  // Zero moments for all parameters, before anything is learned; those of large tensors in 8 bits
-  // where that is asked for.
-  void make_moments(bool in_8_bits);
+  // Deals the parameters out to ranks and makes zero moments for the part of this one, before
+  // anything is learned; those of large tensors in 8 bits where that is asked for.
+  void make_moments(bool in_8_bits, int rank = 0, int ranks = 1);
+  const Slices& slices() const { return *slices_; }
   // Which turn 8-bit moments into f32 and back; the same ones in every step.
   ThreadPool& threads_of_moments(int threads);
   Trainable(Trainable&&) = default;
@@ -61,6 +63,7 @@ class Trainable {
   Trainable() = default;
   void add(std::string name, const Weight& weight, double lr_ratio = 1);
   std::vector<Parameter> parameters_;
+  std::optional<Slices> slices_;
   std::unique_ptr<ThreadPool> threads_;
 };
 
@@ -70,9 +73,10 @@ struct TrainedBase {
   std::shared_ptr<const ModelSource> source;
   std::string name;
 };
-// What `options` say is trained of it; the model must outlive that. Errors: those of the method's
-// own constructors.
+// What `options` say is trained of it, with the moments of this rank; the model must outlive that.
+// Errors: those of the method's own constructors.
 Result<std::unique_ptr<Trainable>> make_trainable(const TrainedBase& base,
-                                                  const TuneOptions& options);
+                                                  const TuneOptions& options, int rank = 0,
+                                                  int ranks = 1);
 
 }  // namespace sllm

@@ -39,18 +39,42 @@ Result<std::string> fingerprint(const ModelSource& source) {
   return sha.hex();
 }
 
+// Ranks on other machines must see the run's folder and read the same model and rows.
+Status check_company(Ranks& ranks, const fs::path& run, const RunIdentity& identity) {
+  const auto number = [](const std::string& text) {
+    return std::stoull(sha256_hex(text).substr(0, 16), nullptr, 16);
+  };
+  const auto config = read_file(run / "config.toml", 1 << 20);
+  struct Seen {
+    uint64_t config, base, settings, data, teacher;
+    bool operator==(const Seen&) const = default;
+  };
+  const Seen mine{number(config.ok() ? *config : ""), number(identity.base),
+                  number(identity.config), number(identity.data), number(identity.teacher)};
+  const Seen first = ranks.gather(mine).front();
+  if (mine == first) return ok();
+  const char* what = mine.base != first.base         ? "another base model"
+                     : mine.data != first.data       ? "other rows"
+                     : mine.teacher != first.teacher ? "another teacher"
+                     : mine.settings != first.settings
+                         ? "other settings"
+                         : "another folder of the run, which must lie where all machines see it";
+  return usage_error("{}: rank {} has {}", run.string(), ranks.rank(), what);
+}
+
 class Run {
  public:
   Run(TuneInput input, const TuneOptions& options, std::unique_ptr<Trainable> trained,
       const ProgressSink& progress)
       : input_(std::move(input)),
+        ranks_(input_.ranks),
         options_(options),
         progress_(progress),
         trained_(std::move(trained)),
         schedule_(input_.train, options_),
-        objective_(make_objective({input_.model, trained_->bound(), options_,
-                                   [this] { return stop_if_asked(); }, input_.teacher,
-                                   input_.kept.empty() ? options_.run : input_.kept})) {
+        objective_(make_objective(
+            {input_.model, trained_->bound(), options_, [this] { return stop_if_asked(); },
+             input_.teacher, input_.kept.empty() ? options_.run : input_.kept, input_.ranks})) {
     identity_ = {input_.base_hash, sha256_hex(learning_fields(options_) + first_adapter()),
                  sha256_hex(input_.train.hash() + input_.eval.hash()), input_.teacher.hash};
     trained_->watch(tape_);
@@ -62,13 +86,23 @@ class Run {
  private:
   Result<TunePart::End> advance(const TunePause* pause);
   std::string first_adapter() const;
+  // What the first rank alone does, and how that ended, on all ranks.
+  template <class Work>
+  Status on_first(Work work) {
+    return ranks_.agree(ranks_.first() ? work() : ok());
+  }
   Status prepare();
+  Status prepare_objective();
+  Status restore();
+  Result<StepLoss> gradients(Context& ctx, std::span<const uint32_t> items,
+                             OptimizerStep& optimizer, int64_t step);
   Status step();
   Result<StepLoss> evaluation_loss();
   Status evaluate();
   Status save();
   Status stop(const std::string& why, ErrorCode code, const std::string& hint);
-  Status stop_if_asked();
+  Status stop_if_asked() const;
+  Status saved_when_stopped(Status status);
   void show(const StepMetrics& metrics) const;
   void add_up();
   Result<TuneResult> finish();
@@ -81,12 +115,14 @@ class Run {
     if (options_.eval_every > 0) return step % options_.eval_every == 0;
     return next.epoch != state_.cursor.epoch || step == schedule_.total_steps();
   }
-  bool save_is_due() const {
-    return state_.step % options_.save_every == 0 ||
-           seconds_since(saved_) > options_.save_minutes * 60;
+  bool save_is_due() {
+    if (state_.step % options_.save_every == 0) return true;
+    const bool late = seconds_since(saved_) > options_.save_minutes * 60;
+    return ranks_.gather(uint8_t{late}).front() != 0;  // clocks differ
   }
 
   TuneInput input_;
+  Ranks& ranks_;
   const TuneOptions& options_;
   const ProgressSink& progress_;
   std::unique_ptr<Trainable> trained_;
@@ -118,48 +154,102 @@ std::string Run::first_adapter() const {
 }
 
 Status Run::prepare() {
-  std::error_code error;
-  fs::create_directories(options_.run / "checkpoints", error);
-  const bool goes_on = has_checkpoints(options_.run);
-  if (goes_on && !options_.resume)
-    return with_hint(usage_error("{}: holds a run already", options_.run.string()),
-                     "Add --resume to go on with it, or name another folder");
-  if (goes_on) SLLM_OK(check_identity(options_.run, identity_));
-  SLLM_OK(write_file_atomically(options_.run / "config.toml", to_toml(options_)));
+  const auto open_folder = [&]() -> Status {
+    const bool goes_on = has_checkpoints(options_.run);
+    if (goes_on && !options_.resume)
+      return with_hint(usage_error("{}: holds a run already", options_.run.string()),
+                       "Add --resume to go on with it, or name another folder");
+    std::error_code error;
+    fs::create_directories(options_.run / "checkpoints", error);
+    if (goes_on) SLLM_OK(check_identity(options_.run, identity_));
+    return write_file_atomically(options_.run / "config.toml", to_toml(options_));
+  };
+  SLLM_OK(on_first(open_folder));
+  SLLM_OK(ranks_.agree(check_company(ranks_, options_.run, identity_)));
   trained_->derive(input_.backend);
-  SLLM_OK(objective_->prepare(
-      {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_}));
+  SLLM_OK(prepare_objective());
   prepared_ = true;
-  if (goes_on) {
-    SLLM_TRY(const auto restored, restore_newest(options_.run, *trained_, identity_));
-    if (restored) {
-      state_ = *restored;
-      saved_step_ = result_.resumed_from = state_.step;
-      log(LogLevel::kInfo, fmt::format("resumed after step {}", state_.step));
-    }
+  SLLM_OK(restore());
+  const auto open_files = [&]() -> Status {
     drop_checkpoints_after(options_.run, state_.step);
-  }
-  if (saved_step_ >= 0) trained_->derive(input_.backend);
-  const nlohmann::ordered_json env = {{"base", identity_.base},
-                                      {"base_name", input_.base_name},
-                                      {"data", identity_.data},
-                                      {"config", identity_.config},
-                                      {"samples", input_.train.items()},
-                                      {"eval_samples", input_.eval.items()},
-                                      {"total_steps", schedule_.total_steps()},
-                                      {"trained_parameters", trained_->size()},
-                                      {"threads", input_.backend.threads()},
-                                      {"mode", std::string(name(options_.mode))}};
-  SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
-  SLLM_TRY(log_, MetricsLog::open(options_.run, state_.step));
-  SLLM_TRY(preview_, Preview::open(options_, input_.tokenizer, state_.step));
-  SLLM_TRY(const auto lines, read_metrics(options_.run));
-  for (const StepMetrics& m : lines) {
-    result_.loss.push_back(m.loss);
-    if (m.rewards) result_.rewards.push_back(*m.rewards);
-    if (m.eval_loss) result_.eval_loss.emplace_back(m.step, *m.eval_loss);
-  }
+    const nlohmann::ordered_json env = {{"base", identity_.base},
+                                        {"base_name", input_.base_name},
+                                        {"data", identity_.data},
+                                        {"config", identity_.config},
+                                        {"samples", input_.train.items()},
+                                        {"eval_samples", input_.eval.items()},
+                                        {"total_steps", schedule_.total_steps()},
+                                        {"trained_parameters", trained_->size()},
+                                        {"threads", input_.backend.threads()},
+                                        {"ranks", ranks_.size()},
+                                        {"mode", std::string(name(options_.mode))}};
+    SLLM_OK(write_file_atomically(options_.run / "env.json", env.dump(1)));
+    SLLM_TRY(log_, MetricsLog::open(options_.run, state_.step));
+    SLLM_TRY(preview_, Preview::open(options_, input_.tokenizer, state_.step));
+    SLLM_TRY(const auto lines, read_metrics(options_.run));
+    for (const StepMetrics& m : lines) {
+      result_.loss.push_back(m.loss);
+      if (m.rewards) result_.rewards.push_back(*m.rewards);
+      if (m.eval_loss) result_.eval_loss.emplace_back(m.step, *m.eval_loss);
+    }
+    return ok();
+  };
+  return on_first(open_files);
+}
+
+// The first rank computes what is missing, the others find it.
+Status Run::prepare_objective() {
+  const auto prepare = [&] {
+    return objective_->prepare(
+        {input_.backend, input_.train, input_.eval, schedule_, input_.base_hash, progress_});
+  };
+  SLLM_OK(on_first(prepare));
+  return ranks_.agree(ranks_.first() ? ok() : prepare());
+}
+
+Status Run::restore() {
+  if (!options_.resume || !has_checkpoints(options_.run)) return ok();
+  auto restored = restore_newest(options_.run, *trained_, identity_, ranks_);
+  SLLM_OK(ranks_.agree(restored.ok() ? ok() : Status(restored.error())));
+  const int64_t step = *restored ? (**restored).step : -1;
+  for (const int64_t other : ranks_.gather(step))
+    if (other != step)
+      return make_error(ErrorCode::kResource,
+                        "{}: the ranks read the checkpoints of steps {} and {}",
+                        options_.run.string(), std::min(step, other), std::max(step, other));
+  if (step < 0) return ok();
+  state_ = **restored;
+  saved_step_ = result_.resumed_from = step;
+  if (ranks_.first()) log(LogLevel::kInfo, fmt::format("resumed after step {}", step));
+  trained_->derive(input_.backend);
   return ok();
+}
+
+// The loss of a step, whose gradients `optimizer` then has: this rank's shards, one after the
+// other, and what the others found. Collective.
+Result<StepLoss> Run::gradients(Context& ctx, std::span<const uint32_t> items,
+                                OptimizerStep& optimizer, int64_t step) {
+  std::vector<int64_t> begins;
+  for (int r = 0; r <= ranks_.size(); ++r)
+    begins.push_back(first_shard(r, ranks_.size(), options_.shards));
+  const auto rank = static_cast<size_t>(ranks_.rank());
+  std::vector<LossSum> sums(static_cast<size_t>(options_.shards));
+  const auto mine = [&]() -> Status {
+    Shard shard{0, options_.shards, begins[rank], begins[rank + 1]};
+    for (shard.index = shard.first; shard.index < shard.last; ++shard.index) {
+      StepInfo info{.number = step, .shard = shard};
+      if (shard.index == shard.last - 1) info.on_ready = optimizer.on_ready();
+      SLLM_TRY(sums[static_cast<size_t>(shard.index)],
+               objective_->loss(ctx, input_.train, items, info));
+      optimizer.end_shard();
+    }
+    return ok();
+  };
+  SLLM_OK(optimizer.gather(mine()));
+  ranks_.gather<LossSum>(std::span(sums), begins);
+  LossSum all;
+  for (const LossSum& sum : sums) all.add(sum);
+  return all.mean();
 }
 
 // One optimiser step; on a signal or a loss that is not finite nothing has changed.
@@ -176,10 +266,8 @@ Status Run::step() {
   Context ctx{input_.backend, options_.mode, &tape_};
   m.step = state_.step + 1;
   m.lr = options_.lr * lr_factor(options_, state_.step, schedule_.total_steps());
-  OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step);
-  SLLM_TRY(const StepLoss found,
-           objective_->loss(ctx, input_.train, items,
-                            {.number = m.step, .on_ready = optimizer.on_ready()}));
+  OptimizerStep optimizer(input_.backend, tape_, *trained_, options_, m.lr, m.step, ranks_);
+  SLLM_TRY(const StepLoss found, gradients(ctx, items, optimizer, m.step));
   m.loss = found.loss, m.rewards = found.rewards;
   const StepResult done =
       std::isfinite(m.loss) ? optimizer.finish() : StepResult{m.loss, false, false};
@@ -211,7 +299,7 @@ Status Run::step() {
   result_.loss.push_back(m.loss);
   if (m.rewards) result_.rewards.push_back(*m.rewards);
   show(m);
-  return log_->append(m);
+  return on_first([&] { return log_->append(m); });
 }
 
 // Of the held-out rows, where the run stands.
@@ -234,18 +322,21 @@ Status Run::evaluate() {
   state_.worse = improved ? 0 : state_.worse + 1;
   if (improved) state_.best_eval = loss, state_.best_step = state_.step;
   result_.eval_loss.emplace_back(state_.step, loss);
-  SLLM_OK(log_->append_evaluation(state_.step, found));
-  Context ctx{input_.backend, options_.mode, nullptr};
-  SLLM_OK(preview_->answer(ctx, input_.model, trained_->bound(), input_.eval, state_.step));
+  const auto write = [&]() -> Status {
+    SLLM_OK(log_->append_evaluation(state_.step, found));
+    Context ctx{input_.backend, options_.mode, nullptr};
+    return preview_->answer(ctx, input_.model, trained_->bound(), input_.eval, state_.step);
+  };
+  SLLM_OK(on_first(write));
   return improved ? save() : ok();
 }
 
 Status Run::save() {
   if (saved_step_ == state_.step) return ok();
-  SLLM_OK(save_checkpoint(options_.run, *trained_, state_, identity_));
+  SLLM_OK(save_checkpoint(options_.run, *trained_, state_, identity_, ranks_));
   saved_step_ = state_.step;
   saved_ = Clock::now();
-  prune_checkpoints(options_.run, options_.keep, state_.best_step);
+  if (ranks_.first()) prune_checkpoints(options_.run, options_.keep, state_.best_step);
   return ok();
 }
 
@@ -254,16 +345,24 @@ Status Run::stop(const std::string& why, ErrorCode code, const std::string& hint
   return with_hint(make_error(code, "{}: {}", options_.run.string(), why), hint);
 }
 
-Status Run::stop_if_asked() {
+Status Run::stop_if_asked() const {
   const int signal = stop_requested();
   if (signal == 0) return ok();
+  return with_hint(make_error(signal == 2 ? ErrorCode::kInterrupted : ErrorCode::kTerminated,
+                              "{}: stopped by signal {}", options_.run.string(), signal),
+                   "Add --resume to go on");
+}
+
+// The state before the step or the evaluation that a signal ended is kept.
+Status Run::saved_when_stopped(Status status) {
+  if (status.ok() || (status.error().code != ErrorCode::kInterrupted &&
+                      status.error().code != ErrorCode::kTerminated))
+    return status;
   tape_.clear();
-  const auto code = signal == 2 ? ErrorCode::kInterrupted : ErrorCode::kTerminated;
-  if (!prepared_)  // no step is taken yet, or the checkpoint is not read
-    return with_hint(make_error(code, "{}: stopped by signal {}", options_.run.string(), signal),
-                     "Add --resume to go on");
-  return stop(fmt::format("stopped by signal {} after step {}", signal, state_.step), code,
-              "Add --resume to go on");
+  SLLM_OK(save());
+  Error error = std::move(status).error();
+  error.message += fmt::format(" after step {}", state_.step);
+  return error;
 }
 
 void Run::show(const StepMetrics& m) const {
@@ -303,14 +402,17 @@ Result<TuneResult> Run::finish() {
   const bool best_is_older = state_.best_step >= 0 && state_.best_step != state_.step;
   const fs::path made = result_path(options_);
   (options_.method == "full" ? result_.model : result_.adapter) = made;
-  SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
-  std::optional<fs::path> best;
-  if (best_is_older) {
-    best = checkpoint_path(options_.run, state_.best_step);
-    SLLM_OK(verify_checkpoint(*best));
-  }
-  SLLM_OK(trained_->write(folder.path(), best));
-  SLLM_OK(folder.commit());
+  const auto write = [&]() -> Status {
+    SLLM_TRY(AtomicDir folder, AtomicDir::replace(made));
+    std::optional<fs::path> best;
+    if (best_is_older) {
+      best = checkpoint_path(options_.run, state_.best_step);
+      SLLM_OK(verify_checkpoint(*best));
+    }
+    SLLM_OK(trained_->write(folder.path(), best));
+    return folder.commit();
+  };
+  SLLM_OK(on_first(write));
   add_up();
   return result_;
 }
@@ -318,12 +420,12 @@ Result<TuneResult> Run::finish() {
 Result<TunePart::End> Run::advance(const TunePause* pause) {
   SLLM_OK(prepare());
   for (;;) {
-    if (state_.evaluation_due) SLLM_OK(evaluate());
+    if (state_.evaluation_due) SLLM_OK(saved_when_stopped(evaluate()));
     if (finished()) return TunePart::End::kFinished;
     if (pause && state_.step >= pause->step) return TunePart::End::kStep;
     if (pause && pause->now && pause->now()) return TunePart::End::kNow;
     if (save_is_due()) SLLM_OK(save());
-    SLLM_OK(step());
+    SLLM_OK(saved_when_stopped(step()));
   }
 }
 
@@ -361,23 +463,52 @@ Result<TunePart> Run::go(const TunePause& pause) {
 
 }  // namespace
 
-// A run of its folder's only process; `work` makes it go.
-template <class Work>
-static auto with_run(TuneInput input, const TuneOptions& options, const ProgressSink& progress,
-                     Work work) -> decltype(work(std::declval<Run&>())) {
-  SLLM_OK(validate(options));
-  SLLM_CHECK(!input.train.samples.empty(), "tune: no samples");
-  std::error_code error;
-  fs::create_directories(options.run, error);
-  SLLM_TRY(const FileLock lock, FileLock::acquire(lock_path(options.run)));
-  if (options.resume && fs::exists(options.run / "config.toml")) {
+// Of a resumed run that names none: those it was started with.
+static Result<int64_t> shards_of(const TuneOptions& options, const Ranks& ranks) {
+  int64_t shards = options.shards;
+  if (shards == 0 && options.resume && fs::exists(options.run / "config.toml")) {
     SLLM_TRY(const RunSummary before, read_run(options.run));
-    if (const auto fields = differing_fields(before.options, options); !fields.empty())
-      return with_hint(usage_error("{}: was started with another {}", options.run.string(),
-                                   fmt::join(fields, ", ")),
-                       "Resume with the settings of its config.toml, or tune into another folder");
+    shards = std::max<int64_t>(before.options.shards, 1);
   }
-  SLLM_TRY(auto trained, make_trainable({input.model, input.source, input.base_name}, options));
+  if (shards == 0) shards = ranks.size();
+  if (ranks.size() > shards)
+    return with_hint(
+        usage_error("{} ranks share the work of a step that is divided into {} shard{}",
+                    ranks.size(), shards, shards == 1 ? "" : "s"),
+        "Start at most as many ranks, or a run with more --shards");
+  return shards;
+}
+
+// A run of its folder's only process, or ranks; `work` makes it go.
+template <class Work>
+static auto with_run(TuneInput input, const TuneOptions& asked, const ProgressSink& progress,
+                     Work work) -> decltype(work(std::declval<Run&>())) {
+  Ranks& ranks = input.ranks;
+  TuneOptions options = asked;
+  std::optional<FileLock> lock;
+  std::unique_ptr<Trainable> trained;
+  const auto open = [&]() -> Status {
+    SLLM_TRY(options.shards, shards_of(asked, ranks));
+    SLLM_OK(validate(options));
+    SLLM_CHECK(!input.train.samples.empty(), "tune: no samples");
+    std::error_code error;
+    fs::create_directories(options.run, error);
+    if (ranks.first()) {
+      SLLM_TRY(lock, FileLock::acquire(lock_path(options.run)));
+    }
+    if (options.resume && fs::exists(options.run / "config.toml")) {
+      SLLM_TRY(const RunSummary before, read_run(options.run));
+      if (const auto fields = differing_fields(before.options, options); !fields.empty())
+        return with_hint(
+            usage_error("{}: was started with another {}", options.run.string(),
+                        fmt::join(fields, ", ")),
+            "Resume with the settings of its config.toml, or tune into another folder");
+    }
+    SLLM_TRY(trained, make_trainable({input.model, input.source, input.base_name}, options,
+                                     ranks.rank(), ranks.size()));
+    return ok();
+  };
+  SLLM_OK(ranks.agree(open()));
   Run run(std::move(input), options, std::move(trained), progress);
   return work(run);
 }
@@ -445,11 +576,21 @@ Result<LoadedTune> load_tune(const TuneOptions& options) {
   return loaded;
 }
 
-Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress) {
-  SLLM_TRY(LoadedTune loaded, load_tune(options));
-  return tune({*loaded.model, *loaded.backend, std::move(loaded.train), std::move(loaded.eval),
-               std::move(loaded.base_hash), std::move(loaded.base_name), std::move(loaded.source),
-               std::move(loaded.teacher), std::move(loaded.tokenizer)},
+Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress, Ranks& ranks) {
+  auto files = load_tune(options);
+  SLLM_OK(ranks.agree(files.ok() ? ok() : Status(files.error())));
+  LoadedTune loaded = std::move(files).value();
+  return tune({*loaded.model,
+               *loaded.backend,
+               std::move(loaded.train),
+               std::move(loaded.eval),
+               std::move(loaded.base_hash),
+               std::move(loaded.base_name),
+               std::move(loaded.source),
+               std::move(loaded.teacher),
+               std::move(loaded.tokenizer),
+               {},
+               ranks},
               options, progress);
 }
 

@@ -10,6 +10,7 @@
 #include "base/events.h"
 #include "base/result.h"
 #include "io/model_source.h"
+#include "ranks/ranks.h"
 #include "train/checkpoint.h"
 #include "train/options.h"
 #include "train/run_folder.h"
@@ -36,10 +37,13 @@ struct TuneResult {
   int64_t resumed_from = -1;  // step of the checkpoint
 };
 
-// Errors: kUsage (settings; a loss that is no longer finite, with the last good state kept),
-// kBadInput (model, data), kResource (disk), kLocked (another process tunes into this folder),
-// kInterrupted and kTerminated after a signal, with a checkpoint written.
-Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress = {});
+// One process, or one of several `ranks` that tune together, all with the same options and on a
+// folder that all of them see; the first one writes it. The weights are those of one process with
+// as many shards, bit for bit. Errors: kUsage (settings; a loss that is no longer finite, with the
+// last good state kept), kBadInput (model, data), kResource (disk), kLocked (another process tunes
+// into this folder), kInterrupted and kTerminated after a signal, with a checkpoint written.
+Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress = {},
+                        Ranks& ranks = alone());
 
 // What the options name, opened and read.
 struct TuneFiles {
@@ -62,6 +66,7 @@ struct TuneInput {
   // Folder of what is computed before the first step, teacher.bin and reference.log; empty: the
   // run's. Runs of one base, data and teacher may share it, one after the other.
   fs::path kept = {};
+  Ranks& ranks = alone();
 };
 Result<TuneResult> tune(TuneInput input, const TuneOptions& options,
                         const ProgressSink& progress = {});
