@@ -3,7 +3,7 @@
 # command-line tests. Can be run again. Comparisons with other programs are in tests/parity/run.sh.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-install_packages
+install_packages openmpi-bin libopenmpi-dev
 say "Lint: layers, sizes, format"
 python3 "$root/tests/lint/lint.py"
 build all
