@@ -44,8 +44,10 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
                  "dpo, simpo: share of the pairs taken to be the wrong way round");
   app.add_option("--desirable-weight", o.desirable_weight, "kto: weight of wanted answers");
   app.add_option("--undesirable-weight", o.undesirable_weight, "kto: weight of unwanted answers");
-  app.add_option("--teacher", o.teacher,
-                 "Model with the same tokens whose probabilities are learned from");
+  app.add_option("--teacher", o.teacher, "Model whose probabilities are learned from");
+  app.add_flag("--align-tokens", o.align_tokens,
+               "The teacher may have other tokens: they are spelled in the student's where both "
+               "begin at the same byte");
   app.add_option("--divergence", o.divergence, "From the teacher: forward, reverse or jsd");
   app.add_option("--top-k", o.top_k, "Tokens kept of each of the teacher's rows; 0: all");
   app.add_option("--temperature", o.temperature, "Of the teacher and of what it is compared with");

@@ -98,33 +98,42 @@ void divergences(Backend& backend, std::vector<double>& losses, Tensor& logits,
   if (o.temperature != 1) backend.scale(z, 1 / o.temperature, logits.size());
   std::vector<float> kept(n * static_cast<size_t>(k)), anchors(n), loss(n), ones(n, 1.0f);
   std::vector<int32_t> target(n);
+  std::vector<int64_t> count(n);  // of the kept tokens; -1: nothing is known
+  bool others = false;
   for (size_t i = 0; i < n; ++i) {
     float* row = z + static_cast<int64_t>(i) * V;
-    for (int64_t c = 0; c < k; ++c) {
-      float& logit = row[teacher[i]->ids[c]];
-      kept[i * static_cast<size_t>(k) + static_cast<size_t>(c)] = logit;
-      logit = kMasked;
+    const int32_t* ids = teacher[i]->ids;
+    count[i] = teacher[i]->is_known() ? std::find(ids, ids + k, -1) - ids : -1;
+    for (int64_t c = 0; c < count[i]; ++c) {
+      kept[i * static_cast<size_t>(k) + static_cast<size_t>(c)] = row[ids[c]];
+      row[ids[c]] = kMasked;
     }
-    if (k == V) continue;
+    if (count[i] == V) continue;
+    others = true;
     target[i] = static_cast<int32_t>(
         std::find_if(row, row + V, [](float x) { return x != kMasked; }) - row);
     anchors[i] = row[target[i]];
   }
-  if (k < V) backend.cross_entropy(loss.data(), wanted ? z : nullptr, z, target, ones.data(), V);
+  if (others) backend.cross_entropy(loss.data(), wanted ? z : nullptr, z, target, ones.data(), V);
   for (size_t i = 0; i < n; ++i) {
     float* row = z + static_cast<int64_t>(i) * V;
-    const double lse_rest = k < V ? double{loss[i]} + anchors[i] : kNever;
-    const RowTerm term =
-        row_divergence({std::span(kept).subspan(i * static_cast<size_t>(k), static_cast<size_t>(k)),
-                        *teacher[i], lse_rest},
-                       o);
+    losses[i] = 0;
+    if (count[i] < 0) {
+      if (wanted) std::fill(row, row + V, 0.0f);
+      continue;
+    }
+    const double lse_rest = count[i] < V ? double{loss[i]} + anchors[i] : kNever;
+    const RowTerm term = row_divergence(
+        {std::span(kept).subspan(i * static_cast<size_t>(k), static_cast<size_t>(count[i])),
+         *teacher[i], lse_rest},
+        o);
     losses[i] = term.loss;
     if (!wanted) continue;
-    if (k < V) {
+    if (count[i] < V) {
       row[target[i]] = static_cast<float>(std::exp(anchors[i] - lse_rest));
       backend.scale(row, static_cast<float>(weights[i] * term.others), V);
     }
-    for (int64_t c = 0; c < k; ++c)
+    for (int64_t c = 0; c < count[i]; ++c)
       row[teacher[i]->ids[c]] = static_cast<float>(weights[i] * term.d[static_cast<size_t>(c)]);
   }
 }
@@ -143,7 +152,9 @@ double linear_distillation(Context& ctx, const Tensor& x, const Weight& head,
   std::vector<int32_t> rows;
   for (size_t i = 0; i < N; ++i)
     if (row_weight[i] != 0) rows.push_back(static_cast<int32_t>(i));
-  const double share = options.teacher_share;
+  const auto share = [&](int32_t row) {
+    return teacher[static_cast<size_t>(row)].is_known() ? double{options.teacher_share} : 0.0;
+  };
   double total = 0;
   in_logit_chunks(
       ctx, x, head, rows, shape, [&](std::span<const int32_t> part, Tensor& logits, bool wanted) {
@@ -153,11 +164,11 @@ double linear_distillation(Context& ctx, const Tensor& x, const Weight& head,
         for (const int32_t i : part) {
           target.push_back(targets[i]);
           kept.push_back(&teacher[i]);
-          of_teacher.push_back(static_cast<float>(row_weight[i] * share));
-          of_labels.push_back(static_cast<float>(row_weight[i] * (1 - share)));
+          of_teacher.push_back(static_cast<float>(row_weight[i] * share(i)));
+          of_labels.push_back(static_cast<float>(row_weight[i] * (1 - share(i))));
         }
         Tensor from_labels;
-        if (share < 1) {
+        if (std::any_of(of_labels.begin(), of_labels.end(), [](float w) { return w != 0; })) {
           if (wanted) from_labels = Tensor::empty(DType::kF32, logits.shape());
           ctx.backend.cross_entropy(label_loss.data(), wanted ? from_labels.data<float>() : nullptr,
                                     logits.data<float>(), target, of_labels.data(), logits.cols());
@@ -168,7 +179,8 @@ double linear_distillation(Context& ctx, const Tensor& x, const Weight& head,
           ctx.backend.add(logits.data<float>(), logits.data<float>(), from_labels.data<float>(),
                           logits.size());
         for (size_t i = 0; i < part.size(); ++i)
-          total += double{row_weight[part[i]]} * (share * loss[i] + (1 - share) * label_loss[i]);
+          total += double{row_weight[part[i]]} *
+                   (share(part[i]) * loss[i] + (1 - share(part[i])) * label_loss[i]);
       });
   return total;
 }

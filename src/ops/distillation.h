@@ -1,6 +1,7 @@
 // Learning a teacher's distribution instead of the next token alone (Hinton et al. 2015).
 #pragma once
 
+#include <cmath>
 #include <span>
 
 #include "ops/ops.h"
@@ -21,9 +22,10 @@ struct Distillation {
 // What is kept of a teacher's distribution over the token behind a row: k tokens in any order with
 // their log-probabilities, and the logarithm of what all others have together.
 struct TeacherRow {
-  const int32_t* ids = nullptr;      // [k]
+  const int32_t* ids = nullptr;      // [k]; where fewer are kept, the rest is -1
   const float* log_probs = nullptr;  // [k]
-  float log_rest = 0;                // -inf where k is the vocabulary
+  float log_rest = 0;  // -inf where all tokens are kept; NaN: nothing is known of this row
+  bool is_known() const { return !std::isnan(log_rest); }
 };
 
 namespace ops {
@@ -35,7 +37,8 @@ namespace ops {
 // out the factor T² of Hinton et al.):
 //   forward Σ p log(p/q);   reverse Σ q log(q/p);
 //   jsd     b Σ p log(p/m) + (1-b) Σ q log(q/m), m = b p + (1-b) q, b the mixture.
-// CE_i is the cross-entropy of the target at temperature 1. The sum of row_weight[i] loss_i over
+// CE_i is the cross-entropy of the target at temperature 1, and all of the loss of a row of which
+// nothing is known of the teacher. The sum of row_weight[i] loss_i over
 // rows of weight above 0, of which teacher[i] is read (k of each); all else as
 // linear_cross_entropy.
 double linear_distillation(Context& ctx, const Tensor& x, const Weight& head,

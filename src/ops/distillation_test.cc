@@ -11,9 +11,10 @@ namespace {
 
 constexpr int64_t kRows = 5, kWidth = 8, kVocabulary = 12;
 
-// A teacher whose k likeliest tokens of each row are kept.
+// A teacher whose k likeliest tokens of each row are kept. With `gaps`, one less of row 1, and
+// nothing is known of row 3.
 struct Kept {
-  Kept(int64_t k, double temperature, uint64_t seed = 7) : k(k) {
+  Kept(int64_t k, double temperature, bool gaps = false, uint64_t seed = 7) : k(k) {
     const Tensor logits = random({kRows, kVocabulary}, seed);
     for (int64_t i = 0; i < kRows; ++i) {
       const float* z = logits.data<float>() + i * kVocabulary;
@@ -22,12 +23,14 @@ struct Kept {
       std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return z[a] > z[b]; });
       double sum = 0, others = 0;
       for (int64_t v = 0; v < kVocabulary; ++v) sum += std::exp(z[v] / temperature);
-      for (int64_t c = k; c < kVocabulary; ++c) others += std::exp(z[order[c]] / temperature) / sum;
+      const int64_t here = gaps && i == 1 ? k - 1 : k;
+      for (int64_t c = here; c < kVocabulary; ++c)
+        others += std::exp(z[order[c]] / temperature) / sum;
       for (int64_t c = 0; c < k; ++c) {
-        ids.push_back(order[c]);
+        ids.push_back(c < here ? order[c] : -1);
         log_probs.push_back(static_cast<float>(z[order[c]] / temperature - std::log(sum)));
       }
-      rest.push_back(static_cast<float>(std::log(others)));
+      rest.push_back(gaps && i == 3 ? NAN : static_cast<float>(std::log(others)));
     }
     for (int64_t i = 0; i < kRows; ++i)
       rows.push_back({ids.data() + i * k, log_probs.data() + i * k, rest[i]});
@@ -62,12 +65,17 @@ double expected(const Tensor& x, const Tensor& w, const Kept& kept, const Distil
       sum += q[v] = std::exp(z[v] / o.temperature), plain += std::exp(z[v]);
     std::vector<std::pair<double, double>> classes;  // p, q
     double others = 1;
-    for (int64_t c = 0; c < kept.k; ++c) {
+    const double label = std::log(plain) - z[kTargets[i]];
+    if (std::isnan(kept.rest[i])) {
+      total += kWeights[i] * label;
+      continue;
+    }
+    for (int64_t c = 0; c < kept.k && kept.rows[i].ids[c] >= 0; ++c) {
       const double share = q[kept.rows[i].ids[c]] / sum;
       classes.emplace_back(std::exp(kept.rows[i].log_probs[c]), share);
       others -= share;
     }
-    if (kept.k < kVocabulary) classes.emplace_back(std::exp(kept.rest[i]), others);
+    if (std::ssize(classes) < kVocabulary) classes.emplace_back(std::exp(kept.rest[i]), others);
     double divergence = 0;
     for (const auto& [p, r] : classes) {
       const double m = o.mixture * p + (1 - o.mixture) * r;
@@ -76,7 +84,6 @@ double expected(const Tensor& x, const Tensor& w, const Kept& kept, const Distil
                         ? r * std::log(r / p)
                         : o.mixture * p * std::log(p / m) + (1 - o.mixture) * r * std::log(r / m);
     }
-    const double label = std::log(plain) - z[kTargets[i]];
     total += kWeights[i] * (o.teacher_share * divergence + (1 - o.teacher_share) * label);
   }
   return total;
@@ -87,23 +94,25 @@ TEST(Distillation, IsTheDivergenceOverKeptTokensAndTheRest) {
   Context ctx{backend, Numerics::kExact, nullptr};
   const Tensor x = random({kRows, kWidth}, 1), w = random({kVocabulary, kWidth}, 2);
   for (const int64_t k : {int64_t{1}, int64_t{4}, kVocabulary - 1, kVocabulary})
-    for (const Distillation& o : variants()) {
-      const Kept kept(k, o.temperature);
-      const double loss =
-          ops::linear_distillation(ctx, x, Weight(w), kTargets, kWeights, kept.rows, k, o);
-      const double reference = expected(x, w, kept, o);
-      // float32 logits of about 5
-      EXPECT_NEAR(loss, reference, 3e-6 * std::max(1.0, std::abs(reference))) << k;
-    }
+    for (const bool gaps : {false, true})
+      for (const Distillation& o : variants()) {
+        const Kept kept(k, o.temperature, gaps);
+        const double loss =
+            ops::linear_distillation(ctx, x, Weight(w), kTargets, kWeights, kept.rows, k, o);
+        const double reference = expected(x, w, kept, o);
+        // float32 logits of about 5
+        EXPECT_NEAR(loss, reference, 3e-6 * std::max(1.0, std::abs(reference))) << k << gaps;
+      }
 }
 
 TEST(Distillation, GradientsMatchFiniteDifferences) {
   Backend backend;
   const Tensor x = random({kRows, kWidth}, 1), w = random({kVocabulary, kWidth}, 2);
-  for (const int64_t k : {int64_t{4}, kVocabulary})
+  for (const auto& [k, gaps] :
+       {std::pair{int64_t{4}, false}, {4, true}, {kVocabulary, false}, {kVocabulary, true}})
     for (const LogitShape shape : {LogitShape{}, LogitShape{0.7f, 3.0f}})
       for (const Distillation& o : variants()) {
-        const Kept kept(k, o.temperature);
+        const Kept kept(k, o.temperature, gaps);
         Tape tape;
         tape.watch(x), tape.watch(w);
         Context ctx{backend, Numerics::kExact, &tape}, plain{backend, Numerics::kExact, nullptr};

@@ -7,6 +7,7 @@
 #include "train/objective.h"
 #include "train/reference.h"
 #include "train/teacher.h"
+#include "train/token_bridge.h"
 
 namespace sllm {
 namespace {
@@ -33,9 +34,18 @@ class Distilled final : public Objective {
  private:
   // Of each learned row of one sample.
   using RowsOf = std::function<std::vector<TeacherRow>(uint32_t sample)>;
-  Status ask(Backend& backend, const SampleSet& texts,
-             const std::function<Status(uint32_t sample, TeacherRows)>& take,
-             const std::function<void(int64_t)>& seen) const;
+  using Take = std::function<Status(uint32_t sample, TeacherRows)>;
+  using Seen = std::function<void(int64_t)>;
+  // How a teacher with other tokens reads a sample; null: it cannot.
+  using ReadAs = std::function<const Sample*(uint32_t sample)>;
+  Status ask(Backend& backend, const SampleSet& texts, const ReadAs& read_as, const Take& take,
+             const Seen& seen) const;
+  Status ask_model(Backend& backend, const SampleSet& texts, int64_t k, const Take& take,
+                   const Seen& seen) const;
+  const Sample* read_by_teacher(const Sample& sample) const {
+    const auto at = input_.teacher.texts->find(ReferenceLog::key(sample));
+    return at == input_.teacher.texts->end() ? nullptr : &at->second;
+  }
   Result<SampleSet> own_answers(Context& ctx, const SampleSet& data,
                                 std::span<const uint32_t> items, int64_t step) const;
   RowsOf rows_of_log(const SampleSet& data) const {
@@ -60,8 +70,9 @@ class Distilled final : public Objective {
 
 Status Distilled::prepare(const ObjectivePlan& plan) {
   const TuneOptions& o = input_.options;
-  const std::string name = fmt::format("{} {} {} {}", input_.teacher.hash, sllm::name(o.mode),
-                                       o.temperature, vocabulary());
+  const std::string name =
+      fmt::format("{} {} {} {}{}", input_.teacher.hash, sllm::name(o.mode), o.temperature,
+                  vocabulary(), input_.teacher.bridge ? " aligned" : "");
   SLLM_TRY(log_, TeacherLog::open(input_.kept / "teacher.bin", name, kept()));
   SampleSet missing;
   const auto want = [&](const SampleSet& data, uint32_t i) {
@@ -77,28 +88,64 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
   if (!missing.samples.empty()) {
     const auto total = static_cast<uint64_t>(missing.tokens());
     uint64_t done = 0;
+    size_t rows_in_all = 0, known = 0;
     const auto keep = [&](uint32_t sample, const TeacherRows& rows) {
+      rows_in_all += rows.log_rest.size();
+      known += static_cast<size_t>(std::count_if(rows.log_rest.begin(), rows.log_rest.end(),
+                                                 [](float x) { return !std::isnan(x); }));
       return log_->append(ReferenceLog::key(missing.samples[sample]), rows);
     };
-    SLLM_OK(ask(plan.backend, missing, keep, [&](int64_t tokens) {
+    const auto read_as = [&](uint32_t i) { return read_by_teacher(missing.samples[i]); };
+    SLLM_OK(ask(plan.backend, missing, read_as, keep, [&](int64_t tokens) {
       done += static_cast<uint64_t>(tokens);
-      if (plan.progress) plan.progress({"teacher", "tokens", done, total, ""});
+      if (plan.progress) plan.progress({"teacher", "tokens", std::min(done, total), total, ""});
     }));
+    if (input_.teacher.bridge)
+      log(2 * known < rows_in_all ? LogLevel::kWarning : LogLevel::kInfo,
+          fmt::format("the teacher's tokens meet the student's at {} of {} learned tokens ({} %); "
+                      "the others are learned as they stand in the rows",
+                      known, rows_in_all, 100 * known / std::max<size_t>(rows_in_all, 1)));
   }
   if (o.on_policy == 0) teacher_ = nullptr;
   return log_->map();
 }
 
-// What the teacher says of each text.
-Status Distilled::ask(Backend& backend, const SampleSet& texts,
-                      const std::function<Status(uint32_t sample, TeacherRows)>& take,
-                      const std::function<void(int64_t)>& seen) const {
+// What the teacher says of each text, in the student's tokens.
+Status Distilled::ask(Backend& backend, const SampleSet& texts, const ReadAs& read_as,
+                      const Take& take, const Seen& seen) const {
+  const TokenBridge* bridge = input_.teacher.bridge.get();
+  if (!bridge) return ask_model(backend, texts, kept(), take, seen);
+  SampleSet theirs;
+  std::vector<uint32_t> places;  // in `texts`
+  for (uint32_t i = 0; i < texts.samples.size(); ++i) {
+    if (const Sample* sample = read_as(i)) {
+      theirs.samples.push_back(*sample), places.push_back(i);
+      continue;
+    }
+    TeacherRows nothing;
+    for (int64_t row = 0; row < texts.samples[i].supervised(); ++row)
+      TokenBridge::append_unknown(nothing, kept());
+    SLLM_OK(take(i, std::move(nothing)));
+  }
+  // Several of its tokens can begin with one of the student's.
+  const int64_t k = std::min(2 * kept(), teacher_->config().V);
+  const auto translate = [&](uint32_t i, const TeacherRows& rows) {
+    return take(places[i],
+                bridge->translate(texts.samples[places[i]], theirs.samples[i], rows, k, kept()));
+  };
+  return ask_model(backend, theirs, k, translate, seen);
+}
+
+// k kept of each learned row of its own texts.
+Status Distilled::ask_model(Backend& backend, const SampleSet& texts, int64_t k, const Take& take,
+                            const Seen& seen) const {
   const Model& teacher = *teacher_;
   constexpr size_t kRows = 64;  // of logits at a time
   Context ctx{backend, input_.options.mode, nullptr};
   const PackOptions options{.micro_tokens = input_.options.micro_tokens,
                             .share_beginnings = shares_beginnings(teacher.config())};
-  const auto V = static_cast<size_t>(vocabulary());  // of the teacher's at least
+  // Of a teacher with the same tokens those that the student has.
+  const auto V = static_cast<size_t>(input_.teacher.bridge ? teacher.config().V : vocabulary());
   std::vector<uint32_t> all(texts.samples.size());
   std::iota(all.begin(), all.end(), 0u);
   for (const MicroBatch& micro : pack(texts, all, options)) {
@@ -114,7 +161,7 @@ Status Distilled::ask(Backend& backend, const SampleSet& texts,
       for (size_t i = 0; i < part.size(); ++i) {
         const int64_t owner = micro.owners[static_cast<size_t>(part[i])] - micro.first;
         keep_likeliest(rows[static_cast<size_t>(owner)],
-                       {logits.data<float>() + static_cast<int64_t>(i) * logits.cols(), V}, kept(),
+                       {logits.data<float>() + static_cast<int64_t>(i) * logits.cols(), V}, k,
                        input_.options.temperature);
       }
     }
@@ -188,7 +235,13 @@ Result<LossSum> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
     said[sample] = std::move(rows);
     return ok();
   };
-  SLLM_OK(ask(ctx.backend, own, take, {}));
+  std::vector<std::optional<Sample>> reworded(own.samples.size());
+  const auto read_as = [&](uint32_t i) -> const Sample* {
+    const Sample* theirs = read_by_teacher(data.samples[items[i]]);
+    if (theirs) reworded[i] = input_.teacher.bridge->reworded(*theirs, own.samples[i]);
+    return theirs ? &*reworded[i] : nullptr;
+  };
+  SLLM_OK(ask(ctx.backend, own, read_as, take, {}));
   const std::vector<uint32_t> all = all_items(own);
   const auto rows_of = [&](uint32_t sample) {
     const TeacherRows& rows = said[sample];

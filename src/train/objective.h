@@ -34,7 +34,7 @@ struct ObjectiveInput {
   const BoundAdapter* adapter;  // what is trained, or null
   const TuneOptions& options;
   std::function<Status()> may_go_on;  // asked between forwards; an error ends the work
-  Teacher teacher = {};
+  TeacherModel teacher = {};
   fs::path kept = {};  // folder of what prepare() computes
   Ranks& ranks = alone();
 };

@@ -35,6 +35,7 @@ void for_each_field(Options& o, F f) {
   f("teacher_share", o.teacher_share, Use::kLearning);
   f("on_policy", o.on_policy, Use::kLearning);
   f("answer_tokens", o.answer_tokens, Use::kLearning);
+  f("align_tokens", o.align_tokens, Use::kLearning);
   f("method", o.method, Use::kLearning);
   f("optimizer", o.optimizer, Use::kLearning);
   f("targets", o.targets, Use::kLearning);
@@ -174,7 +175,8 @@ Status validate_teacher(const TuneOptions& o) {
         std::pair("temperature", o.temperature != defaults.temperature),
         std::pair("mixture", o.mixture != defaults.mixture),
         std::pair("teacher_share", o.teacher_share != defaults.teacher_share),
-        std::pair("on_policy", o.on_policy != defaults.on_policy)})
+        std::pair("on_policy", o.on_policy != defaults.on_policy),
+        std::pair("align_tokens", o.align_tokens)})
     if (differs && o.teacher.empty())
       return with_hint(
           usage_error("{} is a setting of learning from a teacher, and none is named", field),

@@ -36,7 +36,7 @@ struct TuneOptions {
 
   // Learning from a teacher's probabilities (train/teacher.h, ops/distillation.h) instead of from
   // the labels alone.
-  fs::path teacher;                    // a model with the same tokens; empty: none
+  fs::path teacher;                    // a model; empty: none
   std::string divergence = "forward";  // "forward", "reverse" or "jsd"
   int64_t top_k = 64;                  // tokens kept of each of the teacher's rows; 0: all
   double temperature = 1;
@@ -46,6 +46,7 @@ struct TuneOptions {
   // rows' (Agarwal et al. 2024; TRL's lmbda), of at most so many tokens.
   double on_policy = 0;
   int64_t answer_tokens = 128;
+  bool align_tokens = false;  // the teacher may have other tokens (train/token_bridge.h)
 
   std::string method = "lora";      // what is trained: "lora", or "full" for every weight
   std::string optimizer = "adamw";  // or "adamw8bit": moments in 8 bits (train/moments.h)

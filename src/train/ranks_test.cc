@@ -135,7 +135,7 @@ class TuningTogether : public testing::TuningTest {
     source->set_tokenizer({.gguf = testing::tiny_tokenizer()});
     const auto model = Model::load(source).value();
     const auto backend = make_cpu_backend(1);
-    Teacher teacher;
+    TeacherModel teacher;
     if (!o.teacher.empty())
       teacher = {"teacher",
                  [&o] { return Model::load(testing::golden_source(config(o), "teacher.")); }};

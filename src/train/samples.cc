@@ -200,7 +200,12 @@ Result<SampleSet> read_samples(const fs::path& path, const Reader& reader) {
   } else {
     SLLM_TRY(const auto examples, read_examples(path));
     set.rows = static_cast<int64_t>(examples.size());
-    for (const Example& example : examples) SLLM_OK(take_example(set, example, reader));
+    for (size_t row = 0; row < examples.size(); ++row) {
+      const size_t before = set.samples.size();
+      SLLM_OK(take_example(set, examples[row], reader));
+      for (size_t i = before; i < set.samples.size(); ++i)
+        set.samples[i].row = static_cast<int64_t>(row);
+    }
   }
   return with_something_learned(std::move(set), path, reader,
                                 "{\"messages\": [{\"role\": \"user\", ...}, "

@@ -16,6 +16,7 @@ namespace sllm {
 struct Sample {
   std::vector<TokenId> ids;
   std::vector<TokenId> targets;  // targets[i] is what row i is to predict (id i+1), -1: not learned
+  int64_t row = -1;              // of the file's examples, from 0; -1: not known
   int64_t supervised() const;
 };
 

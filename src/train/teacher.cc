@@ -40,7 +40,7 @@ uint64_t record_bytes(uint64_t rows, int64_t k) {
 
 Status check_same_tokens(const Tokenizer* student_tokens, const Tokenizer* teacher_tokens,
                          const ModelConfig& student_config, const ModelConfig& teacher_config) {
-  const char* hint = "Take a teacher of the student's family";
+  const char* hint = "Take a teacher of the student's family, or add --align-tokens";
   const auto sizes = [&](int64_t taught, int64_t learning) {
     return with_hint(bad_input("the teacher has {} tokens, the student {}", taught, learning),
                      hint);

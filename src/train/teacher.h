@@ -21,13 +21,20 @@
 #include "models/model.h"
 #include "ops/distillation.h"
 #include "text/tokenizer.h"
+#include "train/samples.h"
 
 namespace sllm {
 
+class TokenBridge;
+
 // A model to learn from, loaded when something is to be computed.
-struct Teacher {
+struct TeacherModel {
   std::string hash;  // of its weights; empty: there is no teacher
   std::function<Result<std::shared_ptr<Model>>()> load;
+  // Of a teacher with other tokens: what leads from them to the student's, and how it reads each of
+  // the student's samples, by their keys (ReferenceLog::key); what it could not read is missing.
+  std::shared_ptr<const TokenBridge> bridge = nullptr;
+  std::shared_ptr<const std::unordered_map<std::string, Sample>> texts = nullptr;
 };
 
 // kBadInput where a token of the student's is another one of the teacher's, or the teacher's

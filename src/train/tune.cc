@@ -8,9 +8,7 @@
 #include <cmath>
 
 #include "base/sha256.h"
-#include "cpu/cpu_backend.h"
 #include "infer/memory.h"
-#include "models/registry.h"
 #include "train/batches.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
@@ -23,20 +21,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// What the weights are, without reading them all: every tensor's name, type and shape, and its
-// first bytes.
-Result<std::string> fingerprint(const ModelSource& source) {
-  Sha256 sha;
-  for (const TensorInfo& t : source.tensors()) {
-    SLLM_TRY(const Tensor tensor, source.tensor(t.name));
-    sha.update(t.name);
-    sha.update(tensor.to_string());
-    const auto size = static_cast<size_t>(std::min<int64_t>(tensor.bytes(), 4096));
-    sha.update(std::span(static_cast<const std::byte*>(tensor.raw()), size));
-  }
-  return sha.hex();
 }
 
 // Ranks on other machines must see the run's folder and read the same model and rows.
@@ -522,58 +506,6 @@ Result<TunePart> tune_part(TuneInput input, const TuneOptions& options, const Tu
   SLLM_CHECK(!input.eval.samples.empty(), "tune_part: no evaluation samples");
   SLLM_CHECK(options.method != "full", "tune_part: the next run would begin with this one's model");
   return with_run(std::move(input), options, progress, [&](Run& run) { return run.go(pause); });
-}
-
-Result<TuneFiles> open_tune_files(const TuneOptions& options) {
-  SLLM_OK(validate(options));
-  TuneFiles files;
-  SLLM_TRY(files.source, open_model(options.model));
-  SLLM_OK(check_generates(files.source->config()).context(options.model.string()));
-  Reader reader;
-  SLLM_TRY(reader.tokenizer, Tokenizer::of(*files.source));
-  files.tokenizer = reader.tokenizer;
-  SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
-  reader.vocabulary = files.source->config().V;
-  reader.max_length = std::min(options.max_length, files.source->config().max_context);
-  if (!options.teacher.empty()) {
-    const std::string name = options.teacher.string();
-    SLLM_TRY(files.teacher, open_model(options.teacher));
-    SLLM_OK(check_generates(files.teacher->config()).context(name));
-    SLLM_TRY(const auto tokenizer, Tokenizer::of(*files.teacher));
-    SLLM_OK(check_same_tokens(reader.tokenizer.get(), tokenizer.get(), files.source->config(),
-                              files.teacher->config())
-                .context(name));
-    reader.max_length = std::min(reader.max_length, files.teacher->config().max_context);
-  }
-  const auto read = [&](const fs::path& path) {
-    return options.objective == "sft"
-               ? read_samples(path, reader)
-               : read_preference_samples(path, reader, options.objective == "kto");
-  };
-  SLLM_TRY(files.train, read(options.data));
-  if (!options.eval.empty()) {
-    SLLM_TRY(files.eval, read(options.eval));
-  } else if (options.eval_fraction > 0 && files.train.items() > 1) {
-    files.eval = split_off(files.train, options.eval_fraction, options.seed);
-  }
-  return files;
-}
-
-Result<LoadedTune> load_tune(const TuneOptions& options) {
-  SLLM_TRY(TuneFiles files, open_tune_files(options));
-  LoadedTune loaded;
-  loaded.source = files.source;
-  SLLM_TRY(loaded.model, Model::load(files.source));
-  SLLM_TRY(loaded.base_hash, fingerprint(*files.source));
-  if (files.teacher) {
-    SLLM_TRY(loaded.teacher.hash, fingerprint(*files.teacher));
-    loaded.teacher.load = [source = files.teacher] { return Model::load(source); };
-  }
-  loaded.backend = make_cpu_backend(options.threads);
-  loaded.train = std::move(files.train), loaded.eval = std::move(files.eval);
-  loaded.base_name = options.model.string();
-  loaded.tokenizer = std::move(files.tokenizer);
-  return loaded;
 }
 
 Result<TuneResult> tune(const TuneOptions& options, const ProgressSink& progress, Ranks& ranks) {

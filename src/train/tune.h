@@ -50,6 +50,7 @@ struct TuneFiles {
   std::shared_ptr<ModelSource> source, teacher;  // teacher: null unless one is named
   std::shared_ptr<const Tokenizer> tokenizer;    // null where the model has none
   SampleSet train, eval;
+  TeacherModel reading = {};  // how the teacher reads them where its tokens are others
 };
 Result<TuneFiles> open_tune_files(const TuneOptions& options);
 
@@ -61,7 +62,7 @@ struct TuneInput {
   SampleSet train, eval;
   std::string base_hash, base_name;
   std::shared_ptr<const ModelSource> source;             // of the model; for full tuning alone
-  Teacher teacher = {};                                  // with options.teacher
+  TeacherModel teacher = {};                             // with options.teacher
   std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // null: no answers to read
   // Folder of what is computed before the first step, teacher.bin and reference.log; empty: the
   // run's. Runs of one base, data and teacher may share it, one after the other.
@@ -78,7 +79,7 @@ struct LoadedTune {
   std::shared_ptr<Backend> backend;
   SampleSet train, eval;
   std::string base_hash, base_name;
-  Teacher teacher;
+  TeacherModel teacher;
   std::shared_ptr<const Tokenizer> tokenizer;
   TuneInput input() const {
     return {*model, *backend, train, eval, base_hash, base_name, source, teacher, tokenizer};
