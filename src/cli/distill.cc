@@ -159,6 +159,10 @@ Action declare_distill(CLI::App& app, const Globals& globals) {
       ->check(positive())
       ->capture_default_str();
   app.add_option("--seed", o.seed, "Other answers for another seed")->capture_default_str();
+  app.add_option("--logprobs", o.top_logprobs,
+                 "Keep the log-probabilities of so many alternatives to each token, for sllm tune "
+                 "--teacher rows; 0: none")
+      ->capture_default_str();
   app.add_option("--parallel", o.parallel, "Requests at a time")->capture_default_str();
   app.add_option("--accept", flags->rules,
                  "What an answer must be (may be given again): " + eval::answer_rules());

@@ -44,7 +44,9 @@ void declare_options(CLI::App& app, TuneOptions& o, std::string& mode) {
                  "dpo, simpo: share of the pairs taken to be the wrong way round");
   app.add_option("--desirable-weight", o.desirable_weight, "kto: weight of wanted answers");
   app.add_option("--undesirable-weight", o.undesirable_weight, "kto: weight of unwanted answers");
-  app.add_option("--teacher", o.teacher, "Model whose probabilities are learned from");
+  app.add_option("--teacher", o.teacher,
+                 "Model whose probabilities are learned from; rows: those that sllm distill "
+                 "--logprobs kept");
   app.add_flag("--align-tokens", o.align_tokens,
                "The teacher may have other tokens: they are spelled in the student's where both "
                "begin at the same byte");
@@ -177,7 +179,7 @@ Status run(TuneOptions options, const std::string& mode, const SearchFlags& sear
   if (!options.model.empty()) {
     SLLM_TRY(options.model, resolve_model(options.model.string()));
   }
-  if (!options.teacher.empty()) {
+  if (!options.teacher.empty() && options.teacher != kRowsTeacher) {
     SLLM_TRY(options.teacher, resolve_model(options.teacher.string()));
   }
   if (launched_ranks() > 1) return tune_together(options, search, globals);

@@ -32,14 +32,16 @@ Json identity_of(const std::vector<DistillPrompt>& prompts, const Teacher& teach
                  const DistillOptions& o) {
   Sha256 hash;
   for (const DistillPrompt& p : prompts) hash.update(key_of(p) + "\x1e");
-  return {{"prompts", hash.hex()},
-          {"teacher", teacher.name()},
-          {"teacher_file", teacher.fingerprint()},
-          {"samples", o.samples},
-          {"temperature", o.temperature},
-          {"top_p", o.top_p},
-          {"max_tokens", o.max_tokens},
-          {"seed", o.seed}};
+  Json identity = {{"prompts", hash.hex()},
+                   {"teacher", teacher.name()},
+                   {"teacher_file", teacher.fingerprint()},
+                   {"samples", o.samples},
+                   {"temperature", o.temperature},
+                   {"top_p", o.top_p},
+                   {"max_tokens", o.max_tokens},
+                   {"seed", o.seed}};
+  if (o.top_logprobs > 0) identity["top_logprobs"] = o.top_logprobs;
+  return identity;
 }
 
 // Of the seed, the prompt's number and the sample's, so that no two answers share their draws.
@@ -89,9 +91,9 @@ class Asking {
  private:
   bool one(size_t at, int64_t sample) {
     const size_t row = todo_[at];
-    const auto answer =
-        teacher_.answer({prompts_[row].messages, options_.temperature, options_.top_p,
-                         options_.max_tokens, seed_of(options_.seed, row, sample)});
+    const auto answer = teacher_.answer(
+        {prompts_[row].messages, options_.temperature, options_.top_p, options_.max_tokens,
+         seed_of(options_.seed, row, sample), options_.top_logprobs});
     const std::lock_guard lock(mutex_);
     if (!answer.ok() && !concerns_one_prompt(answer.error())) {
       if (!error_) error_ = Error(answer.error()).context(prompts_[row].source);
@@ -263,6 +265,7 @@ class Choosing {
     if (a.score) from["score"] = *a.score;
     if (!system.empty()) from["system"] = system;
     example.extra["distilled"] = std::move(from);
+    if (!a.answer.logprobs.empty()) example.extra["logprobs"] = sllm::to_json(a.answer.logprobs);
     rows_ += to_jsonl(example);
     ++summary_.rows;
   }
@@ -306,6 +309,7 @@ Status validate(const DistillOptions& o) {
                   "above 0 for several samples, which else are all the same"));
   SLLM_OK(require(o.max_tokens >= 1, "max tokens", "at least 1"));
   SLLM_OK(require(o.parallel >= 1 && o.parallel <= 1024, "parallel", "from 1 to 1024"));
+  SLLM_OK(require(o.top_logprobs >= 0 && o.top_logprobs <= 20, "logprobs", "from 0 to 20"));
   return require(o.near_duplicate >= 0.3 && o.near_duplicate <= 1, "near", "from 0.3 to 1");
 }
 

@@ -41,9 +41,10 @@ struct DistillOptions {
   int64_t samples = 1;  // answers to each prompt
   int64_t max_tokens = 512;
   uint64_t seed = 0;
-  int64_t parallel = 8;          // requests at a time
-  bool keep_cut = false;         // also answers that did not end by themselves
-  bool keep_all = false;         // every accepted answer rather than the best
+  int top_logprobs = 0;   // alternatives kept of each token, in the rows' "logprobs"; 0: none
+  int64_t parallel = 8;   // requests at a time
+  bool keep_cut = false;  // also answers that did not end by themselves
+  bool keep_all = false;  // every accepted answer rather than the best
   double near_duplicate = 0.85;  // Jaccard similarity of question and answer; 1: exact only
   std::vector<AnswerRule> rules;
   // How good an answer is beside the reference. Without one, or without a reference, the best is

@@ -18,12 +18,17 @@ std::string line_of(const Json& json) {
 
 Json to_json(const JournalAnswer& a) {
   if (!a.refused.empty()) return {{"refused", a.refused}};
-  return {{"text", a.answer.text}, {"ended", a.answer.ended}, {"tokens", a.answer.tokens}};
+  Json json = {{"text", a.answer.text}, {"ended", a.answer.ended}, {"tokens", a.answer.tokens}};
+  if (!a.answer.logprobs.empty()) json["logprobs"] = sllm::to_json(a.answer.logprobs);
+  return json;
 }
 
 JournalAnswer answer_of(const Json& json) {
   if (json.contains("refused")) return {{}, json.at("refused")};
-  return {{json.at("text"), json.at("ended"), json.at("tokens")}, ""};
+  JournalAnswer a{{json.at("text"), json.at("ended"), json.at("tokens")}, ""};
+  if (json.contains("logprobs"))
+    a.answer.logprobs = said_tokens_from_json(json["logprobs"]).value();
+  return a;
 }
 
 }  // namespace
@@ -75,6 +80,8 @@ Status DistillJournal::read(const Json& identity) {
         if (std::ranges::none_of(answers, [](const auto& a) { return !a.refused.empty(); }))
           rows_[line.at("row").get<size_t>()] = std::move(answers);
       } catch (const Json::exception&) {
+        break;
+      } catch (const ResultError&) {
         break;
       }
     }

@@ -248,6 +248,30 @@ TEST_F(Distilling, GoesOnWhereATeacherFailed) {
   EXPECT_EQ(read_file(folder_ / "out.jsonl").value(), expected);
 }
 
+TEST_F(Distilling, KeepsLogProbabilitiesWhereAskedAndOverAKill) {
+  options_.top_logprobs = 3;
+  options_.parallel = 1;
+  int left = 5;
+  teacher_.says = [&](const TeacherRequest& r) -> Result<TeacherAnswer> {
+    EXPECT_EQ(r.top_logprobs, 3);
+    if (left-- == 0) return make_error(ErrorCode::kNetwork, "the line is cut");
+    TeacherAnswer answer{"yes", true, 1};
+    answer.text += r.messages.back().content;
+    answer.logprobs = {{answer.text, -0.5, {{"\xeb", -1}}}};
+    return answer;
+  };
+  ASSERT_FALSE(run(letters()).ok());
+  EXPECT_EQ(run(letters())->resumed, 5u);
+  const auto rows = read_examples(folder_ / "out.jsonl").value();
+  ASSERT_EQ(rows.size(), 8u);
+  for (const Example& row : rows) {
+    const auto said = said_tokens_from_json(row.extra["logprobs"]).value();
+    ASSERT_EQ(said.size(), 1u);
+    EXPECT_EQ(said[0].bytes, row.answer());
+    EXPECT_EQ(said[0].top[0].first, "\xeb");
+  }
+}
+
 TEST_F(Distilling, LeavesNothingWhenNobodyAnswered) {
   teacher_.says = [](const TeacherRequest&) {
     return Result<TeacherAnswer>(make_error(ErrorCode::kNetwork, "no route"));

@@ -22,9 +22,18 @@ class EngineTeacher final : public Teacher {
     request.sampling.seed = asked.seed;
     if (const auto adapters = engine_->adapters(); !adapters.empty())
       request.adapter = adapters.front();
+    if (asked.top_logprobs > 0) request.top_logprobs = asked.top_logprobs;
     SLLM_TRY(GenerateResult result, engine_->chat(asked.messages, std::move(request)));
-    return TeacherAnswer{std::move(result.text), result.reason == FinishReason::kStop,
+    TeacherAnswer answer{std::move(result.text), result.reason == FinishReason::kStop,
                          static_cast<int64_t>(result.tokens.size())};
+    const auto tokenizer = engine_->tokenizer();
+    const auto bytes = [&](TokenId id) { return std::string(tokenizer->token_bytes(id)); };
+    for (const TokenLogprob& said : result.logprobs) {
+      SaidToken token{bytes(said.id), said.logprob, {}};
+      for (const auto& [id, logprob] : said.top) token.top.emplace_back(bytes(id), logprob);
+      answer.logprobs.push_back(std::move(token));
+    }
+    return answer;
   }
 
  private:
@@ -48,6 +57,7 @@ class ServerTeacher final : public Teacher {
                  {"max_tokens", asked.max_tokens},
                  {"seed", asked.seed}};
     if (asked.top_p < 1) body["top_p"] = asked.top_p;
+    if (asked.top_logprobs > 0) body["logprobs"] = true, body["top_logprobs"] = asked.top_logprobs;
     for (const Message& message : asked.messages)
       body["messages"].push_back(message_to_json(message));
     SLLM_TRY(const Json reply, server_.post(kChat, body));
@@ -67,6 +77,12 @@ class ServerTeacher final : public Teacher {
       if (const Json* tokens = OpenAiServer::field(*usage, "completion_tokens");
           tokens && tokens->is_number_integer())
         answer.tokens = *tokens;
+    if (asked.top_logprobs > 0) {
+      answer.logprobs = said_tokens_of_choice(choice);
+      if (answer.logprobs.empty() && !answer.text.empty())
+        return with_hint(server_.odd(kChat, "no log-probabilities"),
+                         "Ask without --logprobs, or another server");
+    }
     return answer;
   }
 

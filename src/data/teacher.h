@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "data/openai_server.h"
+#include "data/said_tokens.h"
 #include "infer/engine.h"
 #include "text/message.h"
 
@@ -16,13 +17,15 @@ struct TeacherRequest {
   Conversation messages;
   double temperature = 0.7, top_p = 1;
   int64_t max_tokens = 512;
-  uint64_t seed = 0;  // below 2^31, which every server takes
+  uint64_t seed = 0;     // below 2^31, which every server takes
+  int top_logprobs = 0;  // of each token so many alternatives; 0: no log-probabilities
 };
 
 struct TeacherAnswer {
   std::string text;
-  bool ended = false;  // by itself, not at max_tokens
-  int64_t tokens = 0;  // of the answer; 0: not said
+  bool ended = false;                    // by itself, not at max_tokens
+  int64_t tokens = 0;                    // of the answer; 0: not said
+  std::vector<SaidToken> logprobs = {};  // of its tokens, where they were asked for
 };
 
 class Teacher {

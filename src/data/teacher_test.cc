@@ -127,6 +127,29 @@ TEST(ServerTeacher, SaysWhatIsOddAboutAReply) {
               HasSubstr("no JSON"));
 }
 
+TEST(ServerTeacher, KeepsWhatItSaidOfEachToken) {
+  Json body = Json::parse(reply("네"));
+  body["choices"][0]["logprobs"] = {{"content",
+                                     {{{"token", "네"},
+                                       {"logprob", -0.5},
+                                       {"top_logprobs", {{{"token", "예"}, {"logprob", -1}}}}}}}};
+  Replies server({{200, {}, body.dump()}, {200, {}, reply("네")}});
+  const auto teacher = server_teacher(server.options()).value();
+  TeacherRequest asked = request();
+  asked.top_logprobs = 5;
+  const TeacherAnswer answer = teacher->answer(asked).value();
+  ASSERT_EQ(answer.logprobs.size(), 1u);
+  EXPECT_EQ(answer.logprobs[0].bytes, "네");
+  EXPECT_EQ(answer.logprobs[0].top[0].first, "예");
+  const Json sent = Json::parse(server.requests()[0].body);
+  EXPECT_EQ(sent["logprobs"], true);
+  EXPECT_EQ(sent["top_logprobs"], 5);
+  // A server that ignores the wish is no teacher for this: the rest of the prompts are not asked.
+  const Error error = teacher->answer(asked).error();
+  EXPECT_EQ(error.code, ErrorCode::kNetwork);
+  EXPECT_THAT(error.message, HasSubstr("no log-probabilities"));
+}
+
 TEST(EngineTeacher, AnswersWithTheModelsTemplate) {
   const auto engine = std::make_shared<testing::FakeEngine>();
   engine->answer = [](const std::string& prompt) { return "<" + prompt + ">"; };

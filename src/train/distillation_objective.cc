@@ -82,7 +82,8 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
   for (int64_t i = 0; i < plan.schedule.total_steps() && cursor.epoch == 0; ++i)
     for (const uint32_t item : plan.schedule.next(cursor)) want(plan.train, item);
   for (uint32_t i = 0; i < plan.eval.samples.size(); ++i) want(plan.eval, i);
-  if (!missing.samples.empty() || o.on_policy > 0) {
+  const bool asks = input_.teacher.said == nullptr;
+  if (asks && (!missing.samples.empty() || o.on_policy > 0)) {
     SLLM_TRY(teacher_, input_.teacher.load());
   }
   if (!missing.samples.empty()) {
@@ -96,11 +97,14 @@ Status Distilled::prepare(const ObjectivePlan& plan) {
       return log_->append(ReferenceLog::key(missing.samples[sample]), rows);
     };
     const auto read_as = [&](uint32_t i) { return read_by_teacher(missing.samples[i]); };
-    SLLM_OK(ask(plan.backend, missing, read_as, keep, [&](int64_t tokens) {
-      done += static_cast<uint64_t>(tokens);
-      if (plan.progress) plan.progress({"teacher", "tokens", std::min(done, total), total, ""});
-    }));
-    if (input_.teacher.bridge)
+    for (uint32_t i = 0; !asks && i < missing.samples.size(); ++i)
+      SLLM_OK(keep(i, input_.teacher.said->at(ReferenceLog::key(missing.samples[i]))));
+    if (asks)
+      SLLM_OK(ask(plan.backend, missing, read_as, keep, [&](int64_t tokens) {
+        done += static_cast<uint64_t>(tokens);
+        if (plan.progress) plan.progress({"teacher", "tokens", std::min(done, total), total, ""});
+      }));
+    if (input_.teacher.bridge || !asks)
       log(2 * known < rows_in_all ? LogLevel::kWarning : LogLevel::kInfo,
           fmt::format("the teacher's tokens meet the student's at {} of {} learned tokens ({} %); "
                       "the others are learned as they stand in the rows",

@@ -182,6 +182,11 @@ Status validate_teacher(const TuneOptions& o) {
           usage_error("{} is a setting of learning from a teacher, and none is named", field),
           "Name one with --teacher");
   if (o.teacher.empty()) return ok();
+  if (o.teacher == kRowsTeacher) {
+    SLLM_OK(
+        require(o.temperature == 1, "temperature", "1 where the rows say what the teacher said"));
+    SLLM_OK(require(o.on_policy == 0, "on_policy", "0 where the rows say what the teacher said"));
+  }
   SLLM_OK(require(o.objective == "sft", "objective", "sft with a teacher"));
   SLLM_OK(require(o.divergence == "forward" || o.divergence == "reverse" || o.divergence == "jsd",
                   "divergence", "forward, reverse or jsd"));

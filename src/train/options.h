@@ -12,6 +12,8 @@
 
 namespace sllm {
 
+// TuneOptions::teacher where the rows bring what it said (train/said_rows.h).
+inline constexpr const char* kRowsTeacher = "rows";
 // The peak learning rate where none is given, when all weights move: a tenth of what adapters take.
 constexpr double kFullLr = 2e-5;
 
@@ -36,7 +38,7 @@ struct TuneOptions {
 
   // Learning from a teacher's probabilities (train/teacher.h, ops/distillation.h) instead of from
   // the labels alone.
-  fs::path teacher;                    // a model; empty: none
+  fs::path teacher;  // a model; "rows": what the rows' column "logprobs" says; empty: none
   std::string divergence = "forward";  // "forward", "reverse" or "jsd"
   int64_t top_k = 64;                  // tokens kept of each of the teacher's rows; 0: all
   double temperature = 1;

@@ -27,6 +27,13 @@ namespace sllm {
 
 class TokenBridge;
 
+// Rows of one text.
+struct TeacherRows {
+  std::vector<int32_t> ids;      // [rows, k], ascending in each row
+  std::vector<float> log_probs;  // [rows, k]
+  std::vector<float> log_rest;   // [rows]
+};
+
 // A model to learn from, loaded when something is to be computed.
 struct TeacherModel {
   std::string hash;  // of its weights; empty: there is no teacher
@@ -35,6 +42,8 @@ struct TeacherModel {
   // the student's samples, by their keys (ReferenceLog::key); what it could not read is missing.
   std::shared_ptr<const TokenBridge> bridge = nullptr;
   std::shared_ptr<const std::unordered_map<std::string, Sample>> texts = nullptr;
+  // Of a teacher that need not be asked: what it has said of the samples, by their keys.
+  std::shared_ptr<const std::unordered_map<std::string, TeacherRows>> said = nullptr;
 };
 
 // kBadInput where a token of the student's is another one of the teacher's, or the teacher's
@@ -42,13 +51,6 @@ struct TeacherModel {
 // tokenizer (null) the vocabularies must be of one size.
 Status check_same_tokens(const Tokenizer* student, const Tokenizer* teacher,
                          const ModelConfig& student_config, const ModelConfig& teacher_config);
-
-// Rows of one text.
-struct TeacherRows {
-  std::vector<int32_t> ids;      // [rows, k], ascending in each row
-  std::vector<float> log_probs;  // [rows, k]
-  std::vector<float> log_rest;   // [rows]
-};
 
 // Appends the row of these logits [V] at a temperature: the k likeliest tokens (of equals the lower
 // id), in double precision.

@@ -143,6 +143,7 @@ TeacherRows TokenBridge::translate(const Sample& student, const Sample& teacher,
     for (int64_t c = 0; c < said_k; ++c) {
       const auto at = j * static_cast<size_t>(said_k) + static_cast<size_t>(c);
       const TokenId v = said.ids[at];
+      if (v < 0) continue;
       const bool ends = end >= 0 && v == theirs.tokens[j].id;
       f(v, ends ? std::span(&end, 1) : spelling(v), std::exp(double{said.log_probs[at]}));
     }

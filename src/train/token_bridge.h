@@ -27,8 +27,8 @@ class TokenBridge {
   std::span<const TokenId> spelling(TokenId teacher) const;
 
   // For each learned row of `student`: at most k tokens, the rest of `ids` -1, from the rows that
-  // the teacher said of the same answer in its own tokens (`said`, said_k kept of each). log_rest
-  // of a row of which it says nothing is NaN.
+  // the teacher said of the same answer in its own tokens (`said`, said_k kept of each; -1: none).
+  // log_rest of a row of which it says nothing is NaN.
   TeacherRows translate(const Sample& student, const Sample& teacher, const TeacherRows& said,
                         int64_t said_k, int64_t k) const;
 

@@ -5,6 +5,7 @@
 #include "cpu/cpu_backend.h"
 #include "models/registry.h"
 #include "train/reference.h"
+#include "train/said_rows.h"
 #include "train/token_bridge.h"
 #include "train/tune.h"
 
@@ -71,7 +72,8 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
   SLLM_TRY(reader.chat_template, ChatTemplate::of(*files.source, *reader.tokenizer));
   reader.vocabulary = files.source->config().V;
   reader.max_length = std::min(options.max_length, files.source->config().max_context);
-  if (!options.teacher.empty()) {
+  const bool said_by_rows = options.teacher == kRowsTeacher;
+  if (!options.teacher.empty() && !said_by_rows) {
     const std::string name = options.teacher.string();
     SLLM_TRY(files.teacher, open_model(options.teacher));
     SLLM_OK(check_generates(files.teacher->config()).context(name));
@@ -90,9 +92,21 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
                ? read_samples(path, reader)
                : read_preference_samples(path, reader, options.objective == "kto");
   };
+  const auto said = std::make_shared<SaidRows>();
+  const auto hear = [&](const fs::path& path, const SampleSet& samples) -> Status {
+    if (!said_by_rows) return ok();
+    SLLM_TRY(const std::string hash, sha256_file(path));
+    files.reading.hash = sha256_hex(files.reading.hash + hash);
+    const int64_t V = files.source->config().V;
+    return add_said_rows(*said, path, samples, reader.tokenizer,
+                         options.top_k > 0 ? std::min(options.top_k, V) : V);
+  };
   SLLM_TRY(files.train, read(options.data));
+  SLLM_OK(hear(options.data, files.train));
+  if (said_by_rows) files.reading.said = said;
   if (!options.eval.empty()) {
     SLLM_TRY(files.eval, read(options.eval));
+    SLLM_OK(hear(options.eval, files.eval));
   } else if (options.eval_fraction > 0 && files.train.items() > 1) {
     files.eval = split_off(files.train, options.eval_fraction, options.seed);
   }
@@ -110,6 +124,7 @@ Result<LoadedTune> load_tune(const TuneOptions& options) {
     loaded.teacher.load = [source = files.teacher] { return Model::load(source); };
     loaded.teacher.bridge = files.reading.bridge, loaded.teacher.texts = files.reading.texts;
   }
+  if (files.reading.said) loaded.teacher = files.reading;
   loaded.backend = make_cpu_backend(options.threads);
   loaded.train = std::move(files.train), loaded.eval = std::move(files.eval);
   loaded.base_name = options.model.string();

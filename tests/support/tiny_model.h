@@ -63,6 +63,7 @@ class TinyModel final : public ModelSource {
   void replace(const std::string& name, Tensor tensor) { tensors_[name] = std::move(tensor); }
   void remove(const std::string& name) { tensors_.erase(name); }
   void set_tokenizer(TokenizerSource tokenizer) { tokenizer_ = std::move(tokenizer); }
+  void set_chat_template(std::string text) { chat_template_ = std::move(text); }
 
  private:
   void add(const std::string& name, Tensor t) {
