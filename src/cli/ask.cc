@@ -47,7 +47,6 @@ Action declare_ask(CLI::App& app, const Globals& globals) {
     EngineOptions extra;
     extra.max_sequences = 1;
     SLLM_TRY(const auto engine, open_engine(o->model, extra));
-    o->ground.adapter = adapter_name(*engine);
     const auto one = [&](const std::string& question) -> Status {
       SLLM_TRY(const GroundedAnswer answer, ask(*engine, *index, question, o->ground));
       if (globals.json) {

@@ -87,7 +87,6 @@ class Chat {
     GenerateRequest request;
     request.sampling = flags_.sampling;
     request.max_tokens = flags_.max_tokens;
-    request.adapter = adapter_name(*engine_);
     RenderOptions render;
     render.add_generation_prompt = true;
     SLLM_TRY(auto encoded, encode_conversation(*engine_->chat_template(), *engine_->tokenizer(),

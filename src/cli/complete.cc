@@ -61,7 +61,6 @@ Status run(const Flags& flags, const Globals& globals) {
   request.max_tokens = flags.count;
   request.stop = flags.stop;
   request.ignore_eos = flags.ignore_eos;
-  request.adapter = adapter_name(*engine);
   if (!flags.ids_file.empty()) return complete_lists(*engine, flags, request, lists);
 
   if (!flags.ids.empty()) {

@@ -10,6 +10,9 @@ namespace {
 
 // A line of standard input at a time, so that a pipe sees each vector when it is made.
 Status run(const ModelFlags& flags) {
+  if (!flags.adapter.empty())
+    return with_hint(usage_error("embeddings come from the base model, not from an adapter"),
+                     "Leave out --adapter, or merge it first: sllm merge");
   SLLM_TRY(const auto engine, open_engine(flags));
   std::istringstream input(read_input());
   std::string line;

@@ -31,6 +31,9 @@ bool is_recorded(const EvaluationFlags& flags) {
 
 Status measure_divergence(const ModelFlags& model, const EvaluationFlags& flags,
                           const Globals& globals, Json& out) {
+  if (!model.adapter.empty())
+    return with_hint(usage_error("--kld compares two models, not one with an adapter"),
+                     "Merge it first: sllm merge");
   SLLM_TRY(const fs::path path, resolve_model(model.model));
   SLLM_TRY(const Numerics numerics, numerics_from_name(model.mode));
   const eval::PerplexityOptions options{flags.window, flags.chunks, progress_sink(globals)};

@@ -50,7 +50,7 @@ Status run(const Flags& flags) {
     const size_t end = std::min(prompts.size(), first + static_cast<size_t>(flags.batch));
     SLLM_TRY(auto some, engine->logits(std::vector(prompts.begin() + static_cast<long>(first),
                                                    prompts.begin() + static_cast<long>(end)),
-                                       adapter_name(*engine)));
+                                       ""));
     for (auto& row : some) rows.push_back(std::move(row));
   }
   if (!flags.out.empty()) return write_npy(flags.out, rows);

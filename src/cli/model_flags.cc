@@ -31,12 +31,8 @@ Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptio
                                           : Numerics::kFast;
   extra.threads = flags.threads;
   extra.context = flags.context;
-  if (!flags.adapter.empty()) extra.adapters.push_back(flags.adapter);
+  if (!flags.adapter.empty()) extra.adapters = {flags.adapter}, extra.adapted = true;
   return Engine::open(path, std::move(extra));
-}
-
-std::string adapter_name(const Engine& engine) {
-  return engine.adapters().empty() ? "" : engine.adapters().front();
 }
 
 void add_sampling_flags(CLI::App& app, SamplingOptions& s) {

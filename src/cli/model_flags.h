@@ -23,8 +23,6 @@ struct ModelFlags {
 void add_model_flags(CLI::App& app, ModelFlags& flags, std::string default_mode = "fast");
 // `extra` holds what the flags do not say (slots, chunk); the flags fill in the rest.
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra = {});
-// The name under which --adapter was loaded; "" without one.
-std::string adapter_name(const Engine& engine);
 
 // --temp, --top-k, --top-p, --min-p, --repeat-penalty, --seed.
 void add_sampling_flags(CLI::App& app, SamplingOptions& sampling);

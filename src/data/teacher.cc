@@ -20,8 +20,6 @@ class EngineTeacher final : public Teacher {
     request.sampling.temperature = static_cast<float>(asked.temperature);
     request.sampling.top_p = static_cast<float>(asked.top_p);
     request.sampling.seed = asked.seed;
-    if (const auto adapters = engine_->adapters(); !adapters.empty())
-      request.adapter = adapters.front();
     if (asked.top_logprobs > 0) request.top_logprobs = asked.top_logprobs;
     SLLM_TRY(GenerateResult result, engine_->chat(asked.messages, std::move(request)));
     TeacherAnswer answer{std::move(result.text), result.reason == FinishReason::kStop,

@@ -23,7 +23,6 @@ struct GroundOptions {
   double min_support = 0.5;      // share of the answer's key terms that its citations must hold
   int64_t max_tokens = 256;
   SamplingOptions sampling = {.temperature = 0};
-  std::string adapter;
 };
 
 // What the model is asked. For training data, evaluation, streaming and ask() alike, so that a

@@ -20,7 +20,6 @@ Result<GroundedAnswer> ask(Engine& engine, const Index& index, std::string_view 
   GenerateRequest request;
   request.max_tokens = options.max_tokens;
   request.sampling = options.sampling;
-  request.adapter = options.adapter;
   const double retrieval = seconds();
   SLLM_TRY(const GenerateResult reply, engine.chat(prompt.messages, std::move(request)));
   GroundedAnswer answer = check_reply(prompt, reply.text, options);

@@ -40,6 +40,7 @@ std::vector<std::string> BatchEngine::adapters() const {
 }
 
 Result<const BoundAdapter*> BatchEngine::find_adapter(const std::string& name) const {
+  if (name.empty() && setup_.options.adapted) return &setup_.adapters.begin()->second;
   if (name.empty()) return static_cast<const BoundAdapter*>(nullptr);
   const auto found = setup_.adapters.find(name);
   if (found != setup_.adapters.end()) return &found->second;

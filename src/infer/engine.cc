@@ -87,6 +87,10 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
   if (options.max_sequences < 1 || options.prefill_chunk < 1 || options.queue_limit < 0)
     return usage_error("engine: max_sequences {} and prefill_chunk {} must be at least 1",
                        options.max_sequences, options.prefill_chunk);
+  SLLM_CHECK(!options.adapted || options.adapters.size() == 1,
+             "engine: {} adapters, and one is "
+             "everybody's",
+             options.adapters.size());
   BatchEngine::Setup setup;
   SLLM_TRY(setup.model, Model::load(parts.source));
   SLLM_TRY(setup.pooler, Pooler::load(*parts.source));

@@ -31,6 +31,8 @@ struct EngineOptions {
   // one context. 0: none.
   int64_t prefix_cache = 4096;
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
+  // What names no adapter uses the only one, rather than the base: an engine for one adapted model.
+  bool adapted = false;
 };
 
 struct SamplingOptions {

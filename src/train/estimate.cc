@@ -150,7 +150,9 @@ class StepProbe {
 };
 
 int64_t rows_of_a_forward(const TuningWork& work, const TuneOptions& options) {
-  return std::min(std::max(options.micro_tokens, work.longest), std::max<int64_t>(work.tokens, 1));
+  const int64_t most = std::max(options.micro_tokens, work.longest);
+  return std::min(work.rows > 0 ? std::min(work.rows, most) : most,
+                  std::max<int64_t>(work.tokens, 1));
 }
 
 }  // namespace
@@ -217,16 +219,19 @@ static int64_t tokens_only_read(const TuneFiles& files, const Schedule& schedule
          (*kind == PreferenceKind::kKto ? 2 * schedule.total_tokens() : 0);
 }
 
-// Of the first steps' tokens.
-static double computed_share(const SampleSet& data, Schedule& schedule,
+// From the first steps: the share of their tokens that is computed, and the largest forward.
+static void look_at_forwards(TuningWork& work, const SampleSet& data, Schedule& schedule,
                              const PackOptions& packing) {
   constexpr int64_t kSteps = 64;
   Cursor cursor;
   int64_t rows = 0, tokens = 0;
   for (int64_t step = 0; step < std::min(kSteps, schedule.total_steps()); ++step)
-    for (const MicroBatch& micro : pack(data, data.samples_of(schedule.next(cursor)), packing))
-      rows += std::ssize(micro.batch.tokens), tokens += micro.sample_tokens;
-  return tokens > 0 ? static_cast<double>(rows) / static_cast<double>(tokens) : 1;
+    for (const MicroBatch& micro : pack(data, data.samples_of(schedule.next(cursor)), packing)) {
+      const int64_t here = std::ssize(micro.batch.tokens);
+      rows += here, tokens += micro.sample_tokens;
+      work.rows = std::max(work.rows, here);
+    }
+  work.computed = tokens > 0 ? static_cast<double>(rows) / static_cast<double>(tokens) : 1;
 }
 
 // It reads every text once, and what it says is kept.
@@ -275,11 +280,11 @@ Result<TuneEstimate> estimate_tune(const TuneOptions& options) {
   const ModelConfig& config = files.source->config();
   Schedule schedule(files.train, options);
   TuningWork work;
-  work.computed = computed_share(files.train, schedule,
-                                 {.micro_tokens = options.micro_tokens,
-                                  .share_beginnings = shares_beginnings(config),
-                                  .group = files.train.group,
-                                  .whole_first = options.objective == "orpo"});
+  look_at_forwards(work, files.train, schedule,
+                   {.micro_tokens = options.micro_tokens,
+                    .share_beginnings = shares_beginnings(config),
+                    .group = files.train.group,
+                    .whole_first = options.objective == "orpo"});
   work.tokens = schedule.total_tokens();
   work.steps = schedule.total_steps();
   work.supervised = work.tokens * files.train.supervised() / files.train.tokens();

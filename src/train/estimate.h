@@ -24,6 +24,7 @@ struct TuningWork {
   int64_t supervised = 0;  // tokens that are learned
   int64_t steps = 0;
   int64_t longest = 0;           // tokens of the longest sample
+  int64_t rows = 0;              // of the largest forward; 0: as many as micro_tokens allows
   int64_t typical = 0;           // tokens of the sample in which a token stands, on average
   int64_t bytes_of_weights = 0;  // of the model's file
 };
