@@ -31,9 +31,6 @@ bool is_recorded(const EvaluationFlags& flags) {
 
 Status measure_divergence(const ModelFlags& model, const EvaluationFlags& flags,
                           const Globals& globals, Json& out) {
-  if (!model.adapter.empty())
-    return with_hint(usage_error("--kld compares two models, not one with an adapter"),
-                     "Merge it first: sllm merge");
   SLLM_TRY(const fs::path path, resolve_model(model.model));
   SLLM_TRY(const Numerics numerics, numerics_from_name(model.mode));
   const eval::PerplexityOptions options{flags.window, flags.chunks, progress_sink(globals)};
@@ -144,11 +141,15 @@ Result<Json> evaluate(const ModelFlags& model, const EvaluationFlags& flags,
   if (!flags.kld_base.empty() && flags.perplexity_file.empty() && !is_recorded(flags))
     return with_hint(usage_error("--kld needs a text on which to compare the predictions"),
                      "Give it with --perplexity FILE");
+  if (!flags.kld_base.empty() && !model.adapter.empty())
+    return with_hint(usage_error("--kld compares two models, not one with an adapter"),
+                     "Merge it first: sllm merge");
   if (flags.perplexity_file.empty() && flags.tasks.empty() && flags.answers_file.empty() &&
       flags.kld_base.empty())
     return with_hint(usage_error("nothing to measure was named"),
                      "Give --tasks, --perplexity or --answers");
   Json out = {{"model", model.model}, {"mode", model.mode}};
+  if (!model.adapter.empty()) out["adapter"] = model.adapter;
   if (!flags.perplexity_file.empty() || !flags.tasks.empty() || !flags.answers_file.empty()) {
     SLLM_TRY(const std::shared_ptr<Engine> engine, open_engine(model));
     if (!flags.perplexity_file.empty()) SLLM_OK(measure_perplexity(*engine, flags, globals, out));
