@@ -60,15 +60,15 @@ def main():
         check(json.loads((folder / "two/env.json").read_text())["ranks"] == 2, "the run says that two ranks made it")
 
         # Killed when it has taken some steps; then one process goes on.
-        whole = run(*tune("whole", "--steps", "3000", "--shards", "2"))
-        process = subprocess.Popen(tune("cut", "--steps", "3000", "--save-every", "20", before=ranks),
+        whole = run(*tune("whole", "--steps", "800", "--shards", "2"))
+        process = subprocess.Popen(tune("cut", "--steps", "800", "--save-every", "20", before=ranks),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + TIMEOUT_S
         while not list(folder.glob("cut/checkpoints/step-*")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         process.wait(TIMEOUT_S)
-        resumed = run(*tune("cut", "--steps", "3000", "--save-every", "20", "--resume", "--json"))
+        resumed = run(*tune("cut", "--steps", "800", "--save-every", "20", "--resume", "--json"))
         check(resumed.returncode == 0 and json.loads(resumed.stdout)["resumed_from"] > 0,
               f"one process goes on where two were: {resumed.stdout[-200:]}{resumed.stderr[-300:]}")
         check(whole.returncode == 0 and weights("whole") == weights("cut"), "and leaves the weights of the whole run")
