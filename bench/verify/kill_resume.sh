@@ -81,10 +81,10 @@ after_full_disk() {
   mount -t tmpfs -o "size=$((one * 2 / 3))k" sllm-full "$work/disk"
   out=$work/disk/run; status=0
   (tune "$how" "$out" 2>"$work/said") || status=$?
-  [ "$status" = 4 ] || fail "a full disk ended it with $status, expected 4: $(tail -n 1 "$work/said")"
+  [ "$status" = 4 ] || fail "a full disk ended it with $status, expected 4: $(cat "$work/said")"
   find "$out" -name '*.tmp*' | grep -q . && fail "the full disk left $(find "$out" -name '*.tmp*' | head -n 1)"
   mount -o "remount,size=$((one * 4))k" "$work/disk"
-  last=$(newest); go_on "a full disk (\"$(tail -n 1 "$work/said" | sed "s#$work#...#g" | cut -c1-160)\")"
+  last=$(newest); go_on "a full disk (\"$(grep -m 1 "^sllm:" "$work/said" | sed "s#$work#...#g" | cut -c1-160)\")"
   umount "$work/disk"
 }
 
