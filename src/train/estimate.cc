@@ -82,7 +82,7 @@ int64_t gradients_at_once(const ModelConfig& c, const TuningWork& work,
   const double tokens_of_a_step = work.computed * static_cast<double>(work.tokens) /
                                   static_cast<double>(std::max<int64_t>(work.steps, 1));
   const bool several = tokens_of_a_step > static_cast<double>(options.micro_tokens);
-  if (options.method != "full" || options.clip > 0 || several) return all;
+  if (options.method != "full" || options.clip > 0 || several || options.shards > 1) return all;
   const int64_t tables = c.V * c.D * (c.tied_embeddings ? 1 : 2);
   return c.V * c.D + (all - tables) / c.L;
 }

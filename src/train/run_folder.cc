@@ -138,12 +138,16 @@ MetricsLog::~MetricsLog() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+Result<TuneOptions> read_run_options(const fs::path& run) {
+  const fs::path config = run / "config.toml";
+  SLLM_TRY(const std::string text, read_file(config, 1 << 20));
+  return tune_options_from_toml(text, config.string());
+}
+
 Result<RunSummary> read_run(const fs::path& run) {
   RunSummary summary;
   summary.path = run;
-  const fs::path config = run / "config.toml";
-  SLLM_TRY(const std::string text, read_file(config, 1 << 20));
-  SLLM_TRY(summary.options, tune_options_from_toml(text, config.string()));
+  SLLM_TRY(summary.options, read_run_options(run));
   std::error_code none;
   if (fs::exists(metrics_path(run), none)) {
     SLLM_TRY(const auto metrics, read_metrics(run));

@@ -61,7 +61,9 @@ struct RunSummary {
   std::optional<double> last_loss, best_eval_loss;
   std::string state;  // "running", "finished", "stopped"
 };
-// kBadInput when `run` is not a run's folder.
+// What it was started with. kBadInput when `run` is not a run's folder.
+Result<TuneOptions> read_run_options(const fs::path& run);
+// And how far it is; looks whether a process has its lock, by taking it for a moment.
 Result<RunSummary> read_run(const fs::path& run);
 // All runs right under `folder`, oldest first.
 std::vector<RunSummary> list_runs(const fs::path& folder);

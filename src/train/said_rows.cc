@@ -83,6 +83,7 @@ size_t begin_of_last_answer(const Sample& sample) {
 
 Status add_said_rows(SaidRows& said, const fs::path& path, const SampleSet& samples,
                      const std::shared_ptr<const Tokenizer>& student, int64_t k) {
+  if (!student) return bad_input("{}: the model has no tokenizer to spell it in", path.string());
   SLLM_TRY(const auto examples, read_examples(path));
   std::vector<std::vector<SaidToken>> of_rows(examples.size());
   size_t width = 0;

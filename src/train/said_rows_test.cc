@@ -108,6 +108,8 @@ TEST_F(SaidRowsTest, SaysWhatIsMissing) {
   const SampleSet samples = read_samples(none, r).value();
   EXPECT_THAT(add_said_rows(said, none, samples, r.tokenizer, 2).error().message,
               HasSubstr("no row has \"logprobs\""));
+  EXPECT_THAT(add_said_rows(said, none, samples, nullptr, 2).error().message,
+              HasSubstr("no tokenizer"));
   const fs::path odd = write(R"({"prompt":"a","completion":"b","logprobs":[["b"]]})"
                              "\n");
   EXPECT_THAT(add_said_rows(said, odd, samples, r.tokenizer, 2).error().message,

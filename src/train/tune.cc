@@ -451,8 +451,8 @@ Result<TunePart> Run::go(const TunePause& pause) {
 static Result<int64_t> shards_of(const TuneOptions& options, const Ranks& ranks) {
   int64_t shards = options.shards;
   if (shards == 0 && options.resume && fs::exists(options.run / "config.toml")) {
-    SLLM_TRY(const RunSummary before, read_run(options.run));
-    shards = std::max<int64_t>(before.options.shards, 1);
+    SLLM_TRY(const TuneOptions before, read_run_options(options.run));
+    shards = std::max<int64_t>(before.shards, 1);
   }
   if (shards == 0) shards = ranks.size();
   if (ranks.size() > shards)
@@ -481,8 +481,8 @@ static auto with_run(TuneInput input, const TuneOptions& asked, const ProgressSi
       SLLM_TRY(lock, FileLock::acquire(lock_path(options.run)));
     }
     if (options.resume && fs::exists(options.run / "config.toml")) {
-      SLLM_TRY(const RunSummary before, read_run(options.run));
-      if (const auto fields = differing_fields(before.options, options); !fields.empty())
+      SLLM_TRY(const TuneOptions before, read_run_options(options.run));
+      if (const auto fields = differing_fields(before, options); !fields.empty())
         return with_hint(
             usage_error("{}: was started with another {}", options.run.string(),
                         fmt::join(fields, ", ")),
