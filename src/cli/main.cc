@@ -58,8 +58,8 @@ void set_up_logging(const Globals& globals) {
   });
 }
 
-int report(const Error& error, const Globals& globals) {
-  if (is_one_of_others())  // their errors are one, which the first says
+int report(const Error& error, const Globals& globals, bool own = false) {
+  if (!own && is_one_of_others())  // their errors are one, which the first says
     return static_cast<int>(error.code);
   if (globals.json && !printed_json())  // one document; it says itself what was missed
     print_json("error", {{"error",
@@ -165,7 +165,7 @@ int main(int argc, char** argv) {
   try {
     return sllm::cli::run(argc, argv);
   } catch (const sllm::ResultError& e) {
-    return sllm::cli::report(e.error, {});
+    return sllm::cli::report(e.error, {}, /*own=*/true);
   } catch (const std::bad_alloc&) {
     std::cerr << "sllm: not enough memory. Try a smaller model, context or batch\n";
     return 4;

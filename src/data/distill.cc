@@ -265,6 +265,7 @@ class Choosing {
     if (a.score) from["score"] = *a.score;
     if (!system.empty()) from["system"] = system;
     example.extra["distilled"] = std::move(from);
+    example.extra.erase("logprobs");  // of the answer that the prompt's row had
     if (!a.answer.logprobs.empty()) example.extra["logprobs"] = sllm::to_json(a.answer.logprobs);
     rows_ += to_jsonl(example);
     ++summary_.rows;

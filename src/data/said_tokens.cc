@@ -1,6 +1,8 @@
 // Log-probabilities of tokens in JSON: the rows' own form, and OpenAI's.
 #include "data/said_tokens.h"
 
+#include <set>
+
 #include "data/openai_server.h"
 #include "text/unicode.h"
 
@@ -70,6 +72,9 @@ Result<std::vector<SaidToken>> said_tokens_from_json(const Json& json) {
   for (const Json& each : json) {
     SLLM_TRY(auto own, pair_from_json(each, 3));
     SaidToken token{std::move(own.first), own.second, {}};
+    constexpr size_t kMost = 1024;  // of a server there are 20
+    if (each[2].size() > kMost)
+      return bad_input("logprobs: {} alternatives to a token, at most {}", each[2].size(), kMost);
     if (!each[2].is_array()) return bad_input("logprobs: expected a list of alternatives");
     for (const Json& other : each[2]) {
       SLLM_TRY(auto pair, pair_from_json(other, 2));
@@ -78,6 +83,25 @@ Result<std::vector<SaidToken>> said_tokens_from_json(const Json& json) {
     tokens.push_back(std::move(token));
   }
   return tokens;
+}
+
+void mark_ends(std::vector<SaidToken>& tokens, const std::string& text) {
+  std::set<std::string> ends;
+  size_t at = 0;
+  for (SaidToken& token : tokens) {
+    if (at >= text.size()) ends.insert(token.bytes);
+    at += token.bytes.size();
+  }
+  const auto mark = [&](std::string& bytes) {
+    if (ends.contains(bytes)) bytes.clear();
+  };
+  at = 0;
+  for (SaidToken& token : tokens) {
+    const size_t size = token.bytes.size();
+    if (at >= text.size()) mark(token.bytes);
+    for (auto& [bytes, logprob] : token.top) mark(bytes);
+    at += size;
+  }
 }
 
 std::vector<SaidToken> said_tokens_of_choice(const Json& choice) {

@@ -13,8 +13,8 @@
 namespace sllm {
 
 struct SaidToken {
-  std::string bytes;
-  double logprob = 0;                               // natural logarithm, at temperature 1
+  std::string bytes;   // "": a special token, such as the one that ends an answer
+  double logprob = 0;  // natural logarithm, at temperature 1
   std::vector<std::pair<std::string, double>> top;  // the likeliest in its place
 };
 
@@ -27,5 +27,8 @@ Result<std::vector<SaidToken>> said_tokens_from_json(const nlohmann::ordered_jso
 // From a reply of a server: choice.logprobs.content of /v1/chat/completions. Empty where it gives
 // none.
 std::vector<SaidToken> said_tokens_of_choice(const nlohmann::ordered_json& choice);
+// Servers spell the tokens that end an answer: those behind its text, and alternatives of the same
+// spelling, are special.
+void mark_ends(std::vector<SaidToken>& tokens, const std::string& text);
 
 }  // namespace sllm

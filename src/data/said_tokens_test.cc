@@ -33,6 +33,16 @@ TEST(SaidTokens, RefuseWhatIsNone) {
   }
 }
 
+TEST(SaidTokens, WhatIsBehindTheTextIsNoText) {
+  std::vector<SaidToken> tokens = {{"Hi", -1, {{"Hi", -1}, {"<end>", -2}}},
+                                   {"<end>", -0.1, {{"<end>", -0.1}, {"!", -3}}}};
+  mark_ends(tokens, "Hi");
+  EXPECT_EQ(tokens[0].bytes, "Hi");
+  EXPECT_THAT(tokens[0].top, ElementsAre(Pair("Hi", -1.0), Pair("", -2.0)));
+  EXPECT_EQ(tokens[1].bytes, "");
+  EXPECT_THAT(tokens[1].top, ElementsAre(Pair("", -0.1), Pair("!", -3.0)));
+}
+
 TEST(SaidTokens, OfAServersReply) {
   const auto tokens = said_tokens_of_choice(Json::parse(R"({"logprobs":{"content":[
       {"token":"He","logprob":-0.5,"bytes":[72,101],

@@ -25,7 +25,9 @@ class EngineTeacher final : public Teacher {
     TeacherAnswer answer{std::move(result.text), result.reason == FinishReason::kStop,
                          static_cast<int64_t>(result.tokens.size())};
     const auto tokenizer = engine_->tokenizer();
-    const auto bytes = [&](TokenId id) { return std::string(tokenizer->token_bytes(id)); };
+    const auto bytes = [&](TokenId id) {
+      return tokenizer->is_special(id) ? "" : std::string(tokenizer->token_bytes(id));
+    };
     for (const TokenLogprob& said : result.logprobs) {
       SaidToken token{bytes(said.id), said.logprob, {}};
       for (const auto& [id, logprob] : said.top) token.top.emplace_back(bytes(id), logprob);
@@ -77,6 +79,7 @@ class ServerTeacher final : public Teacher {
         answer.tokens = *tokens;
     if (asked.top_logprobs > 0) {
       answer.logprobs = said_tokens_of_choice(choice);
+      if (answer.ended) mark_ends(answer.logprobs, answer.text);
       if (answer.logprobs.empty() && !answer.text.empty())
         return with_hint(server_.odd(kChat, "no log-probabilities"),
                          "Ask without --logprobs, or another server");

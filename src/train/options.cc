@@ -183,6 +183,9 @@ Status validate_teacher(const TuneOptions& o) {
           "Name one with --teacher");
   if (o.teacher.empty()) return ok();
   if (o.teacher == kRowsTeacher) {
+    SLLM_OK(require(!o.align_tokens, "align_tokens",
+                    "left out where the rows say what the teacher said"));
+    SLLM_OK(require(o.top_k > 0, "top_k", "above 0 where the rows say what the teacher said"));
     SLLM_OK(
         require(o.temperature == 1, "temperature", "1 where the rows say what the teacher said"));
     SLLM_OK(require(o.on_policy == 0, "on_policy", "0 where the rows say what the teacher said"));

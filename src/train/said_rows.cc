@@ -18,6 +18,7 @@ class HeardTokens final : public Tokenizer {
   TokenId add(const std::string& bytes) {
     const auto [at, is_new] = ids_.emplace(bytes, static_cast<TokenId>(tokens_.size()));
     if (is_new) tokens_.push_back(bytes);
+    if (is_new && bytes.empty()) ends_.push_back(at->second);
     return at->second;
   }
   std::vector<TokenId> encode(std::string_view, EncodeOptions) const override { return {}; }
@@ -33,19 +34,19 @@ class HeardTokens final : public Tokenizer {
     return tokens_[static_cast<size_t>(id)];
   }
   std::string_view token_text(TokenId id) const override { return token_bytes(id); }
-  bool is_special(TokenId) const override { return false; }
+  bool is_special(TokenId id) const override { return token_bytes(id).empty(); }
   TokenId id_of(std::string_view text) const override {
     const auto at = ids_.find(std::string(text));
     return at == ids_.end() ? -1 : at->second;
   }
   int64_t vocab_size() const override { return std::ssize(tokens_); }
   TokenId bos_id() const override { return -1; }
-  const std::vector<TokenId>& eos_ids() const override { return none_; }
+  const std::vector<TokenId>& eos_ids() const override { return ends_; }
 
  private:
   std::deque<std::string> tokens_;
   std::unordered_map<std::string, TokenId> ids_;
-  std::vector<TokenId> none_;
+  std::vector<TokenId> ends_;  // the one without text, if it was heard
 };
 
 // What was said of one answer, in heard tokens: itself in `sample`, `width` alternatives of each.
@@ -79,10 +80,22 @@ size_t begin_of_last_answer(const Sample& sample) {
   return end;
 }
 
+// Whether that is the row's last answer, which was said of, and not an earlier one or a piece.
+bool is_answer(const Sample& last, const Tokenizer& tokenizer, std::string_view answer) {
+  std::string text;
+  for (const TokenId id : last.targets)
+    if (id >= 0 && !tokenizer.is_special(id)) text += tokenizer.token_bytes(id);
+  const size_t begin = text.find_first_not_of(" \n");
+  if (begin == std::string::npos) return false;
+  text = text.substr(begin, text.find_last_not_of(" \n") + 1 - begin);
+  return answer.find(text) < answer.size() && answer.find(text) <= answer.find_first_not_of(" \n");
+}
+
 }  // namespace
 
 Status add_said_rows(SaidRows& said, const fs::path& path, const SampleSet& samples,
-                     const std::shared_ptr<const Tokenizer>& student, int64_t k) {
+                     const std::shared_ptr<const Tokenizer>& student, int64_t k,
+                     int64_t vocabulary) {
   if (!student) return bad_input("{}: the model has no tokenizer to spell it in", path.string());
   SLLM_TRY(const auto examples, read_examples(path));
   std::vector<std::vector<SaidToken>> of_rows(examples.size());
@@ -101,12 +114,17 @@ Status add_said_rows(SaidRows& said, const fs::path& path, const SampleSet& samp
   for (const Sample& sample : samples.samples)
     heard.push_back(
         sample.row < 0 ? Heard() : hear(of_rows[static_cast<size_t>(sample.row)], width, *tokens));
-  const TokenBridge bridge(student, tokens);
+  const TokenBridge bridge(student, tokens, vocabulary);
   for (size_t i = 0; i < heard.size(); ++i) {
     const Sample& sample = samples.samples[i];
     Sample last = sample;
     const size_t begin = begin_of_last_answer(sample);
     std::fill(last.targets.begin(), last.targets.begin() + static_cast<ptrdiff_t>(begin), -1);
+    const std::string key = ReferenceLog::key(sample);
+    if (heard[i].rows.log_rest.empty() && said.contains(key)) continue;
+    if (sample.row < 0 ||
+        !is_answer(last, *student, examples[static_cast<size_t>(sample.row)].answer()))
+      heard[i] = {};
     TeacherRows rows;
     for (int64_t n = sample.supervised() - last.supervised(); n > 0; --n)
       TokenBridge::append_unknown(rows, k);
@@ -117,7 +135,7 @@ Status add_said_rows(SaidRows& said, const fs::path& path, const SampleSet& samp
                           translated.log_probs.end());
     rows.log_rest.insert(rows.log_rest.end(), translated.log_rest.begin(),
                          translated.log_rest.end());
-    said[ReferenceLog::key(sample)] = std::move(rows);
+    said[key] = std::move(rows);
   }
   return ok();
 }

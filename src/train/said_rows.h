@@ -13,10 +13,11 @@
 namespace sllm {
 
 // Adds what the rows of `path` say of `samples`, read from there, by their keys, in the student's
-// tokens: of the last answer of each, k tokens kept. Errors: kBadInput "file:line: ...", also when
-// no row has log-probabilities.
+// tokens: of the last answer of each, k tokens kept, of ids below `vocabulary`. Errors: kBadInput
+// "file:line: ...", also when no row has log-probabilities.
 using SaidRows = std::unordered_map<std::string, TeacherRows>;
 Status add_said_rows(SaidRows& said, const fs::path& path, const SampleSet& samples,
-                     const std::shared_ptr<const Tokenizer>& student, int64_t k);
+                     const std::shared_ptr<const Tokenizer>& student, int64_t k,
+                     int64_t vocabulary);
 
 }  // namespace sllm

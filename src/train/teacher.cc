@@ -178,6 +178,7 @@ Status TeacherLog::append(const std::string& key, const TeacherRows& rows) {
 }
 
 Status TeacherLog::map() {
+  ::fdatasync(fd_);  // other ranks read it from other machines
   SLLM_TRY(file_, MappedFile::open(path_));
   return ok();
 }

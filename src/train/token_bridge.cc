@@ -44,6 +44,10 @@ struct Learned {
 
 using Masses = std::unordered_map<TokenId, double>;
 
+bool says_something(const Masses& masses) {
+  return std::any_of(masses.begin(), masses.end(), [](const auto& m) { return m.second > 0; });
+}
+
 // The k likeliest, and all else as the rest, which is never nothing: a divergence would be
 // infinite.
 void append_row(TeacherRows& rows, const Masses& masses, int64_t k) {
@@ -95,11 +99,13 @@ Sample TokenBridge::reworded(const Sample& theirs, const Sample& own) const {
 }
 
 TokenBridge::TokenBridge(std::shared_ptr<const Tokenizer> student,
-                         std::shared_ptr<const Tokenizer> teacher)
+                         std::shared_ptr<const Tokenizer> teacher, int64_t vocabulary)
     : student_(std::move(student)), teacher_(std::move(teacher)) {
   for (TokenId v = 0; v < teacher_->vocab_size(); ++v) {
     begins_.push_back(spellings_.size());
-    const std::vector<TokenId> spelled = spell(v);
+    std::vector<TokenId> spelled = spell(v);
+    if (std::any_of(spelled.begin(), spelled.end(), [&](TokenId id) { return id >= vocabulary; }))
+      spelled.clear();
     spellings_.insert(spellings_.end(), spelled.begin(), spelled.end());
   }
   begins_.push_back(spellings_.size());
@@ -192,6 +198,7 @@ TeacherRows TokenBridge::translate(const Sample& student, const Sample& teacher,
           masses[token.id] += product;
         }
       }
+      known = known && says_something(masses);  // or nothing that it says can be spelled
       known ? append_row(rows, masses, k) : append_unknown(rows, k);
       continue;
     }
@@ -210,7 +217,7 @@ TeacherRows TokenBridge::translate(const Sample& student, const Sample& teacher,
         all += p;
         if (spelled.size() > before) masses[spelled[before]] += p;
       });
-    if (all > 0) {
+    if (all > 0 && says_something(masses)) {
       for (auto& [id, p] : masses) p /= all;
       append_row(rows, masses, k);
     } else {

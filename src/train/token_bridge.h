@@ -20,7 +20,9 @@ namespace sllm {
 
 class TokenBridge {
  public:
-  TokenBridge(std::shared_ptr<const Tokenizer> student, std::shared_ptr<const Tokenizer> teacher);
+  // Spellings have ids below `vocabulary`, the rows of the student's embedding.
+  TokenBridge(std::shared_ptr<const Tokenizer> student, std::shared_ptr<const Tokenizer> teacher,
+              int64_t vocabulary);
 
   // The student's tokens of what a teacher's adds to a text. Empty: it has no text, and is none of
   // the student's special tokens.

@@ -100,7 +100,7 @@ void expect_row(const std::map<std::string, double>& row,
 
 struct Pair {
   std::shared_ptr<const Words> student, teacher;
-  TokenBridge bridge{student, teacher};
+  TokenBridge bridge{student, teacher, student->vocab_size()};
   TeacherRows translate(std::string_view text,
                         const std::vector<std::map<std::string, double>>& said, int64_t k = 3) {
     return bridge.translate(answer(*student, text), answer(*teacher, text), rows_of(*teacher, said),

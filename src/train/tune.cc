@@ -192,7 +192,8 @@ Status Run::prepare_objective() {
 }
 
 Status Run::restore() {
-  if (!options_.resume || !has_checkpoints(options_.run)) return ok();
+  if (!options_.resume) return ok();
+  if (ranks_.gather(uint8_t{has_checkpoints(options_.run)}).front() == 0) return ok();
   auto restored = restore_newest(options_.run, *trained_, identity_, ranks_);
   SLLM_OK(ranks_.agree(restored.ok() ? ok() : Status(restored.error())));
   const int64_t step = *restored ? (**restored).step : -1;

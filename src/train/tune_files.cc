@@ -55,7 +55,8 @@ Result<TeacherModel> read_as_teacher(const TuneOptions& options, const Reader& s
   }
   TeacherModel reading;
   reading.texts = std::move(texts);
-  reading.bridge = std::make_shared<TokenBridge>(student.tokenizer, std::move(tokenizer));
+  reading.bridge =
+      std::make_shared<TokenBridge>(student.tokenizer, std::move(tokenizer), student.vocabulary);
   return reading;
 }
 
@@ -84,8 +85,8 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
       SLLM_TRY(files.reading, read_as_teacher(options, reader, *files.teacher, tokenizer));
     } else {
       SLLM_OK(std::move(same).context(name));
+      reader.max_length = std::min(reader.max_length, files.teacher->config().max_context);
     }
-    reader.max_length = std::min(reader.max_length, files.teacher->config().max_context);
   }
   const auto read = [&](const fs::path& path) {
     return options.objective == "sft"
@@ -99,7 +100,7 @@ Result<TuneFiles> open_tune_files(const TuneOptions& options) {
     files.reading.hash = sha256_hex(files.reading.hash + hash);
     const int64_t V = files.source->config().V;
     return add_said_rows(*said, path, samples, reader.tokenizer,
-                         options.top_k > 0 ? std::min(options.top_k, V) : V);
+                         options.top_k > 0 ? std::min(options.top_k, V) : V, V);
   };
   SLLM_TRY(files.train, read(options.data));
   SLLM_OK(hear(options.data, files.train));
