@@ -49,8 +49,7 @@ Status run(const Flags& flags) {
     SLLM_OK(check_stop());
     const size_t end = std::min(prompts.size(), first + static_cast<size_t>(flags.batch));
     SLLM_TRY(auto some, engine->logits(std::vector(prompts.begin() + static_cast<long>(first),
-                                                   prompts.begin() + static_cast<long>(end)),
-                                       ""));
+                                                   prompts.begin() + static_cast<long>(end))));
     for (auto& row : some) rows.push_back(std::move(row));
   }
   if (!flags.out.empty()) return write_npy(flags.out, rows);

@@ -150,8 +150,7 @@ Status Distilled::ask_model(Backend& backend, const SampleSet& texts, int64_t k,
                             .share_beginnings = shares_beginnings(teacher.config())};
   // Of a teacher with the same tokens those that the student has.
   const auto V = static_cast<size_t>(input_.teacher.bridge ? teacher.config().V : vocabulary());
-  std::vector<uint32_t> all(texts.samples.size());
-  std::iota(all.begin(), all.end(), 0u);
+  const std::vector<uint32_t> all = all_items(texts);
   for (const MicroBatch& micro : pack(texts, all, options)) {
     SLLM_OK(input_.may_go_on());
     const Tensor hidden = teacher.forward(ctx, micro.batch);
@@ -263,10 +262,8 @@ Result<LossSum> Distilled::loss_of_own(Context& ctx, const SampleSet& data,
 
 // The loss is a mean over the learned rows of these items.
 PackOptions Distilled::packing_of(const SampleSet& data, std::span<const uint32_t> items) const {
-  int64_t supervised = 0;
-  for (const uint32_t item : items) supervised += data.samples[item].supervised();
   PackOptions options = packing();
-  options.row_weight = 1.0f / static_cast<float>(supervised);
+  options.row_weight = 1.0f / static_cast<float>(supervised(data, items));
   return options;
 }
 

@@ -6,12 +6,6 @@
 namespace sllm {
 namespace {
 
-int64_t supervised(const SampleSet& data, std::span<const uint32_t> items) {
-  int64_t n = 0;
-  for (const uint32_t item : items) n += data.samples[item].supervised();
-  return n;
-}
-
 class Supervised final : public Objective {
  public:
   using Objective::Objective;
@@ -48,6 +42,12 @@ class Supervised final : public Objective {
 };
 
 }  // namespace
+
+int64_t supervised(const SampleSet& data, std::span<const uint32_t> items) {
+  int64_t n = 0;
+  for (const uint32_t item : items) n += data.samples[item].supervised();
+  return n;
+}
 
 std::vector<uint32_t> all_items(const SampleSet& data) {
   std::vector<uint32_t> all(static_cast<size_t>(data.items()));

@@ -116,6 +116,8 @@ class Objective {
   ObjectiveInput input_;
 };
 
+// The learned tokens of these items, each of one sample.
+int64_t supervised(const SampleSet& data, std::span<const uint32_t> items);
 // All items of the data.
 std::vector<uint32_t> all_items(const SampleSet& data);
 

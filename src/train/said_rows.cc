@@ -85,10 +85,12 @@ bool is_answer(const Sample& last, const Tokenizer& tokenizer, std::string_view 
   std::string text;
   for (const TokenId id : last.targets)
     if (id >= 0 && !tokenizer.is_special(id)) text += tokenizer.token_bytes(id);
-  const size_t begin = text.find_first_not_of(" \n");
-  if (begin == std::string::npos) return false;
-  text = text.substr(begin, text.find_last_not_of(" \n") + 1 - begin);
-  return answer.find(text) < answer.size() && answer.find(text) <= answer.find_first_not_of(" \n");
+  const auto trimmed = [](std::string_view t) {  // as templates may
+    const size_t begin = std::min(t.find_first_not_of(" \n"), t.size());
+    return t.substr(begin, t.find_last_not_of(" \n") + 1 - begin);
+  };
+  const std::string_view said = trimmed(text);
+  return !said.empty() && trimmed(answer).starts_with(said);
 }
 
 }  // namespace

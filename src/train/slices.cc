@@ -2,7 +2,6 @@
 #include "train/slices.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace sllm {
 

@@ -113,7 +113,6 @@ class Run {
   Schedule schedule_;
   std::unique_ptr<Objective> objective_;
   RunIdentity identity_;
-  bool prepared_ = false;
   Tape tape_;
   TrainerState state_;
   TuneResult result_;
@@ -152,7 +151,6 @@ Status Run::prepare() {
   SLLM_OK(ranks_.agree(check_company(ranks_, options_.run, identity_)));
   trained_->derive(input_.backend);
   SLLM_OK(prepare_objective());
-  prepared_ = true;
   SLLM_OK(restore());
   const auto open_files = [&]() -> Status {
     drop_checkpoints_after(options_.run, state_.step);
