@@ -23,7 +23,7 @@ Action declare_augment(CLI::App& app, const Globals& globals) {
     if (globals.json && flags->out.empty())
       return with_hint(usage_error("--json needs --out"),
                        "Without it the pairs are printed as JSONL");
-    SLLM_TRY(const auto grammar, Grammar::read(flags->grammar));
+    SLLM_TRY(const auto grammar, PairGrammar::read(flags->grammar));
     SLLM_TRY(const auto pairs, grammar.expand(flags->options));
     if (flags->out.empty()) {
       std::cout << to_jsonl(pairs);

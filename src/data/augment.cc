@@ -63,19 +63,19 @@ std::string particle(const std::string& before, const std::string& with,
 
 }  // namespace
 
-Result<Grammar> Grammar::read(const fs::path& path) {
+Result<PairGrammar> PairGrammar::read(const fs::path& path) {
   SLLM_TRY(auto text, read_file(path, 16 << 20));
   return parse(text, path.string());
 }
 
-Result<Grammar> Grammar::parse(std::string_view text, const std::string& name) {
+Result<PairGrammar> PairGrammar::parse(std::string_view text, const std::string& name) {
   toml::table root;
   try {
     root = toml::parse(text);
   } catch (const toml::parse_error& e) {
     return usage_error("{}: line {}: {}", name, e.source().begin.line, e.description());
   }
-  Grammar g;
+  PairGrammar g;
   for (const auto& [key, node] : root) {
     const std::string_view k = key.str();
     if (k == "system") {
@@ -164,9 +164,9 @@ Result<Grammar> Grammar::parse(std::string_view text, const std::string& name) {
 }
 
 // One pair under construction: choices are drawn in order from the stream.
-class Grammar::Expansion {
+class PairGrammar::Expansion {
  public:
-  Expansion(const Grammar& grammar, std::string language, Rng& rng)
+  Expansion(const PairGrammar& grammar, std::string language, Rng& rng)
       : grammar_(grammar), language_(std::move(language)), rng_(rng) {}
 
   // Expands (a|b), {slot} and {을/를} of `phrase` behind what `out` holds.
@@ -238,13 +238,13 @@ class Grammar::Expansion {
     return chosen_[name] = sayable[rng_.below(sayable.size())];
   }
 
-  const Grammar& grammar_;
+  const PairGrammar& grammar_;
   std::string language_;
   Rng& rng_;
   std::map<std::string, const Value*> chosen_;
 };
 
-Result<std::vector<SyntheticPair>> Grammar::expand(const AugmentOptions& options) const {
+Result<std::vector<SyntheticPair>> PairGrammar::expand(const AugmentOptions& options) const {
   double total_share = 0;
   for (const auto& [language, share] : share_) total_share += share;
   std::vector<SyntheticPair> pairs;

@@ -33,12 +33,12 @@ struct SyntheticPair {
   std::string system, command, answer;
 };
 
-class Grammar {
+class PairGrammar {
  public:
   // Errors (kUsage): file, line and what is wrong: an unknown key, an undefined slot, a rule
   // without phrases, unbalanced brackets.
-  static Result<Grammar> read(const fs::path& path);
-  static Result<Grammar> parse(std::string_view toml, const std::string& name);
+  static Result<PairGrammar> read(const fs::path& path);
+  static Result<PairGrammar> parse(std::string_view toml, const std::string& name);
 
   // `count` different pairs, rules in turn, the same for the same seed. Error (kUsage) when the
   // grammar cannot make that many different commands, with the number it can.

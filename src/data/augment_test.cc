@@ -24,8 +24,8 @@ en = ["set the {room} (light|lamp) to {level}"]
 ko = ["{room}{을/를} {level}{으로/로} 맞춰줘"]
 )";
 
-TEST(Grammar, ExpandsDifferentPairsInTheSharesAskedFor) {
-  const auto grammar = Grammar::parse(kGrammar, "g").value();
+TEST(PairGrammar, ExpandsDifferentPairsInTheSharesAskedFor) {
+  const auto grammar = PairGrammar::parse(kGrammar, "g").value();
   const auto pairs = grammar.expand({30, 7}).value();
   ASSERT_EQ(pairs.size(), 30u);
   std::set<std::string> commands;
@@ -35,8 +35,8 @@ TEST(Grammar, ExpandsDifferentPairsInTheSharesAskedFor) {
   EXPECT_EQ(korean, 10);
 }
 
-TEST(Grammar, AnswersHoldTheCanonicalValueOfWhatWasSaid) {
-  const auto pairs = Grammar::parse(kGrammar, "g").value().expand({30, 7}).value();
+TEST(PairGrammar, AnswersHoldTheCanonicalValueOfWhatWasSaid) {
+  const auto pairs = PairGrammar::parse(kGrammar, "g").value().expand({30, 7}).value();
   for (const auto& p : pairs) {
     const bool kitchen = p.command.find("kitchen") != std::string::npos ||
                          p.command.find("galley") != std::string::npos ||
@@ -45,8 +45,8 @@ TEST(Grammar, AnswersHoldTheCanonicalValueOfWhatWasSaid) {
   }
 }
 
-TEST(Grammar, ParticleFitsTheSyllableBeforeIt) {
-  const auto pairs = Grammar::parse(kGrammar, "g").value().expand({30, 7}).value();
+TEST(PairGrammar, ParticleFitsTheSyllableBeforeIt) {
+  const auto pairs = PairGrammar::parse(kGrammar, "g").value().expand({30, 7}).value();
   for (const auto& p : pairs) {
     if (p.language != "ko") continue;
     EXPECT_TRUE(p.command.find("부엌을") != std::string::npos ||
@@ -56,15 +56,15 @@ TEST(Grammar, ParticleFitsTheSyllableBeforeIt) {
   }
 }
 
-TEST(Grammar, TheSeedDecidesThePairs) {
-  const auto grammar = Grammar::parse(kGrammar, "g").value();
+TEST(PairGrammar, TheSeedDecidesThePairs) {
+  const auto grammar = PairGrammar::parse(kGrammar, "g").value();
   EXPECT_EQ(to_jsonl(grammar.expand({20, 1}).value()), to_jsonl(grammar.expand({20, 1}).value()));
   EXPECT_NE(to_jsonl(grammar.expand({20, 1}).value()), to_jsonl(grammar.expand({20, 2}).value()));
 }
 
-TEST(Grammar, SaysWhatIsWrongAndWhere) {
+TEST(PairGrammar, SaysWhatIsWrongAndWhere) {
   const auto message = [](std::string_view text) {
-    return Grammar::parse(text, "g.toml").error().message;
+    return PairGrammar::parse(text, "g.toml").error().message;
   };
   EXPECT_THAT(message("x = 1"), HasSubstr("unknown key \"x\""));
   EXPECT_THAT(message("[[rule]]\nanswer='a'\nen=['{nothing}']"),
@@ -73,7 +73,7 @@ TEST(Grammar, SaysWhatIsWrongAndWhere) {
   EXPECT_THAT(message("[[rule]]\nen=['a']"), HasSubstr("line 1"));
   EXPECT_THAT(message("[slot.s]\na = {en = ['b']}\n[[rule]]\nanswer='{s}'\nen=['hm']"),
               HasSubstr("does not say"));
-  EXPECT_THAT(Grammar::parse("[[rule]]\nanswer='a'\nen=['one']", "g")
+  EXPECT_THAT(PairGrammar::parse("[[rule]]\nanswer='a'\nen=['one']", "g")
                   .value()
                   .expand({50, 1})
                   .error()

@@ -123,7 +123,7 @@ Status make_data(const Project& project, const StageContext& context) {
   std::vector<fs::path> inputs;
   for (const std::string& file : d.train) inputs.push_back(project.path(file));
   if (!d.augment.empty()) {
-    SLLM_TRY(const Grammar grammar, Grammar::read(project.path(d.augment)));
+    SLLM_TRY(const PairGrammar grammar, PairGrammar::read(project.path(d.augment)));
     SLLM_TRY(const auto pairs, grammar.expand({d.augment_count, static_cast<uint64_t>(d.seed)}));
     const fs::path file = context.folder / "augmented.jsonl";
     SLLM_OK(write_file_atomically(file, to_jsonl(pairs)));

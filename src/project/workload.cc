@@ -118,7 +118,7 @@ Result<std::vector<Example>> tuning_rows(const Project& project, const Index* in
     std::ranges::move(part, std::back_inserter(rows));
   }
   if (!project.data.augment.empty()) {
-    SLLM_TRY(const Grammar grammar, Grammar::read(project.path(project.data.augment)));
+    SLLM_TRY(const PairGrammar grammar, PairGrammar::read(project.path(project.data.augment)));
     SLLM_TRY(const auto pairs, grammar.expand({project.data.augment_count,
                                                static_cast<uint64_t>(project.data.seed)}));
     SLLM_OK(write_file_atomically(scratch / "pairs.jsonl", to_jsonl(pairs)));
