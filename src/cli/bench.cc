@@ -22,7 +22,7 @@ double since(Clock::time_point t) {
 
 struct Flags {
   ModelFlags model;
-  int64_t prompt = 512, gen = 128, repeat = 3;
+  int64_t prompt = 512, gen = 128, depth = 1, repeat = 3;
   std::vector<int64_t> batch = {1};
   bool limits = false;
 };
@@ -47,9 +47,9 @@ Result<double> measure_prefill(Engine& engine, int64_t prompt) {
   return static_cast<double>(prompt) / result.seconds_to_first;
 }
 
-// Tokens per second of n answers written together, from one-token prompts, between the moment all
-// have begun and the moment the first is done.
-Result<double> measure_decode(Engine& engine, int64_t n, int64_t gen) {
+// Tokens per second of n answers written together, after prompts of `depth` tokens, between the
+// moment all have begun and the moment the first is done.
+Result<double> measure_decode(Engine& engine, int64_t n, int64_t depth, int64_t gen) {
   struct Shared {
     std::mutex mutex;
     std::condition_variable changed;
@@ -61,7 +61,7 @@ Result<double> measure_decode(Engine& engine, int64_t n, int64_t gen) {
   std::vector<Engine::RequestId> ids;
   for (int64_t i = 0; i < n; ++i) {
     GenerateRequest request;
-    request.prompt = random_prompt(engine, 1, static_cast<uint64_t>(i));
+    request.prompt = random_prompt(engine, depth, static_cast<uint64_t>(i));
     request.max_tokens = gen + 1;
     request.ignore_eos = true;
     request.sampling.temperature = 0;
@@ -147,16 +147,19 @@ nlohmann::ordered_json limits_json(const Engine& engine, const std::string& mode
 Status run(const Flags& flags, const Globals& globals) {
   EngineOptions options;
   options.prefix_cache = 0;  // every prompt is read
+  options.lookup = 0;        // every token is computed alone
   options.max_sequences = *std::max_element(flags.batch.begin(), flags.batch.end());
   ModelFlags model = flags.model;
-  if (model.context == 0) model.context = flags.prompt + flags.gen + 8;
+  const int64_t needed = std::max(flags.prompt, flags.depth) + flags.gen;
+  if (model.context == 0) model.context = needed + 8;
   const auto start = Clock::now();
   SLLM_TRY(const auto engine, open_engine(model, options));
   const int64_t room = std::min(engine->options().context, engine->config().max_context);
-  if (flags.prompt + flags.gen > room)
-    return with_hint(usage_error("--prompt {} and --gen {} make {} tokens, the context has {}",
-                                 flags.prompt, flags.gen, flags.prompt + flags.gen, room),
-                     "Ask for fewer tokens");
+  if (needed > room)
+    return with_hint(
+        usage_error("--prompt {}, --depth {} and --gen {} need {} tokens, the context has {}",
+                    flags.prompt, flags.depth, flags.gen, needed, room),
+        "Ask for fewer tokens");
   SLLM_TRY([[maybe_unused]] const double warm, measure_prefill(*engine, 1));  // prepares weights
   const double load_ms = 1000 * since(start);
 
@@ -165,8 +168,9 @@ Status run(const Flags& flags, const Globals& globals) {
   auto batch = nlohmann::ordered_json::array();
   double decode = 0;
   for (int64_t n : flags.batch) {
-    SLLM_TRY(const double rate,
-             best_of(flags.repeat, [&] { return measure_decode(*engine, n, flags.gen); }));
+    SLLM_TRY(const double rate, best_of(flags.repeat, [&] {
+               return measure_decode(*engine, n, flags.depth, flags.gen);
+             }));
     batch.push_back({{"n", n}, {"decode_tok_s", rate}});
     if (n == 1 || decode == 0) decode = rate;
   }
@@ -176,6 +180,7 @@ Status run(const Flags& flags, const Globals& globals) {
       {"threads", engine->options().threads > 0 ? engine->options().threads : usable_cores()},
       {"prompt", flags.prompt},
       {"gen", flags.gen},
+      {"depth", flags.depth},
       {"prefill_tok_s", prefill},
       {"decode_tok_s", decode},
       {"batch", batch},
@@ -209,6 +214,9 @@ Action declare_bench(CLI::App& app, const Globals& globals) {
       ->check(positive())
       ->capture_default_str();
   app.add_option("--gen", flags->gen, "Tokens to write")->check(positive())->capture_default_str();
+  app.add_option("--depth", flags->depth, "Tokens before the written ones")
+      ->check(positive())
+      ->capture_default_str();
   app.add_option("--batch", flags->batch, "Answers written together: 1,2,4,8")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));

@@ -5,15 +5,19 @@
 #include "cli/commands.h"
 #include "cli/model_flags.h"
 #include "cli/token_lists.h"
+#include "grammar/grammar.h"
+#include "io/json.h"
 
 namespace sllm::cli {
 namespace {
 
+constexpr uint64_t kMaxGrammarFile = 1 << 20;
+
 struct Flags {
   ModelFlags model;
   SamplingOptions sampling;
-  std::string prompt, ids, ids_file;
-  int64_t count = 128, batch = 8, chunk = 512;
+  std::string prompt, ids, ids_file, grammar, schema;
+  int64_t count = 128, batch = 8, chunk = 512, lookup = EngineOptions{}.lookup;
   std::vector<std::string> stop;
   bool ignore_eos = false;
 };
@@ -24,6 +28,17 @@ nlohmann::ordered_json to_json(const GenerateResult& r) {
           {"finish_reason", name(r.reason)},
           {"seconds_to_first", r.seconds_to_first},
           {"seconds", r.seconds}};
+}
+
+// What the answer must keep to; null: nothing.
+Result<std::shared_ptr<const Grammar>> read_grammar(const Flags& flags) {
+  if (flags.grammar.empty() && flags.schema.empty()) return std::shared_ptr<const Grammar>();
+  const fs::path path = flags.grammar.empty() ? flags.schema : flags.grammar;
+  SLLM_TRY(const std::string text, read_file(path, kMaxGrammarFile));
+  if (!flags.grammar.empty()) return Grammar::from_gbnf(text).context(path.string());
+  SLLM_TRY([[maybe_unused]] const auto checked, parse_json(text, path.string()));
+  // Read again with its order, in which properties are written.
+  return Grammar::from_json_schema(nlohmann::ordered_json::parse(text)).context(path.string());
 }
 
 // All lists at once, as many together as --batch says; the answers in the order of the lists.
@@ -53,6 +68,7 @@ Status run(const Flags& flags, const Globals& globals) {
   EngineOptions options;
   options.max_sequences = flags.batch;
   options.prefill_chunk = flags.chunk;
+  options.lookup = flags.lookup;
   options.queue_limit = std::max<int64_t>(options.queue_limit, static_cast<int64_t>(lists.size()));
   SLLM_TRY(const auto engine, open_engine(flags.model, options));
 
@@ -61,6 +77,7 @@ Status run(const Flags& flags, const Globals& globals) {
   request.max_tokens = flags.count;
   request.stop = flags.stop;
   request.ignore_eos = flags.ignore_eos;
+  SLLM_TRY(request.grammar, read_grammar(flags));
   if (!flags.ids_file.empty()) return complete_lists(*engine, flags, request, lists);
 
   if (!flags.ids.empty()) {
@@ -81,6 +98,8 @@ Status run(const Flags& flags, const Globals& globals) {
     nlohmann::ordered_json document = {
         {"model", flags.model.model}, {"mode", flags.model.mode}, {"prompt_tokens", prompt_tokens}};
     document.update(to_json(result));
+    const EngineStats stats = engine->stats();
+    document["lookup"] = {{"guessed", stats.guessed_tokens}, {"accepted", stats.accepted_tokens}};
     print_json("complete", document);
   } else {
     std::cout << std::endl;
@@ -106,6 +125,14 @@ Action declare_complete(CLI::App& app, const Globals& globals) {
   app.add_flag("--ignore-eos", flags->ignore_eos, "Go on after the end-of-text token");
   app.add_option("--batch", flags->batch, "Prompts answered together")->check(CLI::Range(1, 4096));
   app.add_option("--chunk", flags->chunk, "Prompt tokens per step")->check(CLI::Range(1, 65536));
+  auto* grammar =
+      app.add_option("--grammar", flags->grammar, "File with a GBNF grammar to keep to");
+  app.add_option("--json-schema", flags->schema, "File with a JSON schema to keep to")
+      ->excludes(grammar);
+  app.add_option("--lookup", flags->lookup,
+                 "Tokens guessed at once where the answer repeats the text so far; 0: none")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
   return [flags, &globals] { return run(*flags, globals); };
 }
 

@@ -106,6 +106,10 @@ Action declare_serve(CLI::App& app, const Globals& globals) {
                  "Tokens kept of earlier requests, for prompts that begin like them; 0: none")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
       ->capture_default_str();
+  app.add_option("--lookup", flags->engine.lookup,
+                 "Tokens guessed at once where an answer repeats the text so far; 0: none")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
   app.add_option("--mode", flags->mode, "Numerics: exact, bf16 or fast")
       ->check(CLI::IsMember({"exact", "bf16", "fast"}))
       ->capture_default_str();

@@ -8,6 +8,9 @@
 #include "models/registry.h"
 
 namespace sllm {
+namespace {
+constexpr int64_t kDecodingRows = 16;  // up to which a row costs little beside the weights
+}
 
 BatchEngine::BatchEngine(Setup setup)
     : setup_(std::move(setup)),
@@ -71,12 +74,21 @@ int64_t BatchEngine::pages_tokens(const Sequence& s) const {
   return round_up(s.prompt_size() + s.max_tokens(), KvView::kBlockTokens);
 }
 
+std::shared_ptr<const ConstraintVocabulary> BatchEngine::constraint_vocabulary() {
+  std::call_once(vocabulary_made_, [&] {
+    vocabulary_ = std::make_shared<ConstraintVocabulary>(*setup_.parts.tokenizer, eos_ids_);
+  });
+  return vocabulary_;
+}
+
 Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink on_event) {
   SLLM_OK(check_generates(config()));
   SLLM_OK(check_window(request.prompt));
   SLLM_TRY(const BoundAdapter* adapter, find_adapter(request.adapter));
   const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());
   const int64_t max_tokens = std::clamp<int64_t>(request.max_tokens, 0, room);
+  std::optional<GrammarMatcher> matcher;
+  if (request.grammar) matcher.emplace(request.grammar, constraint_vocabulary());
   std::lock_guard lock(mutex_);
   if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit) {
     ++stats_.refused;
@@ -85,8 +97,9 @@ Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink
                      "Try again later");
   }
   const RequestId id = next_id_++;
-  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(on_event),
-                                             setup_.parts.tokenizer, eos_ids_, max_tokens);
+  auto sequence =
+      std::make_unique<Sequence>(id, std::move(request), std::move(on_event),
+                                 setup_.parts.tokenizer, eos_ids_, max_tokens, std::move(matcher));
   sequence->adapter = adapter;
   waiting_.push_back(std::move(sequence));
   ++stats_.requests;
@@ -227,7 +240,7 @@ std::vector<BatchEngine::Work> BatchEngine::plan() {
     begin_again_if_stretched(config().rope, s->length(), *s->state, s->stretched);
     prompts += s->pending().size() > 1;
   }
-  const bool decoding = prompts < static_cast<int64_t>(active_.size());
+  const bool reading = prompts > 0, decoding = prompts < static_cast<int64_t>(active_.size());
   int64_t budget = std::max<int64_t>(options().prefill_chunk / (decoding ? 4 : 1), 1);
   for (const auto& s : active_) {
     auto rows = static_cast<int64_t>(s->pending().size());
@@ -237,18 +250,37 @@ std::vector<BatchEngine::Work> BatchEngine::plan() {
     }
     if (rows > 0) work.push_back({s.get(), rows});
   }
+  if (!reading) guess(work);
   return work;
+}
+
+// Beside prompts there are no guesses: their rows are dear, and a step is long already.
+void BatchEngine::guess(std::vector<Work>& work) {
+  if (options().lookup == 0 || config().recurrent()) return;
+  std::vector<double> likelihoods;
+  for (const Work& w : work) likelihoods.push_back(w.sequence->lookup.likelihood());
+  const auto share = budget_.share(likelihoods, options().lookup,
+                                   kDecodingRows - static_cast<int64_t>(work.size()));
+  for (size_t i = 0; i < work.size(); ++i) {
+    Sequence& s = *work[i].sequence;
+    // The last token is not looked up: it could only be followed by more than was asked for.
+    int64_t most = std::min(share[i], s.left() - 1);
+    while (most > 0 && config().rope.stretches(s.length() + most) != s.stretched) --most;
+    if (most > 0) work[i].guesses = s.lookup.guess(s.text(), most);
+    if (share[i] == 0) s.lookup.rest();
+  }
 }
 
 void BatchEngine::step(const std::vector<Work>& work) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  int64_t prompt_rows = 0, rows = 0;
+  int64_t prompt_rows = 0, rows = 0, guessed = 0;
   {
     std::lock_guard lock(mutex_);
     if (!cancelled_.empty()) return;  // came in since the sweep, which saw no prompt to interrupt
     for (const Work& w : work) {
       rows += w.rows;
+      guessed += static_cast<int64_t>(w.guesses.size());
       if (!w.sequence->prefilling() && w.rows == 1) continue;
       prompt_rows += w.rows;
       reading_.insert(w.sequence->id);
@@ -257,6 +289,7 @@ void BatchEngine::step(const std::vector<Work>& work) {
   run(work);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   const double share = static_cast<double>(prompt_rows) / static_cast<double>(rows);
+  if (prompt_rows == 0) budget_.measured(rows + guessed, seconds);
   std::lock_guard lock(mutex_);
   reading_.clear();
   stats_.prompt_tokens += static_cast<uint64_t>(prompt_rows);
@@ -277,51 +310,88 @@ void BatchEngine::run(const std::vector<Work>& work) {
   for (const Work& w : work) before.push_back(w.sequence->state->snapshot());
   try {
     std::vector<Feed> feeds;
-    for (const Work& w : work)
-      feeds.push_back({&*w.sequence->state,
-                       w.sequence->pending().first(static_cast<size_t>(w.rows)),
-                       w.sequence->adapter, w.sequence->length()});
+    std::deque<std::vector<TokenId>> guessing;  // the tokens of those who guess
+    for (const Work& w : work) {
+      auto tokens = w.sequence->pending().first(static_cast<size_t>(w.rows));
+      if (!w.guesses.empty()) {
+        guessing.emplace_back(tokens.begin(), tokens.end());
+        guessing.back().insert(guessing.back().end(), w.guesses.begin(), w.guesses.end());
+        tokens = guessing.back();
+      }
+      feeds.push_back({&*w.sequence->state, tokens, w.sequence->adapter, w.sequence->length()});
+    }
     const Tensor hidden = runner_.forward(feeds, &interrupt_);
     deliver(work, hidden);
+    take_back_wrong_guesses(work);
   } catch (const Interrupted&) {
   } catch (const std::exception& e) {
-    for (size_t i = 0; i < work.size(); ++i)
-      if (!work[i].sequence->finished()) work[i].sequence->state->restore(before[i]);
-    if (work.size() == 1) return work[0].sequence->end(FinishReason::kError, e.what());
+    for (size_t i = 0; i < work.size(); ++i) work[i].sequence->state->restore(before[i]);
+    if (work.size() == 1 && work[0].guesses.empty())
+      return work[0].sequence->end(FinishReason::kError, e.what());
     for (const Work& w : work)
-      if (!w.sequence->finished()) run({w});
+      if (!w.sequence->finished()) run({{w.sequence, w.rows}});
   }
 }
 
 // Logits are made only where they are looked at: after the last token of each sequence, and after
 // every prompt token for those who asked for the echo.
 void BatchEngine::deliver(const std::vector<Work>& work, const Tensor& hidden) {
+  // A row whose logits decide a token, if the sequence has come to `length` tokens by then and ends
+  // with what was guessed there.
+  struct Taker {
+    Sequence* sequence;
+    int64_t length;
+    TokenId last;
+  };
   std::vector<Tensor> last;
-  std::vector<Sequence*> takers;
+  std::vector<Taker> takers;
   int64_t row = 0;
-  for (const auto& [s, rows] : work) {
-    const int64_t first = row, begin = s->state->length() - rows;
-    row += rows;
+  for (const auto& [s, rows, guesses] : work) {
+    const auto guessed = static_cast<int64_t>(guesses.size());
+    const int64_t first = row, begin = s->state->length() - rows - guessed;
+    row += rows + guessed;
     if (s->request.echo_logprobs && begin < s->prompt_size() - 1) {
       const int64_t seen = std::min(rows, s->prompt_size() - 1 - begin);
       runner_.logits(
           hidden.slice_rows(first, first + seen),
           [&, s = s](int64_t i, std::span<float> logits) { s->see_prompt_row(begin + i, logits); });
     }
-    if (!s->pending().empty()) continue;
+    if (begin + rows < s->length()) continue;
     if (s->max_tokens() == 0) {
       s->finish_without_tokens();
       continue;
     }
-    last.push_back(hidden.slice_rows(row - 1, row));
-    takers.push_back(s);
+    last.push_back(hidden.slice_rows(first + rows - 1, row));
+    takers.push_back({s, s->length(), s->text().back()});
+    for (const TokenId guess : guesses) takers.push_back({s, takers.back().length + 1, guess});
   }
   if (last.empty()) return;
   runner_.logits(concatenate_rows(last), [&](int64_t i, std::span<float> logits) {
-    Sequence* s = takers[static_cast<size_t>(i)];
+    const auto& [s, length, token] = takers[static_cast<size_t>(i)];
+    if (s->finished() || s->length() != length || s->text().back() != token) return;
     if (!s->see_last_row(logits))
-      s->end(FinishReason::kError, "the model's logits are not numbers (NaN or infinity)");
+      s->end(FinishReason::kError, s->request.grammar
+                                       ? "no token that the grammar allows has a finite logit"
+                                       : "the model's logits are not numbers (NaN or infinity)");
   });
+}
+
+// The state has seen all guesses, and shall have seen all but the last token of the answer.
+void BatchEngine::take_back_wrong_guesses(const std::vector<Work>& work) {
+  uint64_t guessed = 0, accepted = 0;
+  for (const auto& [s, rows, guesses] : work) {
+    if (guesses.empty()) continue;
+    const auto all = static_cast<int64_t>(guesses.size());
+    const int64_t wrong = std::min(all, s->state->length() - (s->length() - 1));
+    s->lookup.learn(all, all - wrong);
+    s->state->truncate(s->length() - 1);
+    guessed += guesses.size(), accepted += static_cast<uint64_t>(all - wrong);
+  }
+  if (guessed == 0) return;
+  std::lock_guard lock(mutex_);
+  stats_.guessed_tokens += guessed;
+  stats_.accepted_tokens += accepted;
+  stats_.generated_tokens += accepted;
 }
 
 }  // namespace sllm

@@ -53,10 +53,12 @@ class BatchEngine final : public Engine {
   Result<std::vector<float>> embed(const std::vector<TokenId>& ids) override;
 
  private:
-  // What one sequence does in one step.
+  // What one sequence does in one step: the first `rows` tokens that its state has not seen, and
+  // behind its last one what may follow.
   struct Work {
     Sequence* sequence;
     int64_t rows;
+    std::vector<TokenId> guesses = {};
   };
   using Sequences = std::deque<std::unique_ptr<Sequence>>;
 
@@ -70,9 +72,11 @@ class BatchEngine final : public Engine {
   void start(Sequence& s);
   ReadWith read_with(const Sequence& s) const;
   std::vector<Work> plan();
+  void guess(std::vector<Work>& work);
   void step(const std::vector<Work>& work);
   void run(const std::vector<Work>& work);
   void deliver(const std::vector<Work>& work, const Tensor& hidden);
+  void take_back_wrong_guesses(const std::vector<Work>& work);
   void end_all(Sequences& sequences, FinishReason reason, const std::string& error = "");
 
   // Runs `job` on the engine's thread between two steps and waits for its result.
@@ -82,6 +86,8 @@ class BatchEngine final : public Engine {
   Status check_ids(const std::vector<TokenId>& ids) const;
   Status check_window(const std::vector<TokenId>& ids) const;
   int64_t pages_tokens(const Sequence& s) const;
+  // The tokens as grammars see them; made with the first request that has one.
+  std::shared_ptr<const ConstraintVocabulary> constraint_vocabulary();
 
   Setup setup_;
   std::vector<TokenId> eos_ids_;
@@ -89,9 +95,13 @@ class BatchEngine final : public Engine {
   StatePool pool_, scoring_pool_;
   Scorer scorer_;
   PrefixCache prefixes_;   // engine thread only
+  GuessBudget budget_;     // engine thread only
   Sequences active_;       // engine thread only
   int64_t committed_ = 0;  // tokens promised to active sequences; engine thread only
   std::atomic<bool> interrupt_ = false;
+
+  std::once_flag vocabulary_made_;
+  std::shared_ptr<const ConstraintVocabulary> vocabulary_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

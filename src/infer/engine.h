@@ -19,6 +19,8 @@
 
 namespace sllm {
 
+class Grammar;  // grammar/grammar.h
+
 struct EngineOptions {
   Numerics numerics = Numerics::kFast;
   int threads = 0;  // 0: all usable cores
@@ -30,6 +32,10 @@ struct EngineOptions {
   // Tokens whose states are kept when their answers are done, for prompts that begin alike; at most
   // one context. 0: none.
   int64_t prefix_cache = 4096;
+  // Tokens that are guessed at once from where the text said the same before (prompt_lookup.h), as
+  // long as it pays: the answers are the same without. 0: none. Recurrent models never guess, for
+  // they cannot take a wrong token back.
+  int64_t lookup = 8;
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
   // What names no adapter uses the only one, rather than the base: an engine for one adapted model.
   bool adapted = false;
@@ -58,9 +64,10 @@ struct GenerateRequest {
   SamplingOptions sampling;
   std::vector<std::string> stop;  // text that ends the answer, not included in it
   bool ignore_eos = false;
-  int top_logprobs = -1;       // -1: none; n: with the n best alternatives
-  bool echo_logprobs = false;  // also for the prompt's tokens
-  std::string adapter;         // "" = base
+  int top_logprobs = -1;                   // -1: none; n: with the n best alternatives
+  bool echo_logprobs = false;              // also for the prompt's tokens
+  std::string adapter;                     // "" = base
+  std::shared_ptr<const Grammar> grammar;  // that the answer keeps to; null: none
 };
 
 struct GenerateEvent {
@@ -97,8 +104,9 @@ struct ScoreResult {
 struct EngineStats {
   int64_t active = 0, waiting = 0;
   // cached_tokens: of prompts, not read again for they began like others. prompt_tokens: read.
-  uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, requests = 0, cancelled = 0,
-           refused = 0;
+  // guessed_tokens: looked up rather than computed one by one; accepted_tokens: of these, right.
+  uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, guessed_tokens = 0,
+           accepted_tokens = 0, requests = 0, cancelled = 0, refused = 0;
   double prompt_seconds = 0, generate_seconds = 0;
 };
 

@@ -10,7 +10,7 @@ namespace sllm {
 
 Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink sink,
                    std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> eos_ids,
-                   int64_t max_tokens)
+                   int64_t max_tokens, std::optional<GrammarMatcher> matcher)
     : id(request_id),
       request(std::move(r)),
       sink_(std::move(sink)),
@@ -18,6 +18,7 @@ Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink si
       tokens_(request.prompt),
       eos_ids_(std::move(eos_ids)),
       sampler_(request.sampling, request.prompt),
+      matcher_(std::move(matcher)),
       decoder_(std::move(tokenizer)),
       stop_(request.stop) {}
 
@@ -46,6 +47,7 @@ bool Sequence::see_last_row(std::span<float> logits) {
   const bool wants_logprobs = request.top_logprobs >= 0;
   std::vector<float> untouched;
   if (wants_logprobs) untouched.assign(logits.begin(), logits.end());
+  if (matcher_) matcher_->mask(logits);
   const TokenId token = sampler_.sample(logits, static_cast<uint64_t>(generated_));
   if (token < 0) return false;
 
@@ -58,8 +60,10 @@ bool Sequence::see_last_row(std::span<float> logits) {
   event.prompt_logprobs = std::exchange(prompt_logprobs_, {});
   const bool eos = !request.ignore_eos && std::ranges::count(eos_ids_, token) > 0;
   if (!eos) event.text = stop_.push(decoder_.push(token));
-  event.done = eos || stop_.stopped() || generated_ >= max_tokens_;
-  event.reason = eos || stop_.stopped() ? FinishReason::kStop : FinishReason::kLength;
+  const bool complete = matcher_ && (!matcher_->accept(token) || matcher_->must_end());
+  const bool stops = eos || stop_.stopped() || complete;
+  event.done = stops || generated_ >= max_tokens_;
+  event.reason = stops ? FinishReason::kStop : FinishReason::kLength;
   if (event.done) event.text += stop_.push(decoder_.finish()) + stop_.finish();
   emit(event);
   return true;

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "grammar/grammar_matcher.h"
 #include "infer/engine.h"
+#include "infer/prompt_lookup.h"
 #include "infer/sampler.h"
 #include "infer/stop_filter.h"
 
@@ -20,17 +22,20 @@ class Sequence {
  public:
   Sequence(Engine::RequestId id, GenerateRequest request, EventSink sink,
            std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> eos_ids,
-           int64_t max_tokens);
+           int64_t max_tokens, std::optional<GrammarMatcher> matcher = std::nullopt);
 
   const Engine::RequestId id;
   const GenerateRequest request;
   const BoundAdapter* adapter = nullptr;
   std::optional<SequenceState> state;  // set while it has a slot
   bool stretched = false;              // what the state was computed for (Rope::stretches)
+  PromptLookup lookup;
 
   int64_t prompt_size() const { return static_cast<int64_t>(request.prompt.size()); }
   int64_t length() const { return static_cast<int64_t>(tokens_.size()); }  // with the answer so far
   int64_t max_tokens() const { return max_tokens_; }
+  int64_t left() const { return max_tokens_ - generated_; }  // tokens that may still come
+  std::span<const TokenId> text() const { return tokens_; }  // prompt, then the answer so far
   bool prefilling() const { return generated_ == 0; }
   bool finished() const { return finished_; }
   // Tokens that the state has seen.
@@ -44,7 +49,8 @@ class Sequence {
   }
   // Logits after prompt token `position`, for echo_logprobs.
   void see_prompt_row(int64_t position, std::span<const float> logits);
-  // Logits after the last token: decides the next one. False when no logit is finite.
+  // Logits after the last token: decides the next one. False when no logit is finite, or none of a
+  // token that the grammar allows.
   bool see_last_row(std::span<float> logits);
   // The prompt has been read and no token was asked for.
   void finish_without_tokens();
@@ -57,6 +63,7 @@ class Sequence {
   std::vector<TokenId> tokens_;  // prompt, then the answer
   std::vector<TokenId> eos_ids_;
   Sampler sampler_;
+  std::optional<GrammarMatcher> matcher_;
   StreamDecoder decoder_;
   StopFilter stop_;
   std::vector<TokenLogprob> prompt_logprobs_;

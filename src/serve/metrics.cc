@@ -52,6 +52,10 @@ std::string Metrics::print(const EngineStats& e) const {
   metric(out, "counter", "sllm_cached_prompt_tokens_total",
          "Prompt tokens that earlier prompts had begun with.", e.cached_tokens);
   metric(out, "counter", "sllm_generated_tokens_total", "Tokens generated.", e.generated_tokens);
+  metric(out, "counter", "sllm_guessed_tokens_total",
+         "Tokens looked up in the text so far rather than computed one by one.", e.guessed_tokens);
+  metric(out, "counter", "sllm_accepted_tokens_total", "Guessed tokens that were right.",
+         e.accepted_tokens);
   metric(out, "counter", "sllm_prompt_seconds_total", "Seconds spent on prompts.",
          e.prompt_seconds);
   metric(out, "counter", "sllm_generate_seconds_total", "Seconds spent on decoding.",

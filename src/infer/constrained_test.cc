@@ -1,0 +1,92 @@
+// Answers that keep to a grammar, from a model that would say anything.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "grammar/grammar.h"
+#include "infer/engine.h"
+#include "support/fake_engine.h"
+#include "support/tiny_model.h"
+
+namespace sllm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::shared_ptr<Engine> engine(int64_t lookup = 8) {
+  ModelConfig config = testing::tiny_config();
+  config.V = 257;  // what ByteTokenizer can spell
+  EngineOptions options;
+  options.lookup = lookup, options.numerics = Numerics::kExact;
+  return Engine::create({std::make_shared<testing::TinyModel>(config),
+                         std::make_shared<testing::ByteTokenizer>(),
+                         std::make_shared<testing::PlainTemplate>(), nullptr},
+                        options)
+      .value();
+}
+
+GenerateRequest request(std::shared_ptr<const Grammar> grammar, uint64_t seed) {
+  GenerateRequest r;
+  r.prompt = {'a', 'b', 'c'};
+  r.max_tokens = 400;
+  r.sampling.seed = seed;
+  r.grammar = std::move(grammar);
+  return r;
+}
+
+TEST(Constrained, EveryAnswerIsWhatTheSchemaAccepts) {
+  const auto e = engine();
+  const auto grammar = Grammar::from_json_schema(Json::parse(R"({
+      "type": "object", "additionalProperties": false, "required": ["room", "on", "level"],
+      "properties": {"room": {"enum": ["kitchen", "거실"]}, "on": {"type": "boolean"},
+                     "level": {"type": "integer", "minimum": 0, "maximum": 100}}})"))
+                           .value();
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const auto answer = e->generate(request(grammar, seed)).value();
+    const Json got = Json::parse(answer.text, nullptr, false);
+    ASSERT_TRUE(got.is_object()) << answer.text;
+    EXPECT_EQ(answer.reason, FinishReason::kStop);
+    EXPECT_EQ(got.size(), 3u);
+    EXPECT_TRUE(got["room"] == "kitchen" || got["room"] == "거실") << answer.text;
+    EXPECT_TRUE(got["on"].is_boolean());
+    EXPECT_TRUE(got["level"].is_number_integer() && got["level"] >= 0 && got["level"] <= 100);
+  }
+}
+
+TEST(Constrained, EndsWhereNothingMoreCanFollow) {
+  const auto e = engine();
+  const auto grammar = Grammar::from_gbnf("root ::= \"yes\" | \"no!\"").value();
+  GenerateRequest r = request(grammar, 1);
+  r.ignore_eos = true;
+  const auto answer = e->generate(r).value();
+  EXPECT_TRUE(answer.text == "yes" || answer.text == "no!") << answer.text;
+  EXPECT_EQ(answer.tokens.size(), 3u);
+  EXPECT_EQ(answer.reason, FinishReason::kStop);
+}
+
+TEST(Constrained, SaysTheSameWithAndWithoutGuesses) {
+  const auto plain = engine(0), guessing = engine(8);
+  const auto grammar = Grammar::from_gbnf("root ::= (\"left \" | \"right \")+").value();
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    GenerateRequest r = request(grammar, seed);
+    r.max_tokens = 60, r.ignore_eos = true, r.sampling.temperature = seed == 0 ? 0.0f : 0.5f;
+    const auto expected = plain->generate(r).value(), got = guessing->generate(r).value();
+    EXPECT_EQ(got.text, expected.text);
+    EXPECT_EQ(got.text.find_first_not_of("lefright "), std::string::npos) << got.text;
+  }
+  EXPECT_GT(guessing->stats().accepted_tokens, 0u);
+}
+
+TEST(Constrained, AGrammarThatNoTokenCanSpellEndsThatRequestAlone) {
+  const auto e = engine();
+  GenerateRequest r = request(Grammar::from_gbnf("root ::= \"x\"").value(), 0);
+  for (const TokenId id : {'x'}) r.sampling.logit_bias[id] = -INFINITY;
+  const auto failed = e->generate(r);
+  ASSERT_FALSE(failed.ok());
+  EXPECT_THAT(failed.error().message, ::testing::HasSubstr("grammar allows"));
+  EXPECT_TRUE(e->generate(request(nullptr, 0)).ok());
+}
+
+}  // namespace
+}  // namespace sllm
