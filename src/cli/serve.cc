@@ -54,6 +54,7 @@ Status run(Flags& flags, const Globals& globals) {
   SLLM_TRY(auto engine, Engine::open(path, flags.engine));
   if (flags.name.empty()) flags.name = model_name(path);
   flags.server.service.model_name = flags.name;
+  flags.server.service.version = SLLM_VERSION;
   SLLM_TRY(const auto server, Server::open(flags.server, engine, answerer));
   if (globals.json) {
     print_json("serve", {{"url", server->url()},

@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include "serve/response_format.h"
+
 namespace sllm {
 namespace {
 
@@ -65,6 +67,7 @@ void read_generation(Fields& f, int64_t vocab, GenerationParams& p) {
   read_logit_bias(f, vocab, s.logit_bias);
   read_stop(f, p.stop);
   p.ignore_eos = f.boolean("ignore_eos", false);
+  p.grammar = read_response_format(f);
   p.stream = f.boolean("stream", false);
   if (const Json* options = f.find("stream_options")) {
     Fields o(*options, f.path("stream_options"));
@@ -103,35 +106,6 @@ std::string read_content(Fields& f, const std::string& role, bool may_be_absent)
     if (auto error = part.finish()) return f.fail(*error), "";
   }
   return joined;
-}
-
-void read_messages(Fields& f, Conversation& messages) {
-  const Json* list = f.find("messages");
-  if (!list || !list->is_array() || list->empty())
-    return f.fail("messages", "must be a non-empty array");
-  if (list->size() > kMaxMessages)
-    return f.fail("messages", fmt::format("holds {} messages; at most {} are allowed", list->size(),
-                                          kMaxMessages));
-  for (size_t i = 0; i < list->size(); ++i) {
-    Fields m((*list)[i], fmt::format("messages[{}]", i));
-    Message message;
-    message.role = m.text("role");
-    if (message.role == "developer") message.role = "system";  // its newer name
-    static const std::set<std::string> kRoles = {"system", "user", "assistant", "tool"};
-    if (!kRoles.contains(message.role))
-      m.fail("role", "must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
-    for (const char* name : {"name", "tool_call_id", "tool_calls", "reasoning_content"})
-      if (const Json* value = m.find(name)) message.extra[name] = *value;
-    if (const Json* calls = m.find("tool_calls"); calls && !calls->is_array())
-      m.fail("tool_calls", "must be an array");
-    m.only("refusal", {""});
-    m.only("annotations", {Json::array()});
-    m.only("audio", {});
-    m.only("function_call", {});
-    message.content = read_content(m, message.role, message.extra.contains("tool_calls"));
-    if (auto error = m.finish()) return f.fail(*error);
-    messages.push_back(std::move(message));
-  }
 }
 
 // Variables that templates read and that change nothing but wording; the conversation itself and
@@ -199,6 +173,35 @@ ApiResult<Request> parse(std::string_view body, Read read) {
 
 }  // namespace
 
+void read_messages(Fields& f, Conversation& messages) {
+  const Json* list = f.find("messages");
+  if (!list || !list->is_array() || list->empty())
+    return f.fail("messages", "must be a non-empty array");
+  if (list->size() > kMaxMessages)
+    return f.fail("messages", fmt::format("holds {} messages; at most {} are allowed", list->size(),
+                                          kMaxMessages));
+  for (size_t i = 0; i < list->size(); ++i) {
+    Fields m((*list)[i], fmt::format("messages[{}]", i));
+    Message message;
+    message.role = m.text("role");
+    if (message.role == "developer") message.role = "system";  // its newer name
+    static const std::set<std::string> kRoles = {"system", "user", "assistant", "tool"};
+    if (!kRoles.contains(message.role))
+      m.fail("role", "must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
+    for (const char* name : {"name", "tool_call_id", "tool_calls", "reasoning_content"})
+      if (const Json* value = m.find(name)) message.extra[name] = *value;
+    if (const Json* calls = m.find("tool_calls"); calls && !calls->is_array())
+      m.fail("tool_calls", "must be an array");
+    m.only("refusal", {""});
+    m.only("annotations", {Json::array()});
+    m.only("audio", {});
+    m.only("function_call", {});
+    message.content = read_content(m, message.role, message.extra.contains("tool_calls"));
+    if (auto error = m.finish()) return f.fail(*error);
+    messages.push_back(std::move(message));
+  }
+}
+
 ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) {
   return parse<ChatRequest>(body, [&](Fields& f, ChatRequest& r) {
     read_messages(f, r.messages);
@@ -221,7 +224,6 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) 
     f.only("functions", {Json::array()});
     f.only("tool_choice", {"none", "auto"});
     f.only("function_call", {"none", "auto"});
-    f.only("response_format", {Json{{"type", "text"}}});
     f.only("modalities", {Json::array({"text"})});
     f.only("store", {false});
     f.only("prediction", {});

@@ -1,6 +1,7 @@
 // The API's requests as checked values: everything that can be judged without the model's text.
 // Field names and ranges are those of the OpenAI API reference; `top_k`, `min_p`,
-// `repetition_penalty`, `ignore_eos`, `chat_template_kwargs` and `sllm` are known extensions.
+// `repetition_penalty`, `ignore_eos`, `grammar`, `chat_template_kwargs` and `sllm` are known
+// extensions.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,7 @@ struct GenerationParams {
   std::vector<std::string> stop;
   bool ignore_eos = false;
   int top_logprobs = -1;
+  std::shared_ptr<const Grammar> grammar;  // of "response_format" or "grammar"; null: anything
   bool stream = false, include_usage = false;
 };
 
@@ -65,5 +67,8 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab);
 ApiResult<CompletionRequest> parse_completion_request(std::string_view body, int64_t vocab);
 ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body, int64_t vocab);
 ApiResult<AskRequest> parse_ask_request(std::string_view body);
+
+// "messages": of an object that may hold more.
+void read_messages(Fields& f, Conversation& messages);
 
 }  // namespace sllm

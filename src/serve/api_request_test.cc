@@ -16,9 +16,12 @@ TEST(ApiRequest, SaysWhereTheBodyIsNotJson) {
   EXPECT_EQ(parsed.error().message.find("json.exception"), std::string::npos);
 }
 
+// A good chat request and another field.
+std::string with(const std::string& extra) {
+  return R"({"messages":[{"role":"user","content":"hi"}],)" + extra + "}";
+}
+
 TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
-  const std::string ok = R"("messages":[{"role":"user","content":"hi"}])";
-  const auto with = [&](std::string extra) { return "{" + ok + "," + extra + "}"; };
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", ""},
       {"[]", ""},
@@ -80,7 +83,18 @@ TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
       {with(R"("seed":"s")"), "seed"},
       {with(R"("model":7)"), "model"},
       {with(R"("tools":[{"type":"function"}])"), "tools"},
-      {with(R"("response_format":{"type":"json_object"})"), "response_format"},
+      {with(R"("response_format":{"type":"xml"})"), "response_format.type"},
+      {with(R"("response_format":"json_object")"), "response_format"},
+      {with(R"("response_format":{"type":"json_schema"})"), "response_format.json_schema"},
+      {with(R"("response_format":{"type":"json_schema","json_schema":{"name":"a"}})"),
+       "response_format.json_schema.schema"},
+      {with(R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"car"}}})"),
+       "response_format.json_schema.schema"},
+      {with(R"("grammar":"root = a")"), "grammar"},
+      {with(R"("grammar":"root ::= other")"), "grammar"},
+      {with(R"("grammar":7)"), "grammar"},
+      {with(R"("grammar":"root ::= \"a\"","response_format":{"type":"json_object"})"),
+       "response_format"},
       {with(R"("chat_template_kwargs":{"messages":[]})"), "chat_template_kwargs.messages"},
       {with(R"("chat_template_kwargs":{"add_generation_prompt":false})"),
        "chat_template_kwargs.add_generation_prompt"},
@@ -160,6 +174,19 @@ TEST(ApiRequest, ReadsEveryField) {
   EXPECT_EQ(request->sampling.logit_bias.at(7), -100);
   EXPECT_TRUE(request->stream && request->include_usage && request->ground);
   EXPECT_EQ(request->template_kwargs["enable_thinking"], false);
+}
+
+TEST(ApiRequest, ReadsTheFormOfTheAnswer) {
+  const auto grammar = [](const std::string& fields) {
+    const auto request = parse_chat_request(with(fields), kVocab);
+    return request.ok() ? request.value().grammar : nullptr;
+  };
+  EXPECT_EQ(grammar(R"("response_format":{"type":"text"})"), nullptr);
+  EXPECT_NE(grammar(R"("response_format":{"type":"json_object"})"), nullptr);
+  EXPECT_NE(grammar(R"("response_format":{"type":"json_schema","json_schema":
+                       {"name":"n","strict":true,"schema":{"type":"integer"}}})"),
+            nullptr);
+  EXPECT_NE(grammar(R"("grammar":"root ::= [a-z]+")"), nullptr);
 }
 
 TEST(ApiRequest, ReadsPromptsOfAllShapes) {

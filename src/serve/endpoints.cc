@@ -3,6 +3,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "serve/flight.h"
+#include "serve/ollama.h"
 #include "serve/routes.h"
 #include "serve/web_assets.h"
 
@@ -54,10 +55,11 @@ std::optional<std::string> percent_decode(std::string_view text) {
   return out;
 }
 
-void append_event(std::string& out, const Json& json) {
-  out += "data: ";
+// A piece of a stream: a JSON line, or a server-sent event.
+void append_piece(std::string& out, const Json& json, bool lines) {
+  if (!lines) out += "data: ";
   out += to_wire(json);
-  out += "\n\n";
+  out += lines ? "\n" : "\n\n";
 }
 
 ApiError engine_fault(const std::string& message) {
@@ -84,6 +86,14 @@ std::span<const Session::Route> Session::routes() {
       {verb::post, "/v1/completions", false, &Session::post_completion},
       {verb::post, "/v1/embeddings", false, &Session::post_embeddings},
       {verb::post, "/v1/ask", false, &Session::post_ask},
+      {verb::get, "/api/version", true, &Session::get_ollama_version},
+      {verb::get, "/api/tags", false, &Session::get_ollama_tags},
+      {verb::get, "/api/ps", false, &Session::get_ollama_running},
+      {verb::post, "/api/show", false, &Session::post_ollama_show},
+      {verb::post, "/api/chat", false, &Session::post_ollama_chat},
+      {verb::post, "/api/generate", false, &Session::post_ollama_generate},
+      {verb::post, "/api/embed", false, &Session::post_ollama_embed},
+      {verb::post, "/api/embeddings", false, &Session::post_ollama_embeddings},
       {verb::get, "/", true, &Session::get_page},
       {verb::get, "/app.js", true, &Session::get_page},
       {verb::get, "/app.css", true, &Session::get_page},
@@ -150,30 +160,54 @@ asio::awaitable<void> Session::get_model() {
     co_await send_error(model.error());
 }
 
-asio::awaitable<void> Session::post_chat() {
+// Reading a body renders and tokenizes, which would keep the other connections waiting.
+template <class Prepare>
+asio::awaitable<void> Session::post_job(Prepare prepare) {
   if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this] { return core_.service.chat(parser_->get().body()); };
+  auto work = [this, prepare] { return prepare(core_.service, parser_->get().body()); };
   auto job = co_await on_worker(work);
   co_await answer(std::move(job));
 }
 
+asio::awaitable<void> Session::post_chat() { return post_job(std::mem_fn(&Service::chat)); }
 asio::awaitable<void> Session::post_completion() {
-  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this] { return core_.service.completion(parser_->get().body()); };
-  auto job = co_await on_worker(work);
-  co_await answer(std::move(job));
+  return post_job(std::mem_fn(&Service::completion));
 }
-
-asio::awaitable<void> Session::post_ask() {
-  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this] { return core_.service.ask(parser_->get().body()); };
-  auto job = co_await on_worker(work);
-  co_await answer(std::move(job));
-}
+asio::awaitable<void> Session::post_ask() { return post_job(std::mem_fn(&Service::ask)); }
+asio::awaitable<void> Session::post_ollama_chat() { return post_job(ollama_chat); }
+asio::awaitable<void> Session::post_ollama_generate() { return post_job(ollama_generate); }
 
 asio::awaitable<void> Session::post_embeddings() {
+  return post_embedding_job(std::mem_fn(&Service::embeddings));
+}
+asio::awaitable<void> Session::post_ollama_embed() { return post_embedding_job(ollama_embed); }
+asio::awaitable<void> Session::post_ollama_embeddings() {
+  return post_embedding_job(ollama_embeddings);
+}
+
+asio::awaitable<void> Session::get_ollama_version() {
+  Json json;
+  json["version"] = core_.options.service.version;
+  co_await send_json(200, json);
+}
+asio::awaitable<void> Session::get_ollama_tags() {
+  co_await send_json(200, ollama_tags(core_.service));
+}
+asio::awaitable<void> Session::get_ollama_running() {
+  co_await send_json(200, ollama_running(core_.service));
+}
+asio::awaitable<void> Session::post_ollama_show() {
+  const auto model = ollama_show(core_.service, parser_->get().body());
+  if (model.ok())
+    co_await send_json(200, model.value());
+  else
+    co_await send_error(model.error());
+}
+
+template <class Prepare>
+asio::awaitable<void> Session::post_embedding_job(Prepare prepare) {
   if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this] { return core_.service.embeddings(parser_->get().body()); };
+  auto work = [this, prepare] { return prepare(core_.service, parser_->get().body()); };
   auto job = co_await on_worker(work);
   if (!job.ok()) co_return co_await send_error(job.error());
   std::vector<std::vector<float>> vectors;
@@ -247,9 +281,9 @@ asio::awaitable<std::optional<ApiError>> Session::wait_answer(Job& job, Flight& 
 
 asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
   const auto deadline = Clock::now() + core_.options.answer_limit;
-  co_await send_stream_header();
+  co_await send_stream_header(job.lines);
   std::string out;
-  for (const Json& chunk : job.reply->opening()) append_event(out, chunk);
+  for (const Json& chunk : job.reply->opening()) append_piece(out, chunk, job.lines);
   auto last_sent = Clock::now();
   std::optional<ApiError> fault;
   while (!job.reply->finished() && !fault) {
@@ -258,7 +292,7 @@ asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
       if (event.done && event.reason == FinishReason::kError)
         fault = engine_fault(event.error);
       else if (const auto chunk = job.reply->add(choice, event))
-        append_event(out, *chunk);
+        append_piece(out, *chunk, job.lines);
     }
     if (core_.stopping)
       fault = ApiError{
@@ -273,17 +307,17 @@ asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
       co_return;
     }
     // Comments keep proxies and clients from taking a long prompt for a dead connection.
-    if (out.empty() && Clock::now() - last_sent > core_.options.keep_alive)
+    if (out.empty() && !job.lines && Clock::now() - last_sent > core_.options.keep_alive)
       out = ": still here\n\n";
     if (out.empty()) continue;
     co_await send_stream(std::exchange(out, {}));
     last_sent = Clock::now();
   }
   if (fault)
-    append_event(out, to_json(*fault));
+    append_piece(out, error_body(*fault), job.lines);
   else if (job.include_usage)
-    append_event(out, job.reply->usage_chunk());
-  if (!fault) out += "data: [DONE]\n\n";
+    append_piece(out, job.reply->usage_chunk(), job.lines);
+  if (!fault && !job.lines) out += "data: [DONE]\n\n";
   if (fault) keep_ = false;
   if (stream_.socket().is_open()) co_await send_stream(std::move(out));
   co_await end_stream();

@@ -174,6 +174,75 @@ TEST_F(ServerTest, AnswersChat) {
   EXPECT_EQ(body["usage"]["completion_tokens"], 24);
 }
 
+TEST_F(ServerTest, AnswersAsOllamaDoes) {
+  start();
+  const Json chat_body{{"model", "tiny:latest"},
+                       {"messages", {{{"role", "user"}, {"content", "hi"}}}},
+                       {"options", {{"temperature", 0}, {"num_ctx", 64}, {"seed", 3}}}};
+  const std::string streamed = ask(post("/api/chat", chat_body.dump()));
+  EXPECT_EQ(status_of(streamed), 200);
+  EXPECT_THAT(streamed, HasSubstr("Content-Type: application/x-ndjson"));
+  EXPECT_THAT(streamed, Not(HasSubstr("data:")));
+  std::string text;
+  Json last;
+  for (size_t at = 0; (at = streamed.find("{\"model\"", at)) != std::string::npos; ++at) {
+    last = Json::parse(streamed.substr(at, streamed.find('\n', at) - at));
+    text += last["message"]["content"];
+  }
+  EXPECT_EQ(text, "안녕 hello");
+  EXPECT_EQ(last["done"], true);
+  EXPECT_EQ(last["done_reason"], "stop");
+  EXPECT_EQ(last["prompt_eval_count"], 8);
+  EXPECT_EQ(last["eval_count"], 12);
+  EXPECT_GE(last["total_duration"], last["eval_duration"]);
+
+  const Json whole = body_of(
+      ask(post("/api/generate", R"({"model":"tiny","prompt":"hi","system":"s","stream":false})")));
+  EXPECT_EQ(whole["response"], "안녕 hello");
+  EXPECT_EQ(whole["done"], true);
+  const Json raw = body_of(
+      ask(post("/api/generate", R"({"model":"polite","prompt":"hi","raw":true,"stream":false,
+                                    "options":{"num_predict":2}})")));
+  EXPECT_EQ(raw["prompt_eval_count"], 2);  // no template
+  EXPECT_EQ(raw["model"], "polite");
+  EXPECT_EQ(body_of(ask(post("/api/generate", R"({"model":"tiny"})")))["done_reason"], "load");
+}
+
+TEST_F(ServerTest, ListsEmbedsAndRefusesAsOllamaDoes) {
+  start();
+  const Json tags = body_of(ask(get("/api/tags")));
+  ASSERT_EQ(tags["models"].size(), 2u);
+  EXPECT_EQ(tags["models"][0]["name"], "tiny");
+  EXPECT_EQ(tags["models"][1]["model"], "polite");
+  EXPECT_TRUE(tags["models"][0]["details"].contains("quantization_level"));
+  EXPECT_EQ(body_of(ask(get("/api/ps")))["models"].size(), 2u);
+  EXPECT_TRUE(body_of(ask(get("/api/version")))["version"].is_string());
+  const Json shown = body_of(ask(post("/api/show", R"({"model":"tiny"})")));
+  EXPECT_THAT(shown["capabilities"].dump(), HasSubstr("completion"));
+  const Json embedded = body_of(ask(post("/api/embed", R"({"model":"tiny","input":["a","bc"]})")));
+  EXPECT_EQ(embedded["embeddings"].size(), 2u);
+  EXPECT_EQ(embedded["prompt_eval_count"], 3);
+  EXPECT_TRUE(body_of(ask(post("/api/embeddings", R"({"model":"tiny","prompt":"a"})")))["embedding"]
+                  .is_array());
+  for (const auto& [path, body, status, word] :
+       std::vector<std::tuple<std::string, std::string, int, std::string>>{
+           {"/api/chat", R"({"messages":[{"role":"user","content":"hi"}]})", 400, "model"},
+           {"/api/chat", R"({"model":"no","messages":[{"role":"user","content":"hi"}]})", 404,
+            "no"},
+           {"/api/chat", R"({"model":"tiny","messages":"hi"})", 400, "array"},
+           {"/api/generate", R"({"model":"tiny","prompt":"a","options":{"mirostat":1}})", 400,
+            "mirostat"},
+           {"/api/generate", R"({"model":"tiny","prompt":"a","format":"xml"})", 400, "format"},
+           {"/api/embed", R"({"model":"tiny","input":7})", 400, "input"},
+           {"/api/show", R"({"model":"other"})", 404, "other"}}) {
+    const std::string response = ask(post(path, body));
+    EXPECT_EQ(status_of(response), status) << body;
+    const Json error = body_of(response)["error"];
+    ASSERT_TRUE(error.is_string()) << response;  // Ollama's clients expect a text
+    EXPECT_THAT(error.get<std::string>(), HasSubstr(word)) << body;
+  }
+}
+
 TEST_F(ServerTest, StreamsChatInWholeCharactersWithUsage) {
   start();
   const std::string response = ask(post(

@@ -48,21 +48,6 @@ std::string make_id(std::string_view prefix) {
   return fmt::format("{}{:016x}{:08x}", prefix, random_seed(), random_seed() & 0xffffffffu);
 }
 
-Json EmbeddingJob::reply(const std::vector<std::vector<float>>& vectors) const {
-  Json data = Json::array();
-  int64_t tokens = 0;
-  for (size_t i = 0; i < vectors.size(); ++i) {
-    tokens += static_cast<int64_t>(inputs[i].size());
-    Json item{{"object", "embedding"}, {"index", i}};
-    item["embedding"] = base64 ? Json(sllm::base64(vectors[i])) : Json(vectors[i]);
-    data.push_back(std::move(item));
-  }
-  return {{"object", "list"},
-          {"data", std::move(data)},
-          {"model", model},
-          {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
-}
-
 Service::Service(ServiceOptions options, std::shared_ptr<Engine> engine,
                  std::shared_ptr<const GroundedAnswerer> answerer)
     : options_(std::move(options)),
@@ -86,12 +71,17 @@ Json Service::models() const {
   return {{"object", "list"}, {"data", std::move(data)}};
 }
 
+std::vector<std::string> Service::names() const {
+  std::vector<std::string> all = {options_.model_name};
+  for (const auto& [id, adapter] : options_.adapters) all.push_back(id);
+  return all;
+}
+
 ApiResult<Service::Name> Service::resolve(const std::string& model) const {
   if (model.empty() || model == options_.model_name) return Name{options_.model_name, ""};
   if (const auto it = options_.adapters.find(model); it != options_.adapters.end())
     return Name{it->first, it->second};
-  std::string known = options_.model_name;
-  for (const auto& [id, adapter] : options_.adapters) known += ", " + id;
+  const std::string known = fmt::format("{}", fmt::join(names(), ", "));
   return ApiError{.status = 404,
                   .message = fmt::format("the model \"{}\" is not served here; there is: {}",
                                          model.substr(0, 128), known),
@@ -120,6 +110,7 @@ ApiResult<GenerateRequest> Service::request(const GenerationParams& params,
   request.stop = params.stop;
   request.ignore_eos = params.ignore_eos;
   request.top_logprobs = params.top_logprobs;
+  request.grammar = params.grammar;
   request.adapter = adapter;
   return request;
 }
@@ -252,17 +243,16 @@ ApiResult<Job> Service::completion(std::string_view body) const {
   return job;
 }
 
-ApiResult<EmbeddingJob> Service::embeddings(std::string_view body) const {
-  SLLM_TRY(const EmbeddingRequest r, parse_embedding_request(body, vocab()));
-  SLLM_TRY(const Name model, resolve(r.model));
+ApiResult<EmbeddingJob> Service::embed(const std::string& name,
+                                       const std::vector<Prompt>& inputs) const {
+  SLLM_TRY(const Name model, resolve(name));
   if (!model.adapter.empty())
     return bad_field("model",
                      "embeddings come from the base model; name it instead of the adapter");
   EmbeddingJob job;
   job.model = model.shown;
-  job.base64 = r.base64;
   const int64_t context = engine_->options().context;
-  for (const Prompt& input : r.inputs) {
+  for (const Prompt& input : inputs) {
     const auto* text = std::get_if<std::string>(&input);
     auto ids = text ? engine_->tokenizer()->encode(*text, {.add_special = true})
                     : std::get<std::vector<TokenId>>(input);
@@ -274,6 +264,29 @@ ApiResult<EmbeddingJob> Service::embeddings(std::string_view body) const {
     }
     job.inputs.push_back(std::move(ids));
   }
+  return job;
+}
+
+ApiResult<EmbeddingJob> Service::embeddings(std::string_view body) const {
+  SLLM_TRY(const EmbeddingRequest r, parse_embedding_request(body, vocab()));
+  SLLM_TRY(EmbeddingJob job, embed(r.model, r.inputs));
+  std::vector<int64_t> lengths;
+  for (const auto& ids : job.inputs) lengths.push_back(std::ssize(ids));
+  job.reply = [model = job.model, as_base64 = r.base64,
+               lengths](const std::vector<std::vector<float>>& vectors) -> Json {
+    Json data = Json::array();
+    int64_t tokens = 0;
+    for (size_t i = 0; i < vectors.size(); ++i) {
+      tokens += lengths[i];
+      Json item{{"object", "embedding"}, {"index", i}};
+      item["embedding"] = as_base64 ? Json(base64(vectors[i])) : Json(vectors[i]);
+      data.push_back(std::move(item));
+    }
+    return {{"object", "list"},
+            {"data", std::move(data)},
+            {"model", model},
+            {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
+  };
   return job;
 }
 

@@ -1,6 +1,7 @@
 // What each endpoint does, without HTTP: bodies to jobs for the engine, names to models.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,16 +21,17 @@ struct Job {
   // The answer where it is known without the model: nothing was found to answer from.
   std::optional<std::string> answered;
   bool stream = false, include_usage = false;
+  bool lines = false;  // a stream of JSON lines, rather than of server-sent events
 };
 
 struct EmbeddingJob {
   std::vector<std::vector<TokenId>> inputs;
   std::string model;
-  bool base64 = false;
-  Json reply(const std::vector<std::vector<float>>& vectors) const;
+  std::function<Json(const std::vector<std::vector<float>>& vectors)> reply;
 };
 
 struct ServiceOptions {
+  std::string version = "0";                    // of this program
   std::string model_name;                       // what /v1/models calls the base
   std::map<std::string, std::string> adapters;  // public name -> the engine's name for it
 };
@@ -49,19 +51,25 @@ class Service {
 
   Engine& engine() const { return *engine_; }
 
- private:
+  // What other APIs are made of (serve/ollama.h).
   struct Name {
     std::string shown, adapter;
   };
-  ApiResult<Name> resolve(const std::string& model) const;
-  Json describe(const std::string& id, bool adapter) const;
-  ApiResult<GroundedPrompt> ground(std::string_view question, GenerationParams& params) const;
+  std::vector<std::string> names() const;                   // the base's, then the adapters'
+  ApiResult<Name> resolve(const std::string& model) const;  // "": the base
+  // A conversation, in the words of the model's template, as a job of params.n choices.
   ApiResult<Job> converse(const GenerationParams& params, const Conversation& messages,
                           const nlohmann::ordered_json& kwargs, const char* id_prefix,
                           const std::function<std::unique_ptr<Reply>(ReplyHead)>& make_reply) const;
-  // The shared end: room in the context, seeds, n copies.
+  // The shared end: room in the context, a seed.
   ApiResult<GenerateRequest> request(const GenerationParams& params, std::vector<TokenId> prompt,
                                      const std::string& adapter) const;
+  // All but the reply.
+  ApiResult<EmbeddingJob> embed(const std::string& model, const std::vector<Prompt>& inputs) const;
+
+ private:
+  Json describe(const std::string& id, bool adapter) const;
+  ApiResult<GroundedPrompt> ground(std::string_view question, GenerationParams& params) const;
   int64_t vocab() const { return engine_->tokenizer()->vocab_size(); }
 
   ServiceOptions options_;

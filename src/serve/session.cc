@@ -258,22 +258,27 @@ asio::awaitable<void> Session::send_json(int status, const Json& json) {
   co_await send(status, "application/json", to_wire(json) + "\n");
 }
 
+Json Session::error_body(const ApiError& error) const {
+  if (path().starts_with("/api/")) return {{"error", error.message}};  // Ollama's
+  return to_json(error);
+}
+
 asio::awaitable<void> Session::send_error(const ApiError& error) {
   Headers headers;
   if (error.retry_after > 0) headers.emplace_back("Retry-After", std::to_string(error.retry_after));
   if (error.status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
-  co_await send(error.status, "application/json", to_wire(to_json(error)) + "\n",
+  co_await send(error.status, "application/json", to_wire(error_body(error)) + "\n",
                 std::move(headers));
 }
 
-asio::awaitable<void> Session::send_stream_header() {
+asio::awaitable<void> Session::send_stream_header(bool lines) {
   static const Headers kChunked = {{"Transfer-Encoding", "chunked"}};
   chunked_ = parser_->get().version() >= 11;
   if (!chunked_) keep_ = false;  // HTTP/1.0: the stream ends with the connection
   std::string head = response_head(200, chunked_ ? kChunked : Headers());
-  head +=
-      "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
-      "X-Accel-Buffering: no\r\n\r\n";
+  head += lines ? "Content-Type: application/x-ndjson\r\n"
+                : "Content-Type: text/event-stream; charset=utf-8\r\n";
+  head += "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n\r\n";
   co_await write(std::move(head));
 }
 

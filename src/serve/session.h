@@ -71,7 +71,20 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> post_completion();
   Awaitable<> post_ask();
   Awaitable<> post_embeddings();
+  Awaitable<> get_ollama_version();
+  Awaitable<> get_ollama_tags();
+  Awaitable<> get_ollama_running();
+  Awaitable<> post_ollama_show();
+  Awaitable<> post_ollama_chat();
+  Awaitable<> post_ollama_generate();
+  Awaitable<> post_ollama_embed();
+  Awaitable<> post_ollama_embeddings();
 
+  // prepare(service, body): the job.
+  template <class Prepare>
+  Awaitable<> post_job(Prepare prepare);
+  template <class Prepare>
+  Awaitable<> post_embedding_job(Prepare prepare);
   Awaitable<> answer(ApiResult<Job> job);
   Awaitable<> stream_answer(Job& job, class Flight& flight);
   Awaitable<std::optional<ApiError>> wait_answer(Job& job, Flight& flight);
@@ -83,7 +96,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> send(int status, std::string_view type, std::string body, Headers headers = {});
   Awaitable<> send_json(int status, const Json& json);
   Awaitable<> send_error(const ApiError& error);
-  Awaitable<> send_stream_header();
+  Json error_body(const ApiError& error) const;  // in the words of the API that was asked
+  Awaitable<> send_stream_header(bool lines);
   Awaitable<> send_stream(std::string text);
   Awaitable<> end_stream();
   Awaitable<> linger();

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/fake_engine.h"
+#include "tests/support/tiny_model.h"
 
 namespace sllm::testing {
 
@@ -33,6 +34,7 @@ class PacedEngine final : public FakeEngine {
   }
 
   const EngineOptions& options() const override { return paced_options_; }
+  const ModelSource& source() const override { return file_; }
   std::vector<std::string> adapters() const override { return {"tuned"}; }
 
   Result<RequestId> submit(GenerateRequest request,
@@ -113,6 +115,7 @@ class PacedEngine final : public FakeEngine {
   }
 
   const Pace pace_;
+  const TinyModel file_{};
   EngineOptions paced_options_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,0 +1,354 @@
+// Ollama's requests to the engine's, and its lines back; see ollama.h.
+#include "serve/ollama.h"
+
+#include <chrono>
+
+#include "grammar/grammar.h"
+#include "io/architecture.h"
+#include "serve/response_format.h"
+
+namespace sllm {
+namespace {
+
+using Clock = std::chrono::system_clock;
+
+std::string utc_now() {
+  const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(Clock::now());
+  const auto seconds = std::chrono::time_point_cast<std::chrono::seconds>(now);
+  const std::time_t when = Clock::to_time_t(seconds);
+  std::tm parts{};
+  ::gmtime_r(&when, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:06}Z", text, (now - seconds).count());
+}
+
+int64_t nanoseconds(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
+
+// Clients add the tag that Ollama gives every model.
+std::string without_tag(std::string name) {
+  constexpr std::string_view kTag = ":latest";
+  if (name.ends_with(kTag)) name.resize(name.size() - kTag.size());
+  return name;
+}
+
+// One line of a stream, or all of the answer in one.
+class OllamaReply final : public Reply {
+ public:
+  enum class Kind { kChat, kGenerate };
+  OllamaReply(ReplyHead head, Kind kind) : Reply(std::move(head)), kind_(kind) {}
+
+  Json whole() const override { return end(line(choices_[0].text)); }
+
+ private:
+  Json chunk(size_t, const GenerateEvent& event) override {
+    Json json = line(event.text);
+    return event.done ? end(std::move(json)) : json;
+  }
+  const char* object(bool) const override { return "ollama"; }
+
+  Json line(const std::string& text) const {
+    Json json{{"model", head_.model}, {"created_at", utc_now()}};
+    if (kind_ == Kind::kChat)
+      json["message"] = {{"role", "assistant"}, {"content", text}};
+    else
+      json["response"] = text;
+    json["done"] = false;
+    return json;
+  }
+
+  Json end(Json json) const {
+    const Json t = timings();
+    const double seconds = t["seconds"], first = t["seconds_to_first"];
+    const FinishReason reason = choices_[0].reason.value_or(FinishReason::kStop);
+    json["done"] = true;
+    json["done_reason"] = head_.prompt_tokens == 0          ? "load"
+                          : reason == FinishReason::kLength ? "length"
+                                                            : "stop";
+    json["total_duration"] = nanoseconds(seconds);
+    json["load_duration"] = 0;  // the model is loaded when the server starts
+    json["prompt_eval_count"] = head_.prompt_tokens;
+    json["prompt_eval_duration"] = nanoseconds(first);
+    json["eval_count"] = completion_tokens();
+    json["eval_duration"] = nanoseconds(seconds - first);
+    return json;
+  }
+
+  Kind kind_;
+};
+
+// "options": how to sample. What says where and how a model runs has no say here.
+void read_options(Fields& f, GenerationParams& p) {
+  SamplingOptions& s = p.sampling;
+  s.temperature = 0.8f, s.top_k = 40, s.top_p = 0.9f;  // Ollama's own defaults
+  const Json* value = f.find("options");
+  if (!value) return;
+  Fields o(*value, "options");
+  const int64_t tokens = o.integer("num_predict", -1, -2, INT32_MAX);
+  if (tokens >= 0) p.max_tokens = tokens;
+  if (const int64_t seed = o.integer("seed", -1, INT64_MIN, INT64_MAX); seed >= 0)
+    p.seed = static_cast<uint64_t>(seed);
+  s.temperature = static_cast<float>(o.number("temperature", s.temperature, 0, 100));
+  s.top_k = static_cast<int>(o.integer("top_k", s.top_k, 0, INT32_MAX));
+  s.top_p = static_cast<float>(o.number("top_p", s.top_p, 0, 1));
+  s.min_p = static_cast<float>(o.number("min_p", 0, 0, 1));
+  s.repetition_penalty = static_cast<float>(o.number("repeat_penalty", 1, 0.01, 10));
+  s.frequency_penalty = static_cast<float>(o.number("frequency_penalty", 0, -2, 2));
+  s.presence_penalty = static_cast<float>(o.number("presence_penalty", 0, -2, 2));
+  if (const Json* stop = o.find("stop")) {
+    const Json list = stop->is_array() ? *stop : Json::array({*stop});
+    for (const Json& text : list) {
+      if (!text.is_string() || text.get_ref<const std::string&>().empty() ||
+          p.stop.size() == kMaxStops)
+        return f.fail("options.stop",
+                      fmt::format("must be at most {} non-empty strings", kMaxStops));
+      p.stop.push_back(text.get<std::string>());
+    }
+  }
+  o.only("mirostat", {0});
+  o.only("typical_p", {1, 1.0});
+  o.only("tfs_z", {1, 1.0});
+  o.ignore({"num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa",
+            "low_vram", "use_mmap", "use_mlock", "repeat_last_n", "penalize_newline"});
+  if (auto error = o.finish()) f.fail(*error);
+}
+
+// "format": "json", or a schema.
+std::shared_ptr<const Grammar> read_format(Fields& f) {
+  const Json* format = f.find("format");
+  if (!format || *format == "") return nullptr;
+  if (*format == "json") return Grammar::any_json();
+  if (!format->is_object()) return f.fail("format", "must be \"json\" or a JSON schema"), nullptr;
+  auto grammar = Grammar::from_json_schema(*format);
+  if (grammar.ok()) return grammar.value();
+  return f.fail("format", grammar.error().message), nullptr;
+}
+
+void read_common(Fields& f, GenerationParams& p) {
+  p.model = without_tag(f.text("model"));
+  if (p.model.empty()) f.fail("model", "is required");
+  p.stream = f.boolean("stream", true);
+  p.grammar = read_format(f);
+  read_options(f, p);
+  f.only("think", {false});
+  f.ignore({"keep_alive", "options"});
+}
+
+ReplyHead head_of(const std::string& model, const Service& service, size_t prompt_tokens) {
+  ReplyHead head;
+  head.model = model;
+  head.tokenizer = service.engine().tokenizer();
+  head.prompt_tokens = static_cast<int64_t>(prompt_tokens);
+  return head;
+}
+
+// A request without a prompt asks for the model to be loaded, which it is.
+ApiResult<Job> loaded(const Service& service, const GenerationParams& p, OllamaReply::Kind kind) {
+  SLLM_TRY(const Service::Name name, service.resolve(p.model));
+  Job job;
+  job.reply = std::make_unique<OllamaReply>(head_of(name.shown, service, 0), kind);
+  job.answered = "";
+  job.stream = false;
+  return job;
+}
+
+ApiResult<Job> converse(const Service& service, const GenerationParams& p,
+                        const Conversation& messages, OllamaReply::Kind kind) {
+  auto job = service.converse(p, messages, {}, "", [&](ReplyHead head) {
+    return std::make_unique<OllamaReply>(std::move(head), kind);
+  });
+  if (job.ok()) job->lines = true;
+  return job;
+}
+
+ApiResult<EmbeddingJob> embedding(const Service& service, const std::string& model,
+                                  const std::vector<std::string>& texts) {
+  std::vector<Prompt> inputs(texts.begin(), texts.end());
+  return service.embed(model, inputs);
+}
+
+// What the file holds: its weights, bytes, and the type of most of them.
+struct Contents {
+  double weights = 0;
+  int64_t bytes = 0;
+  std::string_view type;
+};
+
+Contents contents_of(const ModelSource& source) {
+  Contents contents;
+  std::map<DType, int64_t> bytes_by_type;
+  for (const TensorInfo& t : source.tensors()) {
+    int64_t n = 1;
+    for (const int64_t size : t.shape) n *= size;
+    contents.weights += static_cast<double>(n);
+    contents.bytes += bytes_of(t.dtype, n);
+    bytes_by_type[t.dtype] += bytes_of(t.dtype, n);
+  }
+  int64_t most = 0;
+  for (const auto& [type, bytes] : bytes_by_type)
+    if (bytes > most) most = bytes, contents.type = info(type).name;
+  return contents;
+}
+
+std::string architecture_of(const Service& service) {
+  const Architecture* architecture = service.engine().config().architecture;
+  return architecture ? std::string(architecture->gguf) : "";
+}
+
+Json details(const Service& service, const Contents& contents) {
+  const std::string family = architecture_of(service);
+  return {
+      {"parent_model", ""},
+      {"format", service.engine().source().format().starts_with("GGUF") ? "gguf" : "safetensors"},
+      {"family", family},
+      {"families", Json::array({family})},
+      {"parameter_size", contents.weights >= 1e9 ? fmt::format("{:.1f}B", contents.weights / 1e9)
+                                                 : fmt::format("{:.2f}M", contents.weights / 1e6)},
+      {"quantization_level", contents.type}};
+}
+
+Json listed(const Service& service, const char* time) {
+  const Contents contents = contents_of(service.engine().source());
+  Json models = Json::array();
+  for (const std::string& name : service.names())
+    models.push_back({{"name", name},
+                      {"model", name},
+                      {time, utc_now()},
+                      {"size", contents.bytes},
+                      {"digest", ""},
+                      {"details", details(service, contents)}});
+  return {{"models", std::move(models)}};
+}
+
+// Parses the body and hands its fields to `read`; the first fault, or none.
+template <class Read>
+std::optional<ApiError> read_body(std::string_view body, Read read) {
+  const auto object = parse_json_object(body);
+  if (!object.ok()) return object.error();
+  Fields fields(object.value());
+  read(fields);
+  return fields.finish();
+}
+
+}  // namespace
+
+ApiResult<Job> ollama_chat(const Service& service, std::string_view body) {
+  GenerationParams p;
+  Conversation messages;
+  const auto fault = read_body(body, [&](Fields& f) {
+    read_common(f, p);
+    f.only("tools", {Json::array()});
+    const Json* list = f.find("messages");
+    if (!list || (list->is_array() && list->empty())) return;
+    read_messages(f, messages);
+  });
+  if (fault) return *fault;
+  if (messages.empty()) return loaded(service, p, OllamaReply::Kind::kChat);
+  return converse(service, p, messages, OllamaReply::Kind::kChat);
+}
+
+ApiResult<Job> ollama_generate(const Service& service, std::string_view body) {
+  GenerationParams p;
+  std::string prompt, system;
+  bool raw = false;
+  const auto fault = read_body(body, [&](Fields& f) {
+    read_common(f, p);
+    prompt = f.text("prompt"), system = f.text("system");
+    raw = f.boolean("raw", false);
+    f.only("suffix", {""});
+    f.only("template", {""});
+    f.only("images", {Json::array()});
+    f.only("context", {Json::array()});
+  });
+  if (fault) return *fault;
+  const auto kind = OllamaReply::Kind::kGenerate;
+  if (prompt.empty()) return loaded(service, p, kind);
+  if (!raw) {
+    Conversation messages;
+    if (!system.empty()) messages.push_back({"system", system, {}});
+    messages.push_back({"user", prompt, {}});
+    return converse(service, p, messages, kind);
+  }
+  SLLM_TRY(const Service::Name name, service.resolve(p.model));
+  auto ids = service.engine().tokenizer()->encode(prompt, {.add_special = true});
+  Job job;
+  job.reply = std::make_unique<OllamaReply>(head_of(name.shown, service, ids.size()), kind);
+  SLLM_TRY(GenerateRequest one, service.request(p, std::move(ids), name.adapter));
+  job.choices.push_back(std::move(one));
+  job.stream = p.stream;
+  job.lines = true;
+  return job;
+}
+
+ApiResult<EmbeddingJob> ollama_embed(const Service& service, std::string_view body) {
+  std::string model;
+  std::vector<std::string> texts;
+  const auto fault = read_body(body, [&](Fields& f) {
+    model = without_tag(f.text("model"));
+    const Json* input = f.find("input");
+    const Json list = !input ? Json::array() : input->is_array() ? *input : Json::array({*input});
+    for (const Json& text : list) {
+      if (!text.is_string()) return f.fail("input", "must be a string or an array of strings");
+      texts.push_back(text.get<std::string>());
+    }
+    if (texts.empty() || texts.size() > kMaxInputs)
+      f.fail("input", fmt::format("must hold 1 to {} texts", kMaxInputs));
+    f.only("dimensions", {});
+    f.only("truncate", {false, true});  // nothing is cut: what is too long is refused
+    f.ignore({"keep_alive", "options"});
+  });
+  if (fault) return *fault;
+  SLLM_TRY(EmbeddingJob job, embedding(service, model, texts));
+  int64_t tokens = 0;
+  for (const auto& ids : job.inputs) tokens += static_cast<int64_t>(ids.size());
+  job.reply = [model = job.model, tokens](const std::vector<std::vector<float>>& vectors) -> Json {
+    return {{"model", model}, {"embeddings", vectors}, {"prompt_eval_count", tokens}};
+  };
+  return job;
+}
+
+ApiResult<EmbeddingJob> ollama_embeddings(const Service& service, std::string_view body) {
+  std::string model, prompt;
+  const auto fault = read_body(body, [&](Fields& f) {
+    model = without_tag(f.text("model"));
+    prompt = f.text("prompt");
+    f.ignore({"keep_alive", "options"});
+  });
+  if (fault) return *fault;
+  SLLM_TRY(EmbeddingJob job, embedding(service, model, {prompt}));
+  job.reply = [](const std::vector<std::vector<float>>& vectors) -> Json {
+    return {{"embedding", vectors[0]}};
+  };
+  return job;
+}
+
+Json ollama_tags(const Service& service) { return listed(service, "modified_at"); }
+
+Json ollama_running(const Service& service) { return listed(service, "expires_at"); }
+
+ApiResult<Json> ollama_show(const Service& service, std::string_view body) {
+  std::string model;
+  const auto fault = read_body(body, [&](Fields& f) {
+    model = f.text("model", f.text("name"));
+    f.boolean("verbose", false);
+    f.ignore({"system", "template", "options"});
+  });
+  if (fault) return *fault;
+  SLLM_TRY([[maybe_unused]] const auto name, service.resolve(without_tag(model)));
+  const ModelSource& source = service.engine().source();
+  const std::string architecture = architecture_of(service);
+  Json info{{"general.architecture", architecture}};
+  info[architecture + ".context_length"] = service.engine().options().context;
+  info[architecture + ".embedding_length"] = service.engine().config().D;
+  const auto described = source.description();
+  const auto licence = described.find("license");
+  return Json{{"modelfile", ""},
+              {"license", licence == described.end() ? "" : licence->second},
+              {"template", source.chat_template()},
+              {"details", details(service, contents_of(source))},
+              {"model_info", std::move(info)},
+              {"capabilities", Json::array({"completion"})},
+              {"modified_at", utc_now()}};
+}
+
+}  // namespace sllm
