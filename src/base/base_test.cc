@@ -192,6 +192,24 @@ TEST(Sha256, GivesThePublishedDigest) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+// A checkpoint is hashed after it is written; that must not hold its size in memory once more.
+TEST(Sha256, AFileIsHashedInLittleMemory) {
+  const fs::path path = fs::temp_directory_path() / fmt::format("sllm-sha-{}", ::getpid());
+  std::ofstream(path) << "abc";
+  EXPECT_EQ(sha256_file(path).value(), sha256_hex("abc"));
+  fs::resize_file(path, uint64_t{300} << 20);
+  const auto peak_mb = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss / 1024;
+  };
+  const auto before = peak_mb();
+  EXPECT_TRUE(sha256_file(path).ok());
+  EXPECT_LT(peak_mb(), before + 60);
+  fs::remove(path);
+  EXPECT_FALSE(sha256_file(path).ok());
+}
+
 TEST(Checked, OverflowIsSeen) {
   EXPECT_FALSE(checked_mul(uint64_t{1} << 33, uint64_t{1} << 33).has_value());
   EXPECT_FALSE(checked_add(UINT64_MAX, 1).has_value());

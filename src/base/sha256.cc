@@ -2,6 +2,9 @@
 
 #include <openssl/evp.h>
 
+#include <fstream>
+#include <vector>
+
 #include "base/file.h"
 
 namespace sllm {
@@ -36,10 +39,21 @@ std::string sha256_hex(std::string_view text) {
   return hash.hex();
 }
 
+// In blocks: what is read of a mapping counts as the process's memory, by the end all of the file.
 Result<std::string> sha256_file(const std::filesystem::path& path) {
-  SLLM_TRY(auto file, MappedFile::open(path));
+  SLLM_TRY(const auto mapped, MappedFile::open(path));  // for its errors and the size
+  std::ifstream in(path, std::ios::binary);
+  std::vector<char> block(size_t{1} << 20);
   Sha256 hash;
-  hash.update(file.bytes());
+  uint64_t size = 0;
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0) {
+    const auto n = static_cast<size_t>(in.gcount());
+    hash.update(std::as_bytes(std::span(block.data(), n)));
+    size += n;
+  }
+  if (size != mapped.size())
+    return make_error(ErrorCode::kResource, "{}: {} of {} bytes could be read", path.string(), size,
+                      mapped.size());
   return hash.hex();
 }
 
