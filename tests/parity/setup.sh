@@ -2,6 +2,7 @@
 #   PARITY_PYTHON  a Python with transformers, PEFT ...     SLLM_BIN     our program
 #   SLLM_MODELS    folder of real GGUF files                LLAMA_BIN    llama.cpp's programs ("" when absent)
 #   SLLM_SHARED    folder with data/ and models/fetch.sh ("" when absent; tests that need it skip)
+# PARITY_LLAMA_TARGETS names llama.cpp's programs to build; bench/peers also needs llama-batched-bench llama-server llama-completion.
 # PARITY_LLAMA=0 leaves llama.cpp out (its build takes about ten minutes on two cores).
 parity=$root/build/parity; mkdir -p "$parity/models"
 export SLLM_BIN=${SLLM_BIN:-$root/build/release/sllm}
@@ -43,7 +44,7 @@ if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
   (cd "$parity" && "$PARITY_PYTHON" -m pip download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36 2>/dev/null &&
    tar xf llama_cpp_python-0.3.36.tar.gz &&
    cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release "${flags[@]}" -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
-   cmake --build llama --target llama-bench llama-gguf-split llama-perplexity llama-quantize) >"$parity/llama.log" 2>&1 || true
+   cmake --build llama --target ${PARITY_LLAMA_TARGETS:-llama-bench llama-gguf-split llama-perplexity llama-quantize}) >"$parity/llama.log" 2>&1 || true
 fi
 llama=$parity/llama_cpp_python-0.3.36/vendor/llama.cpp
 for program in llama_logits llama_tokens; do
