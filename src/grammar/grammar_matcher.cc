@@ -72,13 +72,13 @@ const GrammarMatcher::Allowed& GrammarMatcher::allowed() {
   if (known_.size() >= kMaxKnown)
     known_.erase(
         std::ranges::min_element(known_, {}, [](const auto& entry) { return entry.second.used; }));
-  Allowed& allowed = known_[state];
+  Allowed allowed;  // kept when it is whole
   allowed.used = ++now_;
   allowed.bits.assign(static_cast<size_t>(vocabulary_->size() + 63) / 64, 0);
   if (!ended_) walk(allowed);
-  if (!allowed.any || may_end())
+  if (!allowed.too_dear && (!allowed.any || may_end()))
     for (const TokenId end : vocabulary_->end_ids()) set(allowed.bits, end), allowed.any = true;
-  return allowed;
+  return known_.insert_or_assign(state, std::move(allowed)).first->second;
 }
 
 void GrammarMatcher::allow(Allowed& allowed, size_t node) const {
@@ -110,8 +110,14 @@ void GrammarMatcher::walk(Allowed& allowed) {
     if (automaton_.work() > last || (checked % 1024 == 0 && automaton_.bytes() > most)) break;
   }
   if (n >= end) return;
-  for (n = 0; n < end; n = nodes[n].after)
+  for (n = 0; n < end; n = nodes[n].after) {
+    if (automaton_.work() > last + kMaxWork || automaton_.bytes() > 2 * most) {
+      std::ranges::fill(allowed.bits, 0);
+      allowed.any = false, allowed.too_dear = true;
+      return;
+    }
     if (automaton_.step(state_, nodes[n].byte) != GrammarAutomaton::kDead) allow(allowed, n);
+  }
 }
 
 }  // namespace sllm

@@ -21,7 +21,8 @@ class GrammarMatcher {
 
   // Sets the logit of every token that may not come next to -infinity; logits beyond the vocabulary
   // are such. Where no token fits, for the vocabulary cannot spell what must come, those that end
-  // the answer are left; false: it has none either, and all are -infinity.
+  // the answer are left; false: it has none either, or the grammar is so ambiguous that not even
+  // the tokens of one byte can be told in kMaxWork, and all are -infinity.
   // It takes a walk through the vocabulary where the text is in a state that was not met before in
   // this answer. Where a grammar is so ambiguous that this would take too long (kMaxWork), only
   // some of the tokens that may come next are left, among them all of one byte.
@@ -42,6 +43,7 @@ class GrammarMatcher {
     std::vector<uint64_t> bits;  // by token
     uint64_t used = 0;           // when
     bool any = false;
+    bool too_dear = false;  // not even the first bytes could be tried
   };
   void make_room();
   const Allowed& allowed();

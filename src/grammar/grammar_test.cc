@@ -293,5 +293,18 @@ TEST(GrammarMatcher, BoundsTheWorkForOneMask) {
   EXPECT_TRUE(matcher.accept(2 + 'q'));
 }
 
+// So ambiguous that a single byte costs much: no token is left, rather than seconds spent.
+TEST(GrammarMatcher, GivesUpWhereOneByteIsTooDear) {
+  std::string letters;
+  for (int c = 0x21; c < 0x79; ++c) letters += fmt::format(" \"\\x{:02x}\"?", c);
+  const std::string group = "(" + letters + "){100000}";
+  const ListTokenizer tokenizer(bytes_and({}));
+  GrammarMatcher matcher(gbnf("root ::= " + group + " " + group),
+                         std::make_shared<const ConstraintVocabulary>(tokenizer));
+  std::vector<float> logits(static_cast<size_t>(tokenizer.vocab_size()), 0.0f);
+  EXPECT_FALSE(matcher.mask(logits));
+  EXPECT_EQ(std::ranges::count(logits, 0.0f), 0);
+}
+
 }  // namespace
 }  // namespace sllm

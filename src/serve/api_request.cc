@@ -193,6 +193,8 @@ void read_messages(Fields& f, Conversation& messages) {
     if (const Json* calls = m.find("tool_calls"); calls && !calls->is_array())
       m.fail("tool_calls", "must be an array");
     m.only("refusal", {""});
+    m.only("images", {Json::array()});
+    m.ignore({"thinking"});  // what a model thought before its answer is not read again
     m.only("annotations", {Json::array()});
     m.only("audio", {});
     m.only("function_call", {});

@@ -21,6 +21,13 @@ std::string with(const std::string& extra) {
   return R"({"messages":[{"role":"user","content":"hi"}],)" + extra + "}";
 }
 
+TEST(ApiRequest, RefusesObjectsOfVeryManyFields) {
+  std::string many = "{\"a\":{";
+  for (size_t i = 0; i <= kMaxJsonKeys; ++i) many += fmt::format("\"{}\":0,", i);
+  many.back() = '}';
+  EXPECT_NE(parse_json_object(many + "}").error().message.find("1024 fields"), std::string::npos);
+}
+
 TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", ""},

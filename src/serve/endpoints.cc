@@ -197,7 +197,9 @@ asio::awaitable<void> Session::get_ollama_running() {
   co_await send_json(200, ollama_running(core_.service));
 }
 asio::awaitable<void> Session::post_ollama_show() {
-  const auto model = ollama_show(core_.service, parser_->get().body());
+  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
+  auto work = [this] { return ollama_show(core_.service, parser_->get().body()); };
+  const auto model = co_await on_worker(work);
   if (model.ok())
     co_await send_json(200, model.value());
   else

@@ -29,6 +29,8 @@ bool too_deep(std::string_view body) {
   return false;
 }
 
+struct TooManyKeys {};
+
 ApiError bad_json(std::string message) {
   return {.status = 400, .message = std::move(message), .code = "invalid_json"};
 }
@@ -46,6 +48,7 @@ ApiResult<Json> parse_json_object(std::string_view body) {
     if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys.back().insert(key).second && duplicate.empty()) duplicate = key.substr(0, 100);
+      if (keys.back().size() > kMaxJsonKeys) throw TooManyKeys{};
     }
     return true;
   };
@@ -55,6 +58,8 @@ ApiResult<Json> parse_json_object(std::string_view body) {
       return bad_field(duplicate, fmt::format("the field \"{}\" occurs twice", duplicate));
     if (!parsed.is_object()) return bad_json("the body must be a JSON object");
     return parsed;
+  } catch (const TooManyKeys&) {
+    return bad_json(fmt::format("an object has more than {} fields", kMaxJsonKeys));
   } catch (const Json::exception& e) {  // malformed, not UTF-8, a number beyond double
     std::string what = e.what();  // "[json.exception...] parse error at line 1, column 2: details"
     if (const size_t bracket = what.find("] "); bracket != what.npos) what.erase(0, bracket + 2);

@@ -18,6 +18,8 @@ namespace sllm {
 using Json = nlohmann::ordered_json;
 
 inline constexpr int kMaxJsonDepth = 64;
+// Of one object; finding a field takes time in proportion to their number.
+inline constexpr size_t kMaxJsonKeys = 1024;
 
 // The body must be one JSON object.
 ApiResult<Json> parse_json_object(std::string_view body);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "base/sha256.h"
 #include "grammar/grammar.h"
 #include "io/architecture.h"
 #include "serve/response_format.h"
@@ -109,7 +110,9 @@ void read_options(Fields& f, GenerationParams& p) {
   o.only("typical_p", {1, 1.0});
   o.only("tfs_z", {1, 1.0});
   o.ignore({"num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa",
-            "low_vram", "use_mmap", "use_mlock", "repeat_last_n", "penalize_newline"});
+            "low_vram", "use_mmap", "use_mlock", "repeat_last_n", "penalize_newline",
+            "mirostat_eta", "mirostat_tau", "f16_kv", "logits_all", "vocab_only",
+            "embedding_only"});
   if (auto error = o.finish()) f.fail(*error);
 }
 
@@ -207,15 +210,15 @@ Json details(const Service& service, const Contents& contents) {
       {"quantization_level", contents.type}};
 }
 
-Json listed(const Service& service, const char* time) {
+Json listed(const Service& service, const char* time, const std::string& when) {
   const Contents contents = contents_of(service.engine().source());
   Json models = Json::array();
   for (const std::string& name : service.names())
     models.push_back({{"name", name},
                       {"model", name},
-                      {time, utc_now()},
+                      {time, when},
                       {"size", contents.bytes},
-                      {"digest", ""},
+                      {"digest", sha256_hex(name)},  // clients cut it to 12 digits
                       {"details", details(service, contents)}});
   return {{"models", std::move(models)}};
 }
@@ -322,9 +325,12 @@ ApiResult<EmbeddingJob> ollama_embeddings(const Service& service, std::string_vi
   return job;
 }
 
-Json ollama_tags(const Service& service) { return listed(service, "modified_at"); }
+Json ollama_tags(const Service& service) { return listed(service, "modified_at", utc_now()); }
 
-Json ollama_running(const Service& service) { return listed(service, "expires_at"); }
+// The model stays loaded as long as the server runs.
+Json ollama_running(const Service& service) {
+  return listed(service, "expires_at", "2300-01-01T00:00:00Z");
+}
 
 ApiResult<Json> ollama_show(const Service& service, std::string_view body) {
   std::string model;

@@ -215,6 +215,10 @@ TEST_F(ServerTest, ListsEmbedsAndRefusesAsOllamaDoes) {
   EXPECT_EQ(tags["models"][0]["name"], "tiny");
   EXPECT_EQ(tags["models"][1]["model"], "polite");
   EXPECT_TRUE(tags["models"][0]["details"].contains("quantization_level"));
+  EXPECT_EQ(tags["models"][0]["digest"].get<std::string>().size(), 64u);
+  const std::string asked = post("/api/chat", R"({"model":"tiny","stream":false,"messages":
+      [{"role":"user","content":"hi","images":[],"thinking":"x"}],"options":{"mirostat_tau":5.0}})");
+  EXPECT_EQ(status_of(ask(asked)), 200);
   EXPECT_EQ(body_of(ask(get("/api/ps")))["models"].size(), 2u);
   EXPECT_TRUE(body_of(ask(get("/api/version")))["version"].is_string());
   const Json shown = body_of(ask(post("/api/show", R"({"model":"tiny"})")));
