@@ -87,10 +87,15 @@ Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink
   SLLM_TRY(const BoundAdapter* adapter, find_adapter(request.adapter));
   const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());
   const int64_t max_tokens = std::clamp<int64_t>(request.max_tokens, 0, room);
+  const auto full = [&] { return static_cast<int64_t>(waiting_.size()) >= options().queue_limit; };
+  std::unique_lock lock(mutex_);
   std::optional<GrammarMatcher> matcher;
-  if (request.grammar) matcher.emplace(request.grammar, constraint_vocabulary());
-  std::lock_guard lock(mutex_);
-  if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit) {
+  if (request.grammar && !full()) {  // takes a moment, and callers may try a full queue often
+    lock.unlock();
+    matcher.emplace(request.grammar, constraint_vocabulary());
+    lock.lock();
+  }
+  if (full()) {
     ++stats_.refused;
     return with_hint(make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting",
                                 waiting_.size()),

@@ -140,6 +140,7 @@ TEST(GuessingAnswers, EndsAtStopStringsAndGoesOnFromWhatWasKept) {
   r.stop.clear();
   r.prompt.insert(r.prompt.end(), second.tokens.begin(), second.tokens.end());
   EXPECT_EQ(guessing->generate(r).value().tokens, plain->generate(r).value().tokens);
+  EXPECT_GT(settled(*guessing).accepted_tokens, 0u);
 }
 
 }  // namespace

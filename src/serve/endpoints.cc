@@ -321,7 +321,8 @@ asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
     append_piece(out, job.reply->usage_chunk(), job.lines);
   if (!fault && !job.lines) out += "data: [DONE]\n\n";
   if (fault) keep_ = false;
-  if (stream_.socket().is_open()) co_await send_stream(std::move(out));
+  // An empty chunk would end the stream, and end_stream() once more.
+  if (!out.empty() && stream_.socket().is_open()) co_await send_stream(std::move(out));
   co_await end_stream();
   if (!stream_.socket().is_open()) keep_ = false;
 }

@@ -183,6 +183,8 @@ TEST_F(ServerTest, AnswersAsOllamaDoes) {
   EXPECT_EQ(status_of(streamed), 200);
   EXPECT_THAT(streamed, HasSubstr("Content-Type: application/x-ndjson"));
   EXPECT_THAT(streamed, Not(HasSubstr("data:")));
+  // One end, behind which the connection could serve another request.
+  EXPECT_EQ(streamed.find("\r\n0\r\n\r\n"), streamed.size() - 7);
   std::string text;
   Json last;
   for (size_t at = 0; (at = streamed.find("{\"model\"", at)) != std::string::npos; ++at) {
