@@ -27,7 +27,7 @@ void GrammarAutomaton::begin() {
   states_.intern({});             // kDead
   rows_.assign(2 * classes_, kDead);
   const Stack end = stacks_.intern({&bottom, 1});
-  ++step_;
+  begin_step();
   reach_old(program_->rules[program_->root].start, end);
   start_ = close();
 }
@@ -36,10 +36,20 @@ size_t GrammarAutomaton::bytes() const {
   return states_.bytes() + stacks_.bytes() + rows_.size() * sizeof(State) + unions_.size() * 32;
 }
 
+// What a step leaves that ended for want of memory is no part of the next.
+void GrammarAutomaton::begin_step() {
+  ++step_;
+  for (const uint32_t rule : called_) callers_[rule].clear();
+  called_.clear();
+  waiting_.clear();
+  todo_.clear();
+  end_reached_ = false;
+}
+
 State GrammarAutomaton::make_step(size_t at) {
   const auto state = static_cast<State>(at / classes_);
   const uint8_t byte = program_->class_bytes[at % classes_];
-  ++step_;
+  begin_step();
   for (const auto [n, stack] : states_[state]) {
     if (n == kEnd) continue;
     const GrammarNode& node = program_->nodes[n];
@@ -117,9 +127,7 @@ State GrammarAutomaton::close() {
     pairs.push_back({n, !fresh ? visit.stack : !old ? follows : unite(visit.stack, follows)});
   }
   std::ranges::sort(pairs);
-  if (std::exchange(end_reached_, false)) pairs.push_back({kEnd, 0});
-  waiting_.clear();
-  called_.clear();
+  if (end_reached_) pairs.push_back({kEnd, 0});
   const State state = states_.intern(pairs);
   rows_.resize(states_.size() * classes_, kUnknown);
   return state;
@@ -142,7 +150,6 @@ void GrammarAutomaton::find_stacks() {
       if (visits_[n].old_step == step_) add(visits_[n].stack);
       if (visits_[n].fresh_step == step_) add(follows_[program_->nodes[n].rule]);
     }
-    callers_[rule].clear();
     std::vector<Pair> pairs = std::exchange(pairs_, {});
     follows_[rule] = merge(pairs, 0);
   }

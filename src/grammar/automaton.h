@@ -54,6 +54,7 @@ class GrammarAutomaton {
 
   static bool ends(std::span<const Pair> set) { return !set.empty() && set.back().first == kEnd; }
   void begin();
+  void begin_step();
   State make_step(size_t at);
   void reach_old(uint32_t node, Stack stack);
   void reach_fresh(uint32_t node);

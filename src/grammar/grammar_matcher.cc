@@ -75,8 +75,8 @@ const GrammarMatcher::Allowed& GrammarMatcher::allowed() {
   Allowed allowed;  // kept when it is whole
   allowed.used = ++now_;
   allowed.bits.assign(static_cast<size_t>(vocabulary_->size() + 63) / 64, 0);
-  if (!ended_) walk(allowed);
-  if (!allowed.too_dear && (!allowed.any || may_end()))
+  const bool told = ended_ || walk(allowed);
+  if (told && (!allowed.any || may_end()))
     for (const TokenId end : vocabulary_->end_ids()) set(allowed.bits, end), allowed.any = true;
   return known_.insert_or_assign(state, std::move(allowed)).first->second;
 }
@@ -91,7 +91,7 @@ void GrammarMatcher::allow(Allowed& allowed, size_t node) const {
 
 // Depth first through the tree of tokens, so that what they begin with is read once; what does not
 // fit is passed over with all that begins so.
-void GrammarMatcher::walk(Allowed& allowed) {
+bool GrammarMatcher::walk(Allowed& allowed) {
   const auto nodes = vocabulary_->nodes();
   const size_t end = nodes.size() - 1;
   const uint64_t last = automaton_.work() + kMaxWork;
@@ -109,15 +109,15 @@ void GrammarMatcher::walk(Allowed& allowed) {
     allow(allowed, n++);
     if (automaton_.work() > last || (checked % 1024 == 0 && automaton_.bytes() > most)) break;
   }
-  if (n >= end) return;
+  if (n >= end) return true;
   for (n = 0; n < end; n = nodes[n].after) {
     if (automaton_.work() > last + kMaxWork || automaton_.bytes() > 2 * most) {
       std::ranges::fill(allowed.bits, 0);
-      allowed.any = false, allowed.too_dear = true;
-      return;
+      return allowed.any = false;
     }
     if (automaton_.step(state_, nodes[n].byte) != GrammarAutomaton::kDead) allow(allowed, n);
   }
+  return true;
 }
 
 }  // namespace sllm

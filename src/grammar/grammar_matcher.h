@@ -43,11 +43,10 @@ class GrammarMatcher {
     std::vector<uint64_t> bits;  // by token
     uint64_t used = 0;           // when
     bool any = false;
-    bool too_dear = false;  // not even the first bytes could be tried
   };
   void make_room();
   const Allowed& allowed();
-  void walk(Allowed& allowed);
+  bool walk(Allowed& allowed);  // false: not even the first bytes could be tried
   void allow(Allowed& allowed, size_t node) const;
 
   std::shared_ptr<const ConstraintVocabulary> vocabulary_;

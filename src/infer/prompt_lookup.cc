@@ -22,23 +22,21 @@ uint64_t hash(std::span<const TokenId> tokens) {
 
 }  // namespace
 
-size_t PromptLookup::find(Places& places, std::span<const TokenId> text) const {
-  const size_t n = places.n;
+size_t PromptLookup::Places::find(std::span<const TokenId> text) {
   // The last n tokens themselves enter with the next call: what follows them is not known yet.
-  for (size_t end = std::max(places.seen, n); end < text.size(); ++end)
-    places.after[hash(text.subspan(end - n, n))] = end;
-  places.seen = std::max(places.seen, text.size());
+  for (size_t end = std::max(seen, n); end < text.size(); ++end)
+    after[hash(text.subspan(end - n, n))] = end;
+  seen = text.size();
   if (text.size() <= n) return 0;
   const auto last = text.last(n);
-  const auto found = places.after.find(hash(last));
-  if (found == places.after.end()) return 0;
+  const auto found = after.find(hash(last));
+  if (found == after.end()) return 0;
   return std::ranges::equal(text.subspan(found->second - n, n), last) ? found->second : 0;
 }
 
 std::vector<TokenId> PromptLookup::guess(std::span<const TokenId> text, int64_t most) {
-  size_t at = find(four_, text);
-  const size_t shorter = find(two_, text);  // always asked: it must see every token
-  if (at == 0) at = shorter;
+  size_t at = four_.find(text);
+  if (at == 0) at = two_.find(text);
   if (at == 0) return {};
   const auto follows = text.subspan(at);
   return {follows.begin(),

@@ -27,11 +27,12 @@ class PromptLookup {
  private:
   // Where the tokens after the latest occurrence of `n` tokens begin, by a hash of these.
   struct Places {
+    // Behind the latest earlier place of the last n tokens; 0: there is none.
+    size_t find(std::span<const TokenId> text);
     size_t n;
     size_t seen = 0;  // tokens of the text whose n-grams are in `after`
-    std::unordered_map<uint64_t, size_t> after;
+    std::unordered_map<uint64_t, size_t> after = {};
   };
-  size_t find(Places& places, std::span<const TokenId> text) const;  // 0: nowhere
   Places four_{4}, two_{2};
   double right_ = 0, wrong_ = 0;  // of tokens that were looked at, the old ones fading
 };

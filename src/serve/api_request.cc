@@ -16,20 +16,6 @@ ApiError unsupported(std::string param, std::string why) {
   return error;
 }
 
-void read_stop(Fields& f, std::vector<std::string>& stop) {
-  const Json* value = f.find("stop");
-  if (!value) return;
-  const Json list = value->is_array() ? *value : Json::array({*value});
-  if (list.size() > kMaxStops)
-    return f.fail("stop",
-                  fmt::format("holds {} strings; at most {} are allowed", list.size(), kMaxStops));
-  for (const Json& item : list) {
-    if (!item.is_string() || item.get_ref<const std::string&>().empty())
-      return f.fail("stop", "must be a non-empty string or an array of them");
-    stop.push_back(item.get<std::string>());
-  }
-}
-
 void read_logit_bias(Fields& f, int64_t vocab, std::map<TokenId, float>& bias) {
   const Json* value = f.find("logit_bias");
   if (!value) return;
@@ -161,17 +147,21 @@ void read_prompts(Fields& f, const char* name, int64_t vocab, std::vector<Prompt
   }
 }
 
-template <class Request, class Read>
-ApiResult<Request> parse(std::string_view body, Read read) {
-  SLLM_TRY(const Json object, parse_json_object(body));
-  Fields fields(object);
-  Request request;
-  read(fields, request);
-  if (auto error = fields.finish()) return *error;
-  return request;
-}
-
 }  // namespace
+
+void read_stop(Fields& f, std::vector<std::string>& stop) {
+  const Json* value = f.find("stop");
+  if (!value) return;
+  const Json list = value->is_array() ? *value : Json::array({*value});
+  if (list.size() > kMaxStops)
+    return f.fail("stop",
+                  fmt::format("holds {} strings; at most {} are allowed", list.size(), kMaxStops));
+  for (const Json& item : list) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty())
+      return f.fail("stop", "must be a non-empty string or an array of them");
+    stop.push_back(item.get<std::string>());
+  }
+}
 
 void read_messages(Fields& f, Conversation& messages) {
   const Json* list = f.find("messages");
@@ -205,7 +195,7 @@ void read_messages(Fields& f, Conversation& messages) {
 }
 
 ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) {
-  return parse<ChatRequest>(body, [&](Fields& f, ChatRequest& r) {
+  return parse_request<ChatRequest>(body, [&](Fields& f, ChatRequest& r) {
     read_messages(f, r.messages);
     read_generation(f, vocab, r);
     if (f.find("max_completion_tokens"))
@@ -238,7 +228,7 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) 
 }
 
 ApiResult<CompletionRequest> parse_completion_request(std::string_view body, int64_t vocab) {
-  return parse<CompletionRequest>(body, [&](Fields& f, CompletionRequest& r) {
+  return parse_request<CompletionRequest>(body, [&](Fields& f, CompletionRequest& r) {
     read_prompts(f, "prompt", vocab, r.prompts);
     read_generation(f, vocab, r);
     r.echo = f.boolean("echo", false);
@@ -260,7 +250,7 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body, int
 }
 
 ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body, int64_t vocab) {
-  return parse<EmbeddingRequest>(body, [&](Fields& f, EmbeddingRequest& r) {
+  return parse_request<EmbeddingRequest>(body, [&](Fields& f, EmbeddingRequest& r) {
     r.model = f.text("model");
     read_prompts(f, "input", vocab, r.inputs);
     const std::string format = f.text("encoding_format", "float");
@@ -273,7 +263,7 @@ ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body, int64
 }
 
 ApiResult<AskRequest> parse_ask_request(std::string_view body) {
-  return parse<AskRequest>(body, [&](Fields& f, AskRequest& r) {
+  return parse_request<AskRequest>(body, [&](Fields& f, AskRequest& r) {
     r.question = f.text("question");
     if (r.question.empty()) f.fail("question", "must be a non-empty string");
     if (r.question.size() > 8192) f.fail("question", "is longer than 8192 bytes");

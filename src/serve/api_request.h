@@ -68,7 +68,8 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body, int
 ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body, int64_t vocab);
 ApiResult<AskRequest> parse_ask_request(std::string_view body);
 
-// "messages": of an object that may hold more.
+// Fields that other APIs have too (serve/ollama.h): "messages"; "stop", a text or several.
 void read_messages(Fields& f, Conversation& messages);
+void read_stop(Fields& f, std::vector<std::string>& stop);
 
 }  // namespace sllm

@@ -153,19 +153,23 @@ asio::awaitable<void> Session::get_models() { co_await send_json(200, core_.serv
 
 asio::awaitable<void> Session::get_model() {
   const auto id = percent_decode(path().substr(std::string_view("/v1/models/").size()));
-  const auto model = core_.service.model(id.value_or("?"));
-  if (model.ok())
-    co_await send_json(200, model.value());
-  else
-    co_await send_error(model.error());
+  return send_result(core_.service.model(id.value_or("?")));
 }
 
 // Reading a body renders and tokenizes, which would keep the other connections waiting.
 template <class Prepare>
+auto Session::prepared(Prepare prepare)
+    -> Awaitable<std::invoke_result_t<Prepare, const Service&, std::string_view>> {
+  if (core_.worker_jobs >= kMaxWorkerJobs) co_return workers_full();
+  auto work = [this, prepare] {
+    return prepare(std::as_const(core_.service), std::string_view(parser_->get().body()));
+  };
+  co_return co_await on_worker(work);
+}
+
+template <class Prepare>
 asio::awaitable<void> Session::post_job(Prepare prepare) {
-  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this, prepare] { return prepare(core_.service, parser_->get().body()); };
-  auto job = co_await on_worker(work);
+  auto job = co_await prepared(prepare);
   co_await answer(std::move(job));
 }
 
@@ -197,20 +201,13 @@ asio::awaitable<void> Session::get_ollama_running() {
   co_await send_json(200, ollama_running(core_.service));
 }
 asio::awaitable<void> Session::post_ollama_show() {
-  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this] { return ollama_show(core_.service, parser_->get().body()); };
-  const auto model = co_await on_worker(work);
-  if (model.ok())
-    co_await send_json(200, model.value());
-  else
-    co_await send_error(model.error());
+  auto shown = co_await prepared(ollama_show);
+  co_await send_result(std::move(shown));
 }
 
 template <class Prepare>
 asio::awaitable<void> Session::post_embedding_job(Prepare prepare) {
-  if (core_.worker_jobs >= kMaxWorkerJobs) co_return co_await send_error(workers_full());
-  auto work = [this, prepare] { return prepare(core_.service, parser_->get().body()); };
-  auto job = co_await on_worker(work);
+  auto job = co_await prepared(prepare);
   if (!job.ok()) co_return co_await send_error(job.error());
   std::vector<std::vector<float>> vectors;
   for (const auto& ids : job->inputs) {
@@ -283,9 +280,10 @@ asio::awaitable<std::optional<ApiError>> Session::wait_answer(Job& job, Flight& 
 
 asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
   const auto deadline = Clock::now() + core_.options.answer_limit;
-  co_await send_stream_header(job.lines);
+  const bool lines = job.reply->lines();
+  co_await send_stream_header(lines);
   std::string out;
-  for (const Json& chunk : job.reply->opening()) append_piece(out, chunk, job.lines);
+  for (const Json& chunk : job.reply->opening()) append_piece(out, chunk, lines);
   auto last_sent = Clock::now();
   std::optional<ApiError> fault;
   while (!job.reply->finished() && !fault) {
@@ -294,7 +292,7 @@ asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
       if (event.done && event.reason == FinishReason::kError)
         fault = engine_fault(event.error);
       else if (const auto chunk = job.reply->add(choice, event))
-        append_piece(out, *chunk, job.lines);
+        append_piece(out, *chunk, lines);
     }
     if (core_.stopping)
       fault = ApiError{
@@ -309,17 +307,17 @@ asio::awaitable<void> Session::stream_answer(Job& job, Flight& flight) {
       co_return;
     }
     // Comments keep proxies and clients from taking a long prompt for a dead connection.
-    if (out.empty() && !job.lines && Clock::now() - last_sent > core_.options.keep_alive)
+    if (out.empty() && !lines && Clock::now() - last_sent > core_.options.keep_alive)
       out = ": still here\n\n";
     if (out.empty()) continue;
     co_await send_stream(std::exchange(out, {}));
     last_sent = Clock::now();
   }
   if (fault)
-    append_piece(out, error_body(*fault), job.lines);
+    append_piece(out, error_body(*fault), lines);
   else if (job.include_usage)
-    append_piece(out, job.reply->usage_chunk(), job.lines);
-  if (!fault && !job.lines) out += "data: [DONE]\n\n";
+    append_piece(out, job.reply->usage_chunk(), lines);
+  if (!fault && !lines) out += "data: [DONE]\n\n";
   if (fault) keep_ = false;
   // An empty chunk would end the stream, and end_stream() once more.
   if (!out.empty() && stream_.socket().is_open()) co_await send_stream(std::move(out));

@@ -53,4 +53,15 @@ class Fields {
   std::optional<ApiError> error_;
 };
 
+// A body as what read(fields, request) makes of it.
+template <class Request, class Read>
+ApiResult<Request> parse_request(std::string_view body, Read read) {
+  SLLM_TRY(const Json object, parse_json_object(body));
+  Fields fields(object);
+  Request request;
+  read(fields, request);
+  if (auto error = fields.finish()) return *error;
+  return request;
+}
+
 }  // namespace sllm

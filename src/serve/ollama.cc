@@ -40,6 +40,7 @@ class OllamaReply final : public Reply {
   OllamaReply(ReplyHead head, Kind kind) : Reply(std::move(head)), kind_(kind) {}
 
   Json whole() const override { return end(line(choices_[0].text)); }
+  bool lines() const override { return true; }
 
  private:
   Json chunk(size_t, const GenerateEvent& event) override {
@@ -96,16 +97,7 @@ void read_options(Fields& f, GenerationParams& p) {
   s.repetition_penalty = static_cast<float>(o.number("repeat_penalty", 1, 0.01, 10));
   s.frequency_penalty = static_cast<float>(o.number("frequency_penalty", 0, -2, 2));
   s.presence_penalty = static_cast<float>(o.number("presence_penalty", 0, -2, 2));
-  if (const Json* stop = o.find("stop")) {
-    const Json list = stop->is_array() ? *stop : Json::array({*stop});
-    for (const Json& text : list) {
-      if (!text.is_string() || text.get_ref<const std::string&>().empty() ||
-          p.stop.size() == kMaxStops)
-        return f.fail("options.stop",
-                      fmt::format("must be at most {} non-empty strings", kMaxStops));
-      p.stop.push_back(text.get<std::string>());
-    }
-  }
+  read_stop(o, p.stop);
   o.only("mirostat", {0});
   o.only("typical_p", {1, 1.0});
   o.only("tfs_z", {1, 1.0});
@@ -116,25 +108,14 @@ void read_options(Fields& f, GenerationParams& p) {
   if (auto error = o.finish()) f.fail(*error);
 }
 
-// "format": "json", or a schema.
-std::shared_ptr<const Grammar> read_format(Fields& f) {
-  const Json* format = f.find("format");
-  if (!format || *format == "") return nullptr;
-  if (*format == "json") return Grammar::any_json();
-  if (!format->is_object()) return f.fail("format", "must be \"json\" or a JSON schema"), nullptr;
-  auto grammar = Grammar::from_json_schema(*format);
-  if (grammar.ok()) return grammar.value();
-  return f.fail("format", grammar.error().message), nullptr;
-}
-
 void read_common(Fields& f, GenerationParams& p) {
   p.model = without_tag(f.text("model"));
   if (p.model.empty()) f.fail("model", "is required");
   p.stream = f.boolean("stream", true);
-  p.grammar = read_format(f);
+  p.grammar = read_ollama_format(f);
   read_options(f, p);
   f.only("think", {false});
-  f.ignore({"keep_alive", "options"});
+  f.ignore({"keep_alive"});
 }
 
 ReplyHead head_of(const std::string& model, const Service& service, size_t prompt_tokens) {
@@ -157,17 +138,9 @@ ApiResult<Job> loaded(const Service& service, const GenerationParams& p, OllamaR
 
 ApiResult<Job> converse(const Service& service, const GenerationParams& p,
                         const Conversation& messages, OllamaReply::Kind kind) {
-  auto job = service.converse(p, messages, {}, "", [&](ReplyHead head) {
+  return service.converse(p, messages, {}, "", [&](ReplyHead head) {
     return std::make_unique<OllamaReply>(std::move(head), kind);
   });
-  if (job.ok()) job->lines = true;
-  return job;
-}
-
-ApiResult<EmbeddingJob> embedding(const Service& service, const std::string& model,
-                                  const std::vector<std::string>& texts) {
-  std::vector<Prompt> inputs(texts.begin(), texts.end());
-  return service.embed(model, inputs);
 }
 
 // What the file holds: its weights, bytes, and the type of most of them.
@@ -223,87 +196,81 @@ Json listed(const Service& service, const char* time, const std::string& when) {
   return {{"models", std::move(models)}};
 }
 
-// Parses the body and hands its fields to `read`; the first fault, or none.
-template <class Read>
-std::optional<ApiError> read_body(std::string_view body, Read read) {
-  const auto object = parse_json_object(body);
-  if (!object.ok()) return object.error();
-  Fields fields(object.value());
-  read(fields);
-  return fields.finish();
-}
+struct TextRequest : GenerationParams {
+  Conversation messages;
+  std::string prompt, system;
+  bool raw = false;
+};
+
+// What is to be embedded, or described.
+struct ModelRequest {
+  std::string model;
+  std::vector<Prompt> texts;
+};
 
 }  // namespace
 
 ApiResult<Job> ollama_chat(const Service& service, std::string_view body) {
-  GenerationParams p;
-  Conversation messages;
-  const auto fault = read_body(body, [&](Fields& f) {
-    read_common(f, p);
-    f.only("tools", {Json::array()});
-    const Json* list = f.find("messages");
-    if (!list || (list->is_array() && list->empty())) return;
-    read_messages(f, messages);
-  });
-  if (fault) return *fault;
-  if (messages.empty()) return loaded(service, p, OllamaReply::Kind::kChat);
-  return converse(service, p, messages, OllamaReply::Kind::kChat);
+  SLLM_TRY(const auto r, parse_request<TextRequest>(body, [](Fields& f, TextRequest& request) {
+             read_common(f, request);
+             f.only("tools", {Json::array()});
+             const Json* list = f.find("messages");
+             if (list && *list != Json::array()) read_messages(f, request.messages);
+           }));
+  const auto kind = OllamaReply::Kind::kChat;
+  if (r.messages.empty()) return loaded(service, r, kind);
+  return converse(service, r, r.messages, kind);
 }
 
 ApiResult<Job> ollama_generate(const Service& service, std::string_view body) {
-  GenerationParams p;
-  std::string prompt, system;
-  bool raw = false;
-  const auto fault = read_body(body, [&](Fields& f) {
-    read_common(f, p);
-    prompt = f.text("prompt"), system = f.text("system");
-    raw = f.boolean("raw", false);
-    f.only("suffix", {""});
-    f.only("template", {""});
-    f.only("images", {Json::array()});
-    f.only("context", {Json::array()});
-  });
-  if (fault) return *fault;
+  SLLM_TRY(const auto r, parse_request<TextRequest>(body, [](Fields& f, TextRequest& request) {
+             read_common(f, request);
+             request.prompt = f.text("prompt"), request.system = f.text("system");
+             request.raw = f.boolean("raw", false);
+             f.only("suffix", {""});
+             f.only("template", {""});
+             f.only("images", {Json::array()});
+             f.only("context", {Json::array()});
+           }));
   const auto kind = OllamaReply::Kind::kGenerate;
-  if (prompt.empty()) return loaded(service, p, kind);
-  if (!raw) {
+  if (r.prompt.empty()) return loaded(service, r, kind);
+  if (!r.raw) {
     Conversation messages;
-    if (!system.empty()) messages.push_back({"system", system, {}});
-    messages.push_back({"user", prompt, {}});
-    return converse(service, p, messages, kind);
+    if (!r.system.empty()) messages.push_back({"system", r.system, {}});
+    messages.push_back({"user", r.prompt, {}});
+    return converse(service, r, messages, kind);
   }
-  SLLM_TRY(const Service::Name name, service.resolve(p.model));
-  auto ids = service.engine().tokenizer()->encode(prompt, {.add_special = true});
+  SLLM_TRY(const Service::Name name, service.resolve(r.model));
+  auto ids = service.engine().tokenizer()->encode(r.prompt, {.add_special = true});
   Job job;
   job.reply = std::make_unique<OllamaReply>(head_of(name.shown, service, ids.size()), kind);
-  SLLM_TRY(GenerateRequest one, service.request(p, std::move(ids), name.adapter));
+  SLLM_TRY(GenerateRequest one, service.request(r, std::move(ids), name.adapter));
   job.choices.push_back(std::move(one));
-  job.stream = p.stream;
-  job.lines = true;
+  job.stream = r.stream;
   return job;
 }
 
 ApiResult<EmbeddingJob> ollama_embed(const Service& service, std::string_view body) {
-  std::string model;
-  std::vector<std::string> texts;
-  const auto fault = read_body(body, [&](Fields& f) {
-    model = without_tag(f.text("model"));
-    const Json* input = f.find("input");
-    const Json list = !input ? Json::array() : input->is_array() ? *input : Json::array({*input});
-    for (const Json& text : list) {
-      if (!text.is_string()) return f.fail("input", "must be a string or an array of strings");
-      texts.push_back(text.get<std::string>());
-    }
-    if (texts.empty() || texts.size() > kMaxInputs)
-      f.fail("input", fmt::format("must hold 1 to {} texts", kMaxInputs));
-    f.only("dimensions", {});
-    f.only("truncate", {false, true});  // nothing is cut: what is too long is refused
-    f.ignore({"keep_alive", "options"});
-  });
-  if (fault) return *fault;
-  SLLM_TRY(EmbeddingJob job, embedding(service, model, texts));
+  SLLM_TRY(const auto r, parse_request<ModelRequest>(body, [](Fields& f, ModelRequest& request) {
+             request.model = without_tag(f.text("model"));
+             const Json* input = f.find("input");
+             const Json list = !input              ? Json::array()
+                               : input->is_array() ? *input
+                                                   : Json::array({*input});
+             for (const Json& text : list) {
+               if (!text.is_string())
+                 return f.fail("input", "must be a string or an array of strings");
+               request.texts.emplace_back(text.get<std::string>());
+             }
+             if (list.empty() || list.size() > kMaxInputs)
+               f.fail("input", fmt::format("must hold 1 to {} texts", kMaxInputs));
+             f.only("dimensions", {});
+             f.only("truncate", {false, true});  // nothing is cut: what is too long is refused
+             f.ignore({"keep_alive", "options"});
+           }));
+  SLLM_TRY(EmbeddingJob job, service.embed(r.model, r.texts));
   int64_t tokens = 0;
-  for (const auto& ids : job.inputs) tokens += static_cast<int64_t>(ids.size());
+  for (const auto& ids : job.inputs) tokens += std::ssize(ids);
   job.reply = [model = job.model, tokens](const std::vector<std::vector<float>>& vectors) -> Json {
     return {{"model", model}, {"embeddings", vectors}, {"prompt_eval_count", tokens}};
   };
@@ -311,14 +278,12 @@ ApiResult<EmbeddingJob> ollama_embed(const Service& service, std::string_view bo
 }
 
 ApiResult<EmbeddingJob> ollama_embeddings(const Service& service, std::string_view body) {
-  std::string model, prompt;
-  const auto fault = read_body(body, [&](Fields& f) {
-    model = without_tag(f.text("model"));
-    prompt = f.text("prompt");
-    f.ignore({"keep_alive", "options"});
-  });
-  if (fault) return *fault;
-  SLLM_TRY(EmbeddingJob job, embedding(service, model, {prompt}));
+  SLLM_TRY(const auto r, parse_request<ModelRequest>(body, [](Fields& f, ModelRequest& request) {
+             request.model = without_tag(f.text("model"));
+             request.texts.emplace_back(f.text("prompt"));
+             f.ignore({"keep_alive", "options"});
+           }));
+  SLLM_TRY(EmbeddingJob job, service.embed(r.model, r.texts));
   job.reply = [](const std::vector<std::vector<float>>& vectors) -> Json {
     return {{"embedding", vectors[0]}};
   };
@@ -333,14 +298,12 @@ Json ollama_running(const Service& service) {
 }
 
 ApiResult<Json> ollama_show(const Service& service, std::string_view body) {
-  std::string model;
-  const auto fault = read_body(body, [&](Fields& f) {
-    model = f.text("model", f.text("name"));
-    f.boolean("verbose", false);
-    f.ignore({"system", "template", "options"});
-  });
-  if (fault) return *fault;
-  SLLM_TRY([[maybe_unused]] const auto name, service.resolve(without_tag(model)));
+  SLLM_TRY(const auto r, parse_request<ModelRequest>(body, [](Fields& f, ModelRequest& request) {
+             request.model = without_tag(f.text("model", f.text("name")));
+             f.boolean("verbose", false);
+             f.ignore({"system", "template", "options"});
+           }));
+  SLLM_TRY([[maybe_unused]] const auto name, service.resolve(r.model));
   const ModelSource& source = service.engine().source();
   const std::string architecture = architecture_of(service);
   Json info{{"general.architecture", architecture}};

@@ -37,6 +37,8 @@ class Reply {
   std::optional<Json> add(size_t choice, const GenerateEvent& event);
   Json usage_chunk() const;
   virtual Json whole() const = 0;
+  // A stream is JSON lines, rather than server-sent events.
+  virtual bool lines() const { return false; }
 
   int64_t completion_tokens() const;
   double seconds_to_first() const { return seconds_to_first_; }

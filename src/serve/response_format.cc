@@ -55,4 +55,12 @@ std::shared_ptr<const Grammar> read_response_format(Fields& f) {
   return grammar;
 }
 
+std::shared_ptr<const Grammar> read_ollama_format(Fields& f) {
+  const Json* format = f.find("format");
+  if (!format || *format == "") return nullptr;
+  if (*format == "json") return Grammar::any_json();
+  if (format->is_object()) return taken(f, "format", Grammar::from_json_schema(*format));
+  return f.fail("format", "must be \"json\" or a JSON schema"), nullptr;
+}
+
 }  // namespace sllm

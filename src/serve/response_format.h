@@ -12,5 +12,7 @@ class Grammar;
 
 // Null: anything. Faults are kept in `fields`, with the schema's own words and place.
 std::shared_ptr<const Grammar> read_response_format(Fields& fields);
+// Ollama's "format": "json", or a schema.
+std::shared_ptr<const Grammar> read_ollama_format(Fields& fields);
 
 }  // namespace sllm

@@ -21,7 +21,6 @@ struct Job {
   // The answer where it is known without the model: nothing was found to answer from.
   std::optional<std::string> answered;
   bool stream = false, include_usage = false;
-  bool lines = false;  // a stream of JSON lines, rather than of server-sent events
 };
 
 struct EmbeddingJob {

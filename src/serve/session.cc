@@ -271,6 +271,13 @@ asio::awaitable<void> Session::send_error(const ApiError& error) {
                 std::move(headers));
 }
 
+asio::awaitable<void> Session::send_result(ApiResult<Json> result) {
+  if (result.ok())
+    co_await send_json(200, result.value());
+  else
+    co_await send_error(result.error());
+}
+
 asio::awaitable<void> Session::send_stream_header(bool lines) {
   static const Headers kChunked = {{"Transfer-Encoding", "chunked"}};
   chunked_ = parser_->get().version() >= 11;

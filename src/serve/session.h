@@ -80,7 +80,10 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> post_ollama_embed();
   Awaitable<> post_ollama_embeddings();
 
-  // prepare(service, body): the job.
+  // prepare(service, body) on a worker thread; 429 when too much is waiting there.
+  template <class Prepare>
+  auto prepared(Prepare prepare)
+      -> Awaitable<std::invoke_result_t<Prepare, const Service&, std::string_view>>;
   template <class Prepare>
   Awaitable<> post_job(Prepare prepare);
   template <class Prepare>
@@ -89,13 +92,14 @@ class Session : public std::enable_shared_from_this<Session> {
   Awaitable<> stream_answer(Job& job, class Flight& flight);
   Awaitable<std::optional<ApiError>> wait_answer(Job& job, Flight& flight);
   std::optional<ApiError> answer_fault(const Flight& flight) const;
-  // Runs `work` on a worker thread; 429 when too much is waiting there.
+  // Runs `work` on a worker thread.
   template <class Work>
   Awaitable<std::invoke_result_t<Work>> on_worker(Work work);
 
   Awaitable<> send(int status, std::string_view type, std::string body, Headers headers = {});
   Awaitable<> send_json(int status, const Json& json);
   Awaitable<> send_error(const ApiError& error);
+  Awaitable<> send_result(ApiResult<Json> result);
   Json error_body(const ApiError& error) const;  // in the words of the API that was asked
   Awaitable<> send_stream_header(bool lines);
   Awaitable<> send_stream(std::string text);
