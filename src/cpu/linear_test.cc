@@ -90,9 +90,10 @@ TEST(CpuLinearInt8, ArbitraryLevelsAndFullActivationsEqualReference) {
     Tensor x = Tensor::empty(DType::kF32, {M, K});
     for (int64_t i = 0; i < x.size(); ++i)
       x.data<float>()[i] = i / K == 0 ? 127.0f : i / K == 1 ? -127.0f : rng.normal();
-    Operand operand(x), same(x);
-    Tensor y = Tensor::empty(DType::kF32, {M, N}), expected = y.clone();
+    Operand few(x.slice_rows(0, 2)), operand(x), same(x);  // the first two are the full ones
+    Tensor y = Tensor::empty(DType::kF32, {M, N}), of_few = y.clone(), expected = y.clone();
     cpu->linear(y.data<float>(), operand, Weight(w), Numerics::kFast, false);
+    cpu->linear(of_few.data<float>(), few, Weight(w), Numerics::kFast, false);
     reference.linear(expected.data<float>(), same, Weight(w), Numerics::kFast, false);
     int64_t compared = 0;
     for (int64_t n = 0; n < N; ++n) {
@@ -101,9 +102,14 @@ TEST(CpuLinearInt8, ArbitraryLevelsAndFullActivationsEqualReference) {
       for (int64_t m = 0; m < M; ++m) size += std::abs(double{expected.data<float>()[m * N + n]});
       if (!std::isfinite(size)) continue;
       ++compared;
-      for (int64_t m = 0; m < M; ++m)
-        EXPECT_NEAR(y.data<float>()[m * N + n], expected.data<float>()[m * N + n], 1e-5 * size)
+      for (int64_t m = 0; m < M; ++m) {
+        const float right = expected.data<float>()[m * N + n];
+        EXPECT_NEAR(y.data<float>()[m * N + n], right, 1e-5 * size)
             << info(type).name << " row " << n << " of " << m;
+        if (m < 2)
+          EXPECT_NEAR(of_few.data<float>()[m * N + n], right, 1e-5 * size)
+              << info(type).name << " row " << n << " of " << m << " of few";
+      }
     }
     EXPECT_GT(compared, 20) << info(type).name;
   }
@@ -134,15 +140,18 @@ TEST_P(CpuLinear, RowsDoNotDependOnTheirCompanyNorOnThreads) {
     const int64_t M = 37;
     const Weight w(encoded(random({c.N, c.K}, 1), c.type));
     const Tensor rows = random({M, c.K}, 2);
-    Tensor all = Tensor::empty(DType::kF32, {M, c.N}), one = Tensor::empty(DType::kF32, {c.N});
+    Tensor all = Tensor::empty(DType::kF32, {M, c.N}), some = Tensor::empty(DType::kF32, {5, c.N});
     Operand x(rows);
     cpu->linear(all.data<float>(), x, w, GetParam(), false);
-    for (int64_t m = 0; m < M; m += m < 4 ? 1 : 11) {
-      Operand row(rows.slice_rows(m, m + 1));
-      alone->linear(one.data<float>(), row, w, GetParam(), false);
-      EXPECT_TRUE(same_bits(one.raw(), all.row(m), c.N))
-          << info(c.type).name << " row " << m << " of " << c.N << "x" << c.K;
-    }
+    const auto expect_same = [&](int64_t m, int64_t count) {
+      Operand few(rows.slice_rows(m, m + count));
+      alone->linear(some.data<float>(), few, w, GetParam(), false);
+      EXPECT_TRUE(same_bits(some.raw(), all.row(m), count * c.N))
+          << info(c.type).name << " rows " << m << " to " << m + count - 1 << " of " << c.N << "x"
+          << c.K;
+    };
+    for (int64_t m = 0; m < M; m += m < 4 ? 1 : 11) expect_same(m, 1);
+    for (int64_t count : {2, 3, 4, 5}) expect_same(7, count);
     Tensor dx = Tensor::empty(DType::kF32, {M, c.K}), dx_one = Tensor::empty(DType::kF32, {c.K});
     const Tensor gradient = random({M, c.N}, 4);
     Operand dy(gradient);

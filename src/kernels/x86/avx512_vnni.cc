@@ -19,6 +19,8 @@ namespace {
 #include "kernels/x86/int8_formats.inl"
 #include "kernels/x86/int8_operands.inl"
 #include "kernels/x86/int8_vnni.inl"
+constexpr int kFewRows = 1;  // the most that int8_rows takes
+#include "kernels/x86/int8_rows.inl"
 constexpr int kTileRows = 8;  // the most that int8_tile takes
 #include "kernels/x86/int8_gemm.inl"
 // clang-format on

@@ -70,7 +70,8 @@ SLLM_INLINE void decode_rows(Panel& panel, int64_t first, Rows8 rows, int64_t bl
     }
     _mm256_store_ps(panel.d[b] + first, T::d(rows, at));
     if constexpr (T::kMinimum) _mm256_store_ps(panel.e[b] + first, T::e(rows, at));
-    // One row of activations reads every weight once: the next panel's are asked for in time.
+    // Few rows of activations are soon done with a panel: the next one's weights are asked for in
+    // time.
     for (int r = 0; r < 8; ++r)
       for (int64_t line = 0; line < T::kBytes; line += 64)
         _mm_prefetch(rows[r] + at + next + line, _MM_HINT_T0);
@@ -78,13 +79,14 @@ SLLM_INLINE void decode_rows(Panel& panel, int64_t first, Rows8 rows, int64_t bl
   }
 }
 
-// y[M,N] (+)= x wᵀ, a panel of w at a time.
+// y[M,N] (+)= x wᵀ: a few rows of x by w as it lies, more by a panel of w at a time.
 template <class T>
 void int8_gemm(float* y, int64_t ldy, const void* x, const void* w, int64_t M, int64_t N, int64_t K,
                bool accumulate, void* scratch) noexcept {
   auto& panel = *static_cast<Panel*>(scratch);
   const auto* weights = static_cast<const uint8_t*>(w);
   const auto* activations = static_cast<const char*>(x);
+  if (M <= kFewRows) return int8_rows<T>(y, ldy, activations, weights, M, N, K, accumulate);
   const int64_t row_bytes = K / T::kBlock * T::kBytes, x_bytes = int8_x_bytes(K, T::kBlock);
   for (int64_t n = 0; n < N; n += kPanelRows)
     for (int64_t k = 0; k < K; k += kPanelDepth) {

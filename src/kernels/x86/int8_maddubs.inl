@@ -39,9 +39,7 @@ SLLM_INLINE void int8_group(__m256i (*sums)[kHalves], const uint8_t (*levels)[kP
       for (int m = 0; m < MR; ++m) {
         const __m256i four = broadcast4(x[m].q + k + 4 * (step + j));
         for (int h = 0; h < kHalves; ++h) {
-          const __m256i pairs = T::kTop == 128 ? _mm256_maddubs_epi16(_mm256_abs_epi8(q[h]),
-                                                                      _mm256_sign_epi8(four, q[h]))
-                                               : _mm256_maddubs_epi16(q[h], four);
+          const __m256i pairs = pair_products<T>(q[h], four);
           words[m][h] = j == 0 ? pairs : _mm256_add_epi16(words[m][h], pairs);
           in_turn(words[m][h]);
         }
@@ -61,9 +59,7 @@ SLLM_INLINE void int8_tile(float* y, int64_t ldy, const Panel& w, const char* x,
   Int8Row rows[MR];
   __m256 acc[MR][kHalves];
   __m256i columns[kHalves];
-  for (int h = 0; h < kHalves; ++h)
-    columns[h] = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n) - 8 * h),
-                                    _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  for (int h = 0; h < kHalves; ++h) columns[h] = first_lanes(n - 8 * h);
   for (int m = 0; m < MR; ++m) {
     rows[m] = int8_row(x + m * x_bytes, K, T::kBlock);
     for (int h = 0; h < kHalves; ++h)
@@ -88,28 +84,20 @@ SLLM_INLINE void int8_tile(float* y, int64_t ldy, const Panel& w, const char* x,
         const float dx = rows[m].d[column / T::kBlock];
         const __m256 d = _mm256_load_ps(w.d[b] + 8 * h);
         if constexpr (T::kBlock == 32) {
-          const int32_t sum = rows[m].sum32[column / 32];
-          if (T::kOffset > 0)
-            sums[m][h] = _mm256_sub_epi32(sums[m][h], _mm256_set1_epi32(T::kOffset * sum));
-          acc[m][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m][h]),
-                                      _mm256_mul_ps(d, _mm256_set1_ps(dx)), acc[m][h]);
-          if (T::kMinimum)
-            acc[m][h] = _mm256_fnmadd_ps(_mm256_load_ps(w.e[b] + 8 * h),
-                                         _mm256_set1_ps(dx * static_cast<float>(sum)), acc[m][h]);
+          const __m256 e = T::kMinimum ? _mm256_load_ps(w.e[b] + 8 * h) : d;
+          acc[m][h] = add_block32<T>(acc[m][h], sums[m][h], d, e, dx, rows[m].sum32[column / 32]);
         } else {
-          __m256 product = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sums[m][h]));
+          __m256i minima = _mm256_setzero_si256();
           if (T::kMinimum) {
             const int16_t* sum =
                 T::kGroup == 16 ? rows[m].sum16 + column / 16 : rows[m].sum32 + column / 32;
-            __m256i minima = _mm256_setzero_si256();
             for (int g = 0; g < kGroups; g += 2)
               minima = _mm256_add_epi32(
                   minima, _mm256_madd_epi16(load_8(w.minimum[(b * kGroups + g) / 2] + 8 * h),
                                             broadcast4(sum + g)));
-            product = _mm256_fnmadd_ps(_mm256_load_ps(w.e[b] + 8 * h), _mm256_cvtepi32_ps(minima),
-                                       product);
           }
-          acc[m][h] = _mm256_fmadd_ps(product, _mm256_set1_ps(dx), acc[m][h]);
+          const __m256 e = T::kMinimum ? _mm256_load_ps(w.e[b] + 8 * h) : d;
+          acc[m][h] = add_block256<T>(acc[m][h], sums[m][h], d, e, minima, dx);
         }
       }
   }

@@ -72,3 +72,33 @@ struct Panel {
   alignas(64) float d[kPanelDepth / 32][kPanelRows], e[kPanelDepth / 32][kPanelRows];
 };
 constexpr int64_t int8_scratch = sizeof(Panel);
+
+// Levels times activations, byte by byte, added in pairs in 16 bits.
+template <class T>
+SLLM_INLINE __m256i pair_products(__m256i levels, __m256i activations) {
+  return T::kTop == 128
+             ? _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(activations, levels))
+             : _mm256_maddubs_epi16(levels, activations);
+}
+// What one block of eight rows adds to their products: sums = Σ_g scale_g Σ q a, minima =
+// Σ_g minimum_g Σ a, dx the scale of the activations, sum = Σ a.
+template <class T>
+SLLM_INLINE __m256 add_block32(__m256 acc, __m256i sums, __m256 d, __m256 e, float dx,
+                               int32_t sum) {
+  if (T::kOffset > 0) sums = _mm256_sub_epi32(sums, _mm256_set1_epi32(T::kOffset * sum));
+  acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_mul_ps(d, _mm256_set1_ps(dx)), acc);
+  if (T::kMinimum) acc = _mm256_fnmadd_ps(e, _mm256_set1_ps(dx * static_cast<float>(sum)), acc);
+  return acc;
+}
+template <class T>
+SLLM_INLINE __m256 add_block256(__m256 acc, __m256i sums, __m256 d, __m256 e, __m256i minima,
+                                float dx) {
+  __m256 product = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sums));
+  if (T::kMinimum) product = _mm256_fnmadd_ps(e, _mm256_cvtepi32_ps(minima), product);
+  return _mm256_fmadd_ps(product, _mm256_set1_ps(dx), acc);
+}
+// Lanes [0, n).
+SLLM_INLINE __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n < 8 ? n : 8)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
