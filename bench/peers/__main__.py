@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+import evaluation
 import inference
 import programs
 import serving
@@ -58,7 +59,8 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     args = parser.parse_args()
-    cases = [c for c in inference.cases() + serving.cases() + training.cases() if all(text in f"{c.name}, {c.model}" for text in args.cases)]
+    all_cases = inference.cases() + serving.cases() + evaluation.cases() + training.cases()
+    cases = [c for c in all_cases if all(text in f"{c.name}, {c.model}" for text in args.cases)]
     if not cases:
         sys.exit(f"no case holds {' and '.join(args.cases)}; --list names them")
     if args.list:

@@ -192,21 +192,23 @@ def perplexity(name, at_least, chunks=20):
                 beside=lambda ours, theirs: [Beside("perplexity", ours["perplexity"]), Beside("llama.cpp's", theirs["perplexity"])])
 
 
-def avx2_cases():
+def kernels_of_avx2():
     """Where there is no AVX-512, or SLLM_ISA=avx2 (with a llama.cpp in LLAMA_BIN that was built without AVX-512)."""
-    return [prefill("S", None), prefill("M", 1.3), prefill("X", 1.3), decode("S", None), decode("M", 1.0), decode("X", 1.0)]
+    return [prefill("S", None), prefill("M", 1.3), prefill("L Q4_K_M", None), prefill("X", 1.3),
+            decode("S", None), decode("M", 1.0), decode("L Q4_K_M", None), decode("X", 1.0),
+            decode("L Q4_K_M", None, depth=8192, gen=32), streams("L Q4_K_M", None)]
+
+
+def kernels_of_avx512():
+    return [prefill("S", None), prefill("M", 2.0), prefill("L Q4_K_M", 2.0, 0.58), prefill("L Q4_0", 2.0), prefill("L Q8_0", 2.3),
+            prefill("L BF16", 1.3, 0.80, mode="bf16"), prefill("X", 2.2, 0.62),
+            decode("S", 1.25), decode("M", 1.25), decode("L Q4_K_M", 1.03, 0.98, 0.90), decode("X", 1.03, 0.98, 0.90),
+            decode("L Q4_K_M", 1.2, depth=8192, gen=32), streams("L Q4_K_M", 3.0), streams("X", 3.0)]
 
 
 def cases():
-    if os.environ.get("SLLM_ISA") == "avx2" or "avx512f" not in Path("/proc/cpuinfo").read_text():
-        return avx2_cases()
-    return [
-        prefill("S", None), prefill("M", 2.0), prefill("L Q4_K_M", 2.0, 0.58), prefill("L Q4_0", 2.0), prefill("L Q8_0", 2.3),
-        prefill("L BF16", 1.3, 0.80, mode="bf16"), prefill("X", 2.2, 0.62),
-        decode("S", 1.25), decode("M", 1.25), decode("L Q4_K_M", 1.03, 0.98, 0.90), decode("X", 1.03, 0.98, 0.90),
-        decode("L Q4_K_M", 1.2, depth=8192, gen=32),
-        streams("L Q4_K_M", 3.0), streams("X", 3.0),
+    avx512 = os.environ.get("SLLM_ISA") != "avx2" and "avx512f" in Path("/proc/cpuinfo").read_text()
+    return (kernels_of_avx512() if avx512 else kernels_of_avx2()) + [
         load("X", 2.0), lookup("L Q4_K_M", 1.6),
         quantise("Q4_K", 3.0), quantise("Q6_K", 3.0), quantise("Q4_0", 1.5), quantise("Q8_0", 1.5),
-        perplexity("M", 1.9),
-    ]
+        perplexity("M", 1.9)]

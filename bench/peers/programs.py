@@ -43,9 +43,9 @@ def last_json(command, **more):
     return json.loads(run(command, **more).stdout.strip().splitlines()[-1])
 
 
-def run_measured(command):
+def run_measured(command, **more):
     """(seconds, VmHWM in bytes, what it wrote) of a process: GNU time says both, so that neither side reports itself."""
-    done = run(["/usr/bin/time", "-f", "%e %M", *command])
+    done = run(["/usr/bin/time", "-f", "%e %M", *command], **more)
     seconds, kib = re.findall(r"^([\d.]+) (\d+)$", done.stderr, re.M)[-1]
     return float(seconds), int(kib) * 1024, done
 
