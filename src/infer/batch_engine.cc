@@ -205,7 +205,7 @@ void BatchEngine::leave_slot(Sequence& s) {
 }
 
 ReadWith BatchEngine::read_with(const Sequence& s) const {
-  return {s.adapter, s.state ? s.stretched : config().rope.stretches(s.length())};
+  return {s.adapter, s.state ? s.stretched : config().rope.stretches(s.length()), s.request.owner};
 }
 
 bool BatchEngine::worth_starting(const Sequence& s) const {

@@ -67,6 +67,7 @@ struct GenerateRequest {
   int top_logprobs = -1;                   // -1: none; n: with the n best alternatives
   bool echo_logprobs = false;              // also for the prompt's tokens
   std::string adapter;                     // "" = base
+  int64_t owner = 0;                       // shares what is kept of prompts with its own only
   std::shared_ptr<const Grammar> grammar;  // that the answer keeps to; null: none
 };
 

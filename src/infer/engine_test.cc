@@ -114,6 +114,18 @@ TEST_F(EngineTest, WhatPromptsBeginWithIsReadOnceToTheSameBits) {
   EXPECT_EQ(stats.prompt_tokens, 100 + (5 + 6 + 7 + 8) + 4u);
 }
 
+TEST_F(EngineTest, BeginningsAreSharedWithNoOtherOwner) {
+  const auto e = engine();
+  std::vector<GenerateRequest> both = alike(2);
+  both[1].owner = 2;
+  for (int round = 0; round < 2; ++round) {
+    const uint64_t before = e->stats().cached_tokens;
+    all_at_once(*e, both);  // beside each other: neither waits for what the other reads
+    const uint64_t own = round == 0 ? 0 : both[0].prompt.size() + both[1].prompt.size() - 2;
+    EXPECT_EQ(e->stats().cached_tokens - before, own);
+  }
+}
+
 TEST_F(EngineTest, KeptBeginningsGiveWay) {
   EngineOptions small;
   small.context = 256, small.max_sequences = 2;

@@ -15,10 +15,12 @@
 namespace sllm {
 
 // What a text must share with another for its state to be of use: the weights that it was read
-// with, and how its positions were turned (Rope::stretches).
+// with, how its positions were turned (Rope::stretches), and who sent it: how soon an answer comes
+// would tell others what was asked before.
 struct ReadWith {
   const BoundAdapter* adapter = nullptr;
   bool stretched = false;
+  int64_t owner = 0;
   bool operator==(const ReadWith&) const = default;
 };
 

@@ -72,16 +72,18 @@ Access::Digest Access::digest(std::string_view key) {
   return out;
 }
 
-std::optional<ApiError> Access::check_key(std::string_view authorization) const {
-  if (keys_.empty()) return std::nullopt;
+ApiResult<int64_t> Access::caller(std::string_view authorization) const {
+  if (keys_.empty()) return 0;
   constexpr std::string_view kScheme = "bearer ";
-  bool match = false;
+  int64_t match = 0;
   if (lower(authorization.substr(0, kScheme.size())) == kScheme) {
     const Digest given = digest(authorization.substr(kScheme.size()));
-    for (const Digest& key : keys_)  // all of them, so that the time does not tell which
-      match |= CRYPTO_memcmp(given.data(), key.data(), key.size()) == 0;
+    for (size_t i = 0; i < keys_.size(); ++i) {  // all, so that the time does not tell which
+      const bool equal = CRYPTO_memcmp(given.data(), keys_[i].data(), given.size()) == 0;
+      match = std::max(match, equal * static_cast<int64_t>(i + 1));
+    }
   }
-  if (match) return std::nullopt;
+  if (match > 0) return match;
   return ApiError{.status = 401,
                   .message = authorization.empty()
                                  ? "an API key is needed: send \"Authorization: Bearer KEY\""

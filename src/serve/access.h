@@ -28,8 +28,9 @@ class Access {
   // A browser's cross-site request carries an Origin that is neither this host nor an allowed one.
   std::optional<ApiError> check_origin(std::string_view origin, std::string_view host) const;
   bool allows_origin(std::string_view origin) const;
-  // `authorization`: the header's value. Keys are kept as SHA-256 and compared in constant time.
-  std::optional<ApiError> check_key(std::string_view authorization) const;
+  // Whose request it is: the number of the key in `authorization` (the header's value) from 1 on,
+  // or 0 where none is asked for. Keys are kept as SHA-256 and compared in constant time.
+  ApiResult<int64_t> caller(std::string_view authorization) const;
 
  private:
   using Digest = std::array<unsigned char, 32>;

@@ -8,16 +8,16 @@ namespace {
 
 TEST(Access, LetsInOnlyBearersOfAKey) {
   const Access access({.api_keys = {"sk-one", "sk-two"}});
-  EXPECT_FALSE(access.check_key("Bearer sk-one"));
-  EXPECT_FALSE(access.check_key("bearer sk-two"));
+  EXPECT_EQ(access.caller("Bearer sk-one").value(), 1);
+  EXPECT_EQ(access.caller("bearer sk-two").value(), 2);
   for (const char* bad :
        {"", "sk-one", "Bearer ", "Bearer sk-on", "Bearer sk-one ", "Basic sk-one"}) {
-    const auto error = access.check_key(bad);
-    ASSERT_TRUE(error) << bad;
-    EXPECT_EQ(error->status, 401);
-    EXPECT_EQ(error->message.find("sk-"), std::string::npos) << "keys are not repeated";
+    const auto caller = access.caller(bad);
+    ASSERT_FALSE(caller.ok()) << bad;
+    EXPECT_EQ(caller.error().status, 401);
+    EXPECT_EQ(caller.error().message.find("sk-"), std::string::npos) << "keys are not repeated";
   }
-  EXPECT_FALSE(Access({}).check_key(""));
+  EXPECT_EQ(Access({}).caller("").value(), 0);
 }
 
 TEST(Access, RefusesHostsThatAreNotOurs) {

@@ -229,6 +229,7 @@ asio::awaitable<void> Session::answer(ApiResult<Job> prepared) {
   Job& job = prepared.value();
   std::vector<GenerateRequest> choices;
   if (!job.answered) choices = std::move(job.choices);
+  for (GenerateRequest& choice : choices) choice.owner = caller_;
   Flight flight(stream_.get_executor(), core_.service.engine(), std::move(choices));
   if (const auto error = flight.start()) co_return co_await send_error(*error);
   if (job.answered) {

@@ -398,6 +398,17 @@ TEST_F(ServerTest, AsksForTheKeyEverywhereButAtThePageAndHealth) {
   EXPECT_EQ(status_of(ask(get("/metrics", "Authorization: Bearer sk-test\r\n"))), 200);
 }
 
+TEST_F(ServerTest, TellsTheEngineWhoseRequestItIs) {
+  ServerOptions options;
+  options.access.api_keys = {"sk-one", "sk-two"};
+  start({}, options);
+  for (const char* key : {"sk-two", "sk-one", "sk-two"}) {
+    const std::string header = fmt::format("Authorization: Bearer {}\r\n", key);
+    EXPECT_EQ(status_of(ask(post("/v1/chat/completions", chat("hi"), header))), 200);
+  }
+  EXPECT_EQ(engine_->owners(), (std::vector<int64_t>{2, 1, 2}));
+}
+
 TEST_F(ServerTest, NeedsAKeyBeyondLoopback) {
   ServerOptions options;
   options.host = "0.0.0.0";

@@ -171,8 +171,11 @@ ApiResult<const Session::Route*> Session::admit() {
   if (!found)
     return transport_error(405, fmt::format("{} takes {}", path(), allowed), "method_not_allowed");
   route_ = found->path;
-  if (!found->open)
-    if (auto e = core_.access.check_key(header(http::field::authorization))) return *e;
+  if (!found->open) {
+    const auto caller = core_.access.caller(header(http::field::authorization));
+    if (!caller.ok()) return caller.error();
+    caller_ = caller.value();
+  }
   if (core_.draining && route_ != "/health")
     return ApiError{.status = 503,
                     .message = "the server is shutting down",

@@ -116,6 +116,7 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   std::string request_id_, route_;
+  int64_t caller_ = 0;     // Access::caller
   bool idle_ = false;      // between requests
   bool keep_ = false;      // the connection may serve another request
   bool unread_ = false;    // part of the request is still in the pipe

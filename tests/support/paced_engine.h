@@ -49,6 +49,7 @@ class PacedEngine final : public FakeEngine {
     s.text = answer(tokenizer()->decode(request.prompt));
     s.request = std::move(request);
     s.on_event = std::move(on_event);
+    owners_.push_back(s.request.owner);
     sequences_.push_back(std::move(s));
     ++stats_.requests;
     changed_.notify_all();
@@ -57,6 +58,10 @@ class PacedEngine final : public FakeEngine {
   void cancel(RequestId id) override {
     const std::lock_guard lock(mutex_);
     stats_.cancelled += std::erase_if(sequences_, [&](const Sequence& s) { return s.id == id; });
+  }
+  std::vector<int64_t> owners() const {  // of the requests so far
+    const std::lock_guard lock(mutex_);
+    return owners_;
   }
   EngineStats stats() const override {
     const std::lock_guard lock(mutex_);
@@ -120,6 +125,7 @@ class PacedEngine final : public FakeEngine {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Sequence> sequences_;
+  std::vector<int64_t> owners_;
   EngineStats stats_;
   RequestId last_id_ = 0;
   bool stop_ = false;
