@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 
 #include "hub/resolve.h"
@@ -20,8 +21,19 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::string default_mode)
       ->check(CLI::Range(0, 1024));
   app.add_option("-c,--context", flags.context, "Context in tokens; 0: what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  add_kv_flag(app, flags.kv);
   app.add_option("--adapter", flags.adapter,
                  "LoRA adapter: a PEFT or mlx-lm folder, or a GGUF LoRA");
+}
+
+void add_kv_flag(CLI::App& app, std::optional<DType>& kv) {
+  static const std::map<std::string, DType> kTypes{
+      {"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}, {"q8_0", DType::kQ8_0}};
+  app.add_option_function<std::string>(
+         "--kv-cache", [&kv](const std::string& type) { kv = kTypes.at(type); },
+         "How keys and values are kept: f32, f16, bf16 or q8_0 (half of f16's memory); default: as "
+         "the mode has it")
+      ->check(CLI::IsMember(kTypes));
 }
 
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra) {
@@ -31,6 +43,7 @@ Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptio
                                           : Numerics::kFast;
   extra.threads = flags.threads;
   extra.context = flags.context;
+  extra.kv = flags.kv;
   if (!flags.adapter.empty()) extra.adapters = {flags.adapter}, extra.adapted = true;
   return Engine::open(path, std::move(extra));
 }

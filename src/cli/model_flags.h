@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,13 @@ struct ModelFlags {
   std::string mode = "fast";
   int threads = 0;
   int64_t context = 0;
-  std::string adapter;  // a PEFT folder, or ""
+  std::string adapter;      // a PEFT folder, or ""
+  std::optional<DType> kv;  // EngineOptions::kv
 };
-// -m/--model, --mode, --threads, --context, --adapter.
+// -m/--model, --mode, --threads, --context, --kv-cache, --adapter.
 void add_model_flags(CLI::App& app, ModelFlags& flags, std::string default_mode = "fast");
+// --kv-cache alone.
+void add_kv_flag(CLI::App& app, std::optional<DType>& kv);
 // `extra` holds what the flags do not say (slots, chunk); the flags fill in the rest.
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra = {});
 

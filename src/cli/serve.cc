@@ -6,6 +6,7 @@
 
 #include "base/events.h"
 #include "cli/commands.h"
+#include "cli/model_flags.h"
 #include "ground/index.h"
 #include "hub/resolve.h"
 #include "io/model_source.h"
@@ -97,6 +98,7 @@ Action declare_serve(CLI::App& app, const Globals& globals) {
   app.add_option("--index", flags->index, "Index of documents (sllm index) to answer from");
   app.add_option("-c,--context", flags->engine.context, "Context in tokens; 0: what fits")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  add_kv_flag(app, flags->engine.kv);
   app.add_option("--parallel", flags->engine.max_sequences, "Answers written at the same time")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();

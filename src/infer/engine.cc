@@ -101,7 +101,14 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }
-  setup.kv = state_type(options.numerics, *parts.source);
+  setup.kv = options.kv.value_or(state_type(options.numerics, *parts.source));
+  if (!StatePool::can_hold(parts.source->config(), setup.kv))
+    return with_hint(
+        usage_error("{}: keys and values cannot be stored as {}, for its heads are not "
+                    "a multiple of {} wide",
+                    parts.source->path().string(), info(setup.kv).name,
+                    info(setup.kv).block_elements),
+        "Leave --kv-cache out");
   SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, setup.kv, options));
   setup.pool_tokens =
       std::min(setup.scoring_tokens,

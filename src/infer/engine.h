@@ -26,6 +26,9 @@ struct EngineOptions {
   int threads = 0;  // 0: all usable cores
   int64_t context =
       0;  // tokens per sequence; 0: the model's own, cut to what memory allows (and logged)
+  // How keys and values are stored: F32, F16, BF16, or Q8_0 where the model's heads allow it (half
+  // of F16's memory); nothing: as the numerics have it (state_type.h).
+  std::optional<DType> kv;
   int64_t max_sequences = 8;    // slots decoded together
   int64_t prefill_chunk = 512;  // tokens of prompts per step (a quarter while others decode)
   int64_t queue_limit = 64;     // waiting requests; more are refused with kLocked

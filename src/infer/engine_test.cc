@@ -53,9 +53,10 @@ class EngineTest : public ::testing::Test {
     return c;
   }
   std::shared_ptr<Engine> engine(EngineOptions options = {},
-                                 std::shared_ptr<Backend> backend = std::make_shared<Backend>()) {
+                                 std::shared_ptr<Backend> backend = std::make_shared<Backend>(),
+                                 const ModelConfig& model = config()) {
     options.numerics = Numerics::kExact;
-    return Engine::create({std::make_shared<TinyModel>(config()), std::make_shared<ByteTokenizer>(),
+    return Engine::create({std::make_shared<TinyModel>(model), std::make_shared<ByteTokenizer>(),
                            std::make_shared<PlainTemplate>(), std::move(backend)},
                           options)
         .value();
@@ -211,6 +212,28 @@ TEST_F(EngineTest, AnswerIsTheSameAloneInCompanyAndInChunks) {
     EXPECT_EQ(result.tokens, alone[i]);
     EXPECT_EQ(result.reason, FinishReason::kLength);
   }
+}
+
+TEST_F(EngineTest, KeysAndValuesOfEightBitsAreTheSameInCompanyAndInChunks) {
+  ModelConfig wide = config();
+  wide.H = 2, wide.Hk = 1, wide.Dh = 32;
+  EngineOptions one, many;
+  one.max_sequences = 1, many.prefill_chunk = 5;
+  one.kv = many.kv = DType::kQ8_0;
+  const auto alone = engine(one, std::make_shared<Backend>(), wide),
+             busy = engine(many, std::make_shared<Backend>(), wide);
+  std::vector<std::future<Result<GenerateResult>>> answers;
+  for (uint64_t i = 0; i < 4; ++i)
+    answers.push_back(
+        std::async(std::launch::async, [&, i] { return busy->generate(request(i)); }));
+  for (uint64_t i = 0; i < 4; ++i)
+    EXPECT_EQ(answers[i].get().value().tokens, alone->generate(request(i)).value().tokens);
+  const auto refused =
+      Engine::create({std::make_shared<TinyModel>(config()), nullptr, nullptr}, one);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("keys and values cannot be stored as Q8_0"),
+            std::string::npos)
+      << refused.error().message;
 }
 
 TEST_F(EngineTest, SeedDecidesTheAnswer) {

@@ -142,13 +142,20 @@ TEST_F(ModelTest, InterruptedForwardCanBeRunAgain) {
   expect_same_bits(model->forward(ctx, batch), run(*model, clean, ids));
 }
 
-TEST_F(ModelTest, HalfPrecisionStateStaysClose) {
-  const auto model = load();
+TEST_F(ModelTest, ShorterNumbersInTheStateStayClose) {
+  ModelConfig wide = tiny_config();
+  wide.H = 2, wide.Hk = 1, wide.Dh = 32;  // Q8_0 has blocks of 32
+  EXPECT_FALSE(StatePool::can_hold(tiny_config(), DType::kQ8_0));
+  EXPECT_EQ(StatePool::bytes_per_token(wide, DType::kQ8_0), 2 * 2 * 34);
+  const auto model = load(wide);
   const auto ids = random_ids(80, 10);
   StatePool exact(model->config(), DType::kF32, 1024);
   SequenceState reference(exact);
   const Tensor expected = run(*model, reference, ids);
-  for (const auto& [type, tolerance] : {std::pair{DType::kF16, 5e-3f}, {DType::kBF16, 5e-2f}}) {
+  // Q8_0 rounds to 1/254 of the largest of 32, bf16 to 1/512 of each.
+  for (const auto& [type, tolerance] :
+       {std::pair{DType::kF16, 5e-3f}, {DType::kBF16, 5e-2f}, {DType::kQ8_0, 1e-1f}}) {
+    ASSERT_TRUE(StatePool::can_hold(wide, type));
     StatePool pool(model->config(), type, 1024);
     SequenceState state(pool);
     const Tensor got = run(*model, state, ids);

@@ -25,8 +25,11 @@ void store(DType type, void* to, const float* from, int64_t n) {
     case DType::kBF16:
       for (int64_t i = 0; i < n; ++i) static_cast<bf16*>(to)[i] = to_bf16(from[i]);
       break;
-    default:
+    case DType::kF16:
       for (int64_t i = 0; i < n; ++i) static_cast<f16*>(to)[i] = to_f16(from[i]);
+      break;
+    default:
+      info(type).encode(from, to, n);
   }
 }
 }  // namespace
@@ -94,8 +97,8 @@ std::shared_ptr<float> take_fixed(const std::shared_ptr<StatePool::Impl>& pool) 
 
 StatePool::StatePool(const ModelConfig& config, DType kv, int64_t max_tokens)
     : impl_(std::make_shared<Impl>()) {
-  SLLM_CHECK(kv == DType::kF32 || kv == DType::kF16 || kv == DType::kBF16,
-             "state: keys and values are stored as F32, F16 or BF16, not {}", info(kv).name);
+  SLLM_CHECK(can_hold(config, kv), "state: keys and values of this model are not stored as {}",
+             info(kv).name);
   impl_->kv = kv;
   impl_->total_pages = ceil_div(max_tokens, kTokens);
   int64_t numbers = 0;  // of the fixed state
@@ -111,6 +114,13 @@ StatePool::StatePool(const ModelConfig& config, DType kv, int64_t max_tokens)
   impl_->fixed.bytes = bytes_per_sequence(config);
 }
 StatePool::~StatePool() = default;
+bool StatePool::can_hold(const ModelConfig& config, DType kv) {
+  if (kv == DType::kF32 || kv == DType::kF16 || kv == DType::kBF16) return true;
+  if (kv != DType::kQ8_0) return false;
+  for (int64_t i = 0; i < config.L; ++i)
+    if (config.has_kv(i) && config.head_width(i) % info(kv).block_elements != 0) return false;
+  return true;
+}
 int64_t StatePool::free_tokens() const {
   return (impl_->total_pages - impl_->pages.used) * kTokens;
 }

@@ -24,8 +24,10 @@ namespace sllm {
 // outlive their pool.
 class StatePool {
  public:
-  // kv: F32 (exact), F16 or BF16. max_tokens: how many tokens of all sequences fit.
+  // kv: as can_hold says. max_tokens: how many tokens of all sequences fit.
   StatePool(const ModelConfig& config, DType kv, int64_t max_tokens);
+  // F32 (exact), F16 and BF16; Q8_0 where a head is a multiple of its blocks of 32 wide.
+  static bool can_hold(const ModelConfig& config, DType kv);
   ~StatePool();
   int64_t free_tokens() const;
   int64_t bytes() const;  // memory if all pages are in use
