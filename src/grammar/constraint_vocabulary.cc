@@ -4,14 +4,15 @@
 
 namespace sllm {
 
-ConstraintVocabulary::ConstraintVocabulary(const Tokenizer& tokenizer, std::vector<TokenId> end_ids)
+ConstraintVocabulary::ConstraintVocabulary(const Tokenizer& tokenizer, std::vector<TokenId> end_ids,
+                                           bool special_is_text)
     : texts_(static_cast<size_t>(tokenizer.vocab_size())), end_ids_(std::move(end_ids)) {
   if (end_ids_.empty()) end_ids_ = tokenizer.eos_ids();
   std::erase_if(end_ids_, [&](TokenId id) { return id < 0 || id >= size(); });
   std::ranges::sort(end_ids_);
   end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
   for (TokenId id = 0; id < size(); ++id) {
-    if (tokenizer.is_special(id) || is_end(id)) continue;
+    if ((tokenizer.is_special(id) && !special_is_text) || is_end(id)) continue;
     if (std::ranges::count(tokenizer.eos_ids(), id) > 0) continue;
     const std::string_view text = tokenizer.token_bytes(id);
     if (text.size() > UINT16_MAX) continue;  // depths do not count that far, nor do tokenizers

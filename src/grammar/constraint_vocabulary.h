@@ -12,12 +12,13 @@
 
 namespace sllm {
 
-// Immutable: one for all answers, in any thread. Tokens without bytes, special ones and those that
-// end an answer are no text.
+// Immutable: one for all answers, in any thread. Tokens without bytes and those that end an answer
+// are no text; special ones are on request.
 class ConstraintVocabulary {
  public:
   // `end_ids`: the tokens that end an answer; {}: those of the tokenizer.
-  explicit ConstraintVocabulary(const Tokenizer& tokenizer, std::vector<TokenId> end_ids = {});
+  explicit ConstraintVocabulary(const Tokenizer& tokenizer, std::vector<TokenId> end_ids = {},
+                                bool special_is_text = false);
 
   // The tokens as a tree of bytes in preorder. Node 0 is the first, and follows the root, which is
   // none of them; the last only marks the end.

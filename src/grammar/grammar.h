@@ -5,7 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "grammar/program.h"
@@ -54,10 +57,17 @@ class Grammar {
   static std::shared_ptr<const Grammar> any_json();
 
   explicit Grammar(GrammarProgram program) : program_(std::move(program)) {}
+  // `shown`: special tokens by their text, e.g. "[TOOL_CALLS]". To such a grammar all special
+  // tokens are text, and answers show these, as they hide the others.
+  Grammar(GrammarProgram program, std::vector<std::string> shown)
+      : program_(std::move(program)), shown_(std::move(shown)) {}
   const GrammarProgram& program() const { return program_; }
+  // Absent: special tokens are no text, and none may come.
+  const std::optional<std::vector<std::string>>& shown() const { return shown_; }
 
  private:
   GrammarProgram program_;
+  std::optional<std::vector<std::string>> shown_;
 };
 
 }  // namespace sllm

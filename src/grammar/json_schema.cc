@@ -1,6 +1,8 @@
 // JSON schemas as grammars. What a value must fit is a list of schemas (SchemaPart): one at first,
 // more where allOf, $ref, a chosen alternative of anyOf or two descriptions of one property add to
 // it. So nothing needs to be merged before it is known what it means.
+#include "grammar/json_schema.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -38,18 +40,18 @@ const std::map<std::string, const char*>& formats() {
 
 class SchemaCompiler {
  public:
-  explicit SchemaCompiler(const Json& schema) : schema_(schema), json_(b_) {}
+  SchemaCompiler(const Json& document, GrammarBuilder& builder, JsonText& json)
+      : schema_(document), b_(builder), json_(json) {}
 
   // Throws ResultError.
-  GrammarProgram compile() {
-    const uint32_t root = b_.rule("the schema");
-    b_.define(root, value({{&schema_, "#"}}, 0));
+  Fragment compile(const SchemaPart& part) {
+    const Fragment whole = value({part}, 0);
     while (!pending_.empty()) {
       const auto [rule, parts] = std::move(pending_.back());
       pending_.pop_back();
       b_.define(rule, resolved_value(parts, 0));
     }
-    return std::move(b_).finish(root).value();
+    return whole;
   }
 
  private:
@@ -385,8 +387,8 @@ class SchemaCompiler {
   }
 
   const Json& schema_;
-  GrammarBuilder b_;
-  JsonText json_;
+  GrammarBuilder& b_;
+  JsonText& json_;
   int64_t visits_ = 0;
   std::set<const Json*> checked_;
   std::map<std::vector<Key>, uint32_t> rules_;
@@ -395,10 +397,19 @@ class SchemaCompiler {
 
 }  // namespace
 
+GrammarBuilder::Fragment schema_text(const nlohmann::ordered_json& document, const SchemaPart& part,
+                                     GrammarBuilder& builder, JsonText& json) {
+  return SchemaCompiler(document, builder, json).compile(part);
+}
+
 Result<std::shared_ptr<const Grammar>> Grammar::from_json_schema(
     const nlohmann::ordered_json& schema) {
   try {
-    return std::make_shared<const Grammar>(SchemaCompiler(schema).compile());
+    GrammarBuilder builder;
+    JsonText json(builder);
+    const uint32_t root = builder.rule("the schema");
+    builder.define(root, schema_text(schema, {&schema, "#"}, builder, json));
+    return std::make_shared<const Grammar>(std::move(builder).finish(root).value());
   } catch (ResultError& e) {
     return std::move(e.error);
   }

@@ -74,11 +74,15 @@ int64_t BatchEngine::pages_tokens(const Sequence& s) const {
   return round_up(s.prompt_size() + s.max_tokens(), KvView::kBlockTokens);
 }
 
-std::shared_ptr<const ConstraintVocabulary> BatchEngine::constraint_vocabulary() {
-  std::call_once(vocabulary_made_, [&] {
-    vocabulary_ = std::make_shared<ConstraintVocabulary>(*setup_.parts.tokenizer, eos_ids_);
+std::shared_ptr<const ConstraintVocabulary> BatchEngine::constraint_vocabulary(
+    const Grammar& grammar) {
+  const bool special_is_text = grammar.shown().has_value();
+  Vocabulary& vocabulary = special_is_text ? special_vocabulary_ : plain_vocabulary_;
+  std::call_once(vocabulary.made, [&] {
+    vocabulary.tokens =
+        std::make_shared<ConstraintVocabulary>(*setup_.parts.tokenizer, eos_ids_, special_is_text);
   });
-  return vocabulary_;
+  return vocabulary.tokens;
 }
 
 Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink on_event) {
@@ -92,7 +96,7 @@ Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink
   std::optional<GrammarMatcher> matcher;
   if (request.grammar && !full()) {  // takes a moment, and callers may try a full queue often
     lock.unlock();
-    matcher.emplace(request.grammar, constraint_vocabulary());
+    matcher.emplace(request.grammar, constraint_vocabulary(*request.grammar));
     lock.lock();
   }
   if (full()) {

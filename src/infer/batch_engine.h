@@ -86,8 +86,8 @@ class BatchEngine final : public Engine {
   Status check_ids(const std::vector<TokenId>& ids) const;
   Status check_window(const std::vector<TokenId>& ids) const;
   int64_t pages_tokens(const Sequence& s) const;
-  // The tokens as grammars see them; made with the first request that has one.
-  std::shared_ptr<const ConstraintVocabulary> constraint_vocabulary();
+  // The tokens as this grammar sees them; made with the first request that has such a one.
+  std::shared_ptr<const ConstraintVocabulary> constraint_vocabulary(const Grammar& grammar);
 
   Setup setup_;
   std::vector<TokenId> eos_ids_;
@@ -100,8 +100,11 @@ class BatchEngine final : public Engine {
   int64_t committed_ = 0;  // tokens promised to active sequences; engine thread only
   std::atomic<bool> interrupt_ = false;
 
-  std::once_flag vocabulary_made_;
-  std::shared_ptr<const ConstraintVocabulary> vocabulary_;
+  struct Vocabulary {
+    std::once_flag made;
+    std::shared_ptr<const ConstraintVocabulary> tokens;
+  };
+  Vocabulary plain_vocabulary_, special_vocabulary_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

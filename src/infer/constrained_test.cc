@@ -88,5 +88,48 @@ TEST(Constrained, AGrammarThatNoTokenCanSpellEndsThatRequestAlone) {
   EXPECT_TRUE(e->generate(request(nullptr, 0)).ok());
 }
 
+// Also one special token more, "[CALL]".
+class MarkTokenizer final : public testing::ByteTokenizer {
+ public:
+  static constexpr TokenId kMark = 257;
+  std::string_view token_bytes(TokenId id) const override {
+    return id == kMark ? "[CALL]" : ByteTokenizer::token_bytes(id);
+  }
+  bool is_special(TokenId id) const override { return id >= 256; }
+  TokenId id_of(std::string_view text) const override {
+    return text == "[CALL]" ? kMark : ByteTokenizer::id_of(text);
+  }
+  int64_t vocab_size() const override { return 258; }
+};
+
+TEST(Constrained, SpecialTokensAreTextWhereTheGrammarShowsThem) {
+  ModelConfig config = testing::tiny_config();
+  config.V = 258;
+  EngineOptions options;
+  options.numerics = Numerics::kExact;
+  const auto e = Engine::create({std::make_shared<testing::TinyModel>(config),
+                                 std::make_shared<MarkTokenizer>(),
+                                 std::make_shared<testing::PlainTemplate>(), nullptr},
+                                options)
+                     .value();
+  const auto plain = Grammar::from_gbnf("root ::= \"[CALL]a\"").value();
+  const auto answer = [&](std::shared_ptr<const Grammar> grammar) {
+    GenerateRequest r = request(std::move(grammar), 1);
+    r.sampling.logit_bias[MarkTokenizer::kMark] = 100;
+    return e->generate(r).value();
+  };
+  const auto spelled = answer(plain);  // in bytes, for the token is no text
+  EXPECT_EQ(spelled.text, "[CALL]a");
+  EXPECT_EQ(spelled.tokens.size(), 7u);
+  const auto shown = answer(std::make_shared<const Grammar>(
+      plain->program(), std::vector<std::string>{"[CALL]", "[OTHER]"}));
+  EXPECT_EQ(shown.text, "[CALL]a");
+  EXPECT_EQ(shown.tokens, (std::vector<TokenId>{MarkTokenizer::kMark, 'a'}));
+  const auto hidden =
+      answer(std::make_shared<const Grammar>(plain->program(), std::vector<std::string>{}));
+  EXPECT_EQ(hidden.text, "a");
+  EXPECT_EQ(hidden.tokens, shown.tokens);
+}
+
 }  // namespace
 }  // namespace sllm

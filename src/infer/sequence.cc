@@ -19,8 +19,18 @@ Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink si
       eos_ids_(std::move(eos_ids)),
       sampler_(request.sampling, request.prompt),
       matcher_(std::move(matcher)),
-      decoder_(std::move(tokenizer)),
-      stop_(request.stop) {}
+      tokenizer_(std::move(tokenizer)),
+      decoder_(tokenizer_, false),
+      stop_(request.stop) {
+  if (request.grammar && request.grammar->shown())
+    for (const std::string& text : *request.grammar->shown())
+      shown_.push_back(tokenizer_->id_of(text));
+}
+
+std::string Sequence::text_of(TokenId token) {
+  const bool hidden = tokenizer_->is_special(token) && std::ranges::count(shown_, token) == 0;
+  return hidden ? "" : decoder_.push(token);
+}
 
 void Sequence::emit(GenerateEvent& event) {
   if (finished_) return;
@@ -59,7 +69,7 @@ bool Sequence::see_last_row(std::span<float> logits) {
   if (wants_logprobs) event.logprobs = {token_logprob(untouched, token, request.top_logprobs)};
   event.prompt_logprobs = std::exchange(prompt_logprobs_, {});
   const bool eos = !request.ignore_eos && std::ranges::count(eos_ids_, token) > 0;
-  if (!eos) event.text = stop_.push(decoder_.push(token));
+  if (!eos) event.text = stop_.push(text_of(token));
   const bool complete = matcher_ && (!matcher_->accept(token) || matcher_->must_end());
   const bool stops = eos || stop_.stopped() || complete;
   event.done = stops || generated_ >= max_tokens_;

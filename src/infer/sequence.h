@@ -58,12 +58,15 @@ class Sequence {
 
  private:
   void emit(GenerateEvent& event);
+  std::string text_of(TokenId token);
   EventSink sink_;
   int64_t max_tokens_;
   std::vector<TokenId> tokens_;  // prompt, then the answer
   std::vector<TokenId> eos_ids_;
   Sampler sampler_;
   std::optional<GrammarMatcher> matcher_;
+  std::vector<TokenId> shown_;  // special tokens that are shown
+  std::shared_ptr<const Tokenizer> tokenizer_;
   StreamDecoder decoder_;
   StopFilter stop_;
   std::vector<TokenLogprob> prompt_logprobs_;
