@@ -10,9 +10,9 @@ seconds=${1:-600}; shift || true
 compiler=${FUZZ_COMPILER:-clang++}
 # What the parsers of a folder stand on, itself among them.
 readers="base quant tensor io"
-declare -A stands_on=([io]=$readers [models]="$readers ops models" [hub]="$readers net hub" [text]="$readers text" [grammar]="$readers text grammar"
+declare -A stands_on=([io]=$readers [models]="$readers ops models" [hub]="$readers net hub" [text]="$readers text" [grammar]="$readers text grammar" [tools]="$readers text grammar tools"
   [data]="$readers text data" [eval]="$readers text data eval" [ground]="$readers text data ground"
-  [project]="$readers text data eval ground train project" [serve]="$readers text grammar ground serve")
+  [project]="$readers text data eval ground train project" [serve]="$readers text grammar tools ground serve")
 declare -A folder_of; declare -A targets_of
 while read -r target folder; do
   folder_of[$target]=$folder; targets_of[$folder]+=" $target"
