@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "serve/response_format.h"
+#include "serve/tool_request.h"
 
 namespace sllm {
 namespace {
@@ -163,6 +164,13 @@ void read_stop(Fields& f, std::vector<std::string>& stop) {
   }
 }
 
+void check_one_form(Fields& f, const char* what, const GenerationParams& p) {
+  if (p.grammar && !p.tools.none())
+    f.fail(what,
+           "cannot be combined with \"tools\": leave one out, or set \"tool_choice\" to "
+           "\"none\"");
+}
+
 void read_messages(Fields& f, Conversation& messages) {
   const Json* list = f.find("messages");
   if (!list || !list->is_array() || list->empty())
@@ -178,10 +186,11 @@ void read_messages(Fields& f, Conversation& messages) {
     static const std::set<std::string> kRoles = {"system", "user", "assistant", "tool"};
     if (!kRoles.contains(message.role))
       m.fail("role", "must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
-    for (const char* name : {"name", "tool_call_id", "tool_calls", "reasoning_content"})
+    for (const char* name : {"name", "tool_call_id", "reasoning_content"})
       if (const Json* value = m.find(name)) message.extra[name] = *value;
-    if (const Json* calls = m.find("tool_calls"); calls && !calls->is_array())
-      m.fail("tool_calls", "must be an array");
+    if (const std::string name = m.text("tool_name"); !name.empty())  // Ollama's word
+      message.extra["name"] = name;
+    read_tool_calls(m, message);
     m.only("refusal", {""});
     m.only("images", {Json::array()});
     m.ignore({"thinking"});  // what a model thought before its answer is not read again
@@ -212,9 +221,11 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) 
       r.ground = s.boolean("ground", false);
       if (auto error = s.finish()) f.fail(*error);
     }
-    f.only("tools", {Json::array()});
+    read_tools(f, r.tools);
+    read_tool_choice(f, r.tools);
+    check_one_form(f, f.find("grammar") ? "grammar" : "response_format", r);
+    if (r.ground && !r.tools.none()) f.fail("tools", "cannot be combined with grounded answers");
     f.only("functions", {Json::array()});
-    f.only("tool_choice", {"none", "auto"});
     f.only("function_call", {"none", "auto"});
     f.only("modalities", {Json::array({"text"})});
     f.only("store", {false});
@@ -223,7 +234,6 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) 
     f.only("web_search_options", {});
     f.only("reasoning_effort", {"none"});
     f.only("verbosity", {"medium"});
-    f.ignore({"parallel_tool_calls"});  // without tools it says nothing
   });
 }
 

@@ -15,6 +15,7 @@
 #include "serve/api_error.h"
 #include "serve/json_reader.h"
 #include "text/message.h"
+#include "tools/tool.h"
 
 namespace sllm {
 
@@ -37,6 +38,7 @@ struct GenerationParams {
   int top_logprobs = -1;
   std::shared_ptr<const Grammar> grammar;  // of "response_format" or "grammar"; null: anything
   bool stream = false, include_usage = false;
+  ToolUse tools;  // of conversations
 };
 
 struct ChatRequest : GenerationParams {
@@ -71,5 +73,7 @@ ApiResult<AskRequest> parse_ask_request(std::string_view body);
 // Fields that other APIs have too (serve/ollama.h): "messages"; "stop", a text or several.
 void read_messages(Fields& f, Conversation& messages);
 void read_stop(Fields& f, std::vector<std::string>& stop);
+// An answer has one form: `what` ("response_format") and functions exclude each other.
+void check_one_form(Fields& f, const char* what, const GenerationParams& params);
 
 }  // namespace sllm

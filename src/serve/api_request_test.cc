@@ -89,7 +89,43 @@ TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
       {with(R"("stream":true,"stream_options":{"x":true})"), "stream_options.x"},
       {with(R"("seed":"s")"), "seed"},
       {with(R"("model":7)"), "model"},
-      {with(R"("tools":[{"type":"function"}])"), "tools"},
+      {with(R"("tools":{})"), "tools"},
+      {with(R"("tools":["f"])"), "tools[0]"},
+      {with(R"("tools":[{"type":"function"}])"), "tools[0].function"},
+      {with(R"("tools":[{"type":"search","function":{"name":"f"}}])"), "tools[0].type"},
+      {with(R"("tools":[{"type":"function","function":{}}])"), "tools[0].function.name"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f g"}}])"),
+       "tools[0].function.name"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])"),
+       "tools[0].function.parameters"},
+      {with(
+           R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"string"}}}])"),
+       "tools[0].function.parameters.type"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f","strict":"yes"}}])"),
+       "tools[0].function.strict"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f","colour":1}}])"),
+       "tools[0].function.colour"},
+      {with(R"("tools":[{"function":{"name":"f"}},{"function":{"name":"f"}}])"),
+       "tools[1].function.name"},
+      {with(R"("tool_choice":"required")"), "tool_choice"},
+      {with(R"("tools":[{"function":{"name":"f"}}],"tool_choice":"any")"), "tool_choice"},
+      {with(R"("tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"function"})"),
+       "tool_choice.function"},
+      {with(
+           R"("tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}})"),
+       "tool_choice.function.name"},
+      {with(R"("parallel_tool_calls":1)"), "parallel_tool_calls"},
+      {with(R"("tools":[{"function":{"name":"f"}}],"response_format":{"type":"json_object"})"),
+       "response_format"},
+      {with(R"("tools":[{"function":{"name":"f"}}],"grammar":"root ::= \"a\"")"), "grammar"},
+      {with(R"("tools":[{"function":{"name":"f"}}],"sllm":{"ground":true})"), "tools"},
+      {R"({"messages":[{"role":"assistant","tool_calls":{}}]})", "messages[0].tool_calls"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"id":"a"}]}]})",
+       "messages[0].tool_calls[0].function"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":""}}]}]})",
+       "messages[0].tool_calls[0].function.name"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"[]"}}]}]})",
+       "messages[0].tool_calls[0].function.arguments"},
       {with(R"("response_format":{"type":"xml"})"), "response_format.type"},
       {with(R"("response_format":"json_object")"), "response_format"},
       {with(R"("response_format":{"type":"json_schema"})"), "response_format.json_schema"},
@@ -181,6 +217,42 @@ TEST(ApiRequest, ReadsEveryField) {
   EXPECT_EQ(request->sampling.logit_bias.at(7), -100);
   EXPECT_TRUE(request->stream && request->include_usage && request->ground);
   EXPECT_EQ(request->template_kwargs["enable_thinking"], false);
+}
+
+TEST(ApiRequest, ReadsFunctionsAndCalls) {
+  auto request = parse_chat_request(
+      R"({"messages":[{"role":"user","content":"hi"},
+          {"role":"assistant","content":null,"tool_calls":[{"id":"a1","type":"function",
+           "function":{"name":"f","arguments":"{\"z\": \"서울\", \"a\": [1]}"}},
+           {"id":"a2","type":"function","function":{"name":"g","arguments":""}}]},
+          {"role":"tool","tool_call_id":"a1","content":[{"type":"text","text":"12"}]}],
+          "tools":[{"type":"function","function":{"name":"f","description":"d","strict":true,
+           "parameters":{"properties":{"z":{"type":"string"}}}}},
+           {"type":"function","function":{"name":"g"}}],
+          "tool_choice":{"type":"function","function":{"name":"g"}},"parallel_tool_calls":false})",
+      kVocab);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  const ToolUse& use = request->tools;
+  ASSERT_EQ(use.tools.size(), 2u);
+  EXPECT_EQ(use.choice, ToolUse::Choice::kRequired);
+  EXPECT_EQ(use.only, "g");
+  EXPECT_FALSE(use.parallel);
+  EXPECT_TRUE(use.tools[0].strict);
+  EXPECT_EQ(use.tools[0].described.dump(),
+            R"({"type":"function","function":{"name":"f","description":"d","parameters":)"
+            R"({"properties":{"z":{"type":"string"}},"type":"object"}}})");
+  EXPECT_EQ(use.tools[1].parameters.dump(), R"({"type":"object","properties":{}})");
+  EXPECT_EQ(
+      request->messages[1].extra["tool_calls"].dump(),
+      R"([{"id":"a1","type":"function","function":{"name":"f","arguments":{"z":"서울","a":[1]}}},)"
+      R"({"id":"a2","type":"function","function":{"name":"g","arguments":{}}}])");
+  EXPECT_EQ(request->messages[2].content, "12");
+  request = parse_chat_request(
+      with(
+          R"("tools":[{"function":{"name":"f"}}],"tool_choice":"none","grammar":"root ::= \"a\"")"),
+      kVocab);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_TRUE(request->tools.none());
 }
 
 TEST(ApiRequest, ReadsTheFormOfTheAnswer) {

@@ -109,7 +109,7 @@ class CompletionReply final : public Reply {
     return json;
   }
 
-  Json chunk(size_t choice, const GenerateEvent& event) override {
+  std::optional<Json> chunk(size_t choice, const GenerateEvent& event) override {
     Json logprobs;
     std::string text = event.text;
     if (head_.logprobs) {

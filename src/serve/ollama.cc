@@ -7,6 +7,7 @@
 #include "grammar/grammar.h"
 #include "io/architecture.h"
 #include "serve/response_format.h"
+#include "serve/tool_request.h"
 
 namespace sllm {
 namespace {
@@ -37,24 +38,39 @@ std::string without_tag(std::string name) {
 class OllamaReply final : public Reply {
  public:
   enum class Kind { kChat, kGenerate };
-  OllamaReply(ReplyHead head, Kind kind) : Reply(std::move(head)), kind_(kind) {}
+  OllamaReply(ReplyHead head, Kind kind)
+      : Reply(std::move(head)), kind_(kind), parts_(head_.calls, false) {}
 
-  Json whole() const override { return end(line(choices_[0].text)); }
+  Json whole() const override { return end(line(parts_.text(), 0)); }
   bool lines() const override { return true; }
 
  private:
-  Json chunk(size_t, const GenerateEvent& event) override {
-    Json json = line(event.text);
-    return event.done ? end(std::move(json)) : json;
+  std::optional<Json> chunk(size_t, const GenerateEvent& event) override {
+    const size_t calls = parts_.calls().size();
+    std::string text;
+    for (const CallEvent& e : parts_.add(event))
+      if (e.kind == CallEvent::Kind::kText) text += e.text;
+    Json json = line(text, calls);
+    if (event.done) return end(std::move(json));
+    if (text.empty() && calls == parts_.calls().size()) return std::nullopt;
+    return json;
   }
   const char* object(bool) const override { return "ollama"; }
 
-  Json line(const std::string& text) const {
+  // With the calls from this one on.
+  Json line(const std::string& text, size_t call) const {
     Json json{{"model", head_.model}, {"created_at", utc_now()}};
     if (kind_ == Kind::kChat)
       json["message"] = {{"role", "assistant"}, {"content", text}};
     else
       json["response"] = text;
+    for (; call < parts_.calls().size(); ++call) {
+      const ToolCall& c = parts_.calls()[call];
+      json["message"]["tool_calls"].push_back(
+          {{"id", c.id},
+           {"function",
+            {{"index", call}, {"name", c.name}, {"arguments", Json::parse(c.arguments)}}}});
+    }
     json["done"] = false;
     return json;
   }
@@ -77,6 +93,7 @@ class OllamaReply final : public Reply {
   }
 
   Kind kind_;
+  AnswerParts parts_;
 };
 
 // "options": how to sample. What says where and how a model runs has no say here.
@@ -213,7 +230,8 @@ struct ModelRequest {
 ApiResult<Job> ollama_chat(const Service& service, std::string_view body) {
   SLLM_TRY(const auto r, parse_request<TextRequest>(body, [](Fields& f, TextRequest& request) {
              read_common(f, request);
-             f.only("tools", {Json::array()});
+             read_tools(f, request.tools);
+             check_one_form(f, "format", request);
              const Json* list = f.find("messages");
              if (list && *list != Json::array()) read_messages(f, request.messages);
            }));
@@ -316,7 +334,7 @@ ApiResult<Json> ollama_show(const Service& service, std::string_view body) {
               {"template", source.chat_template()},
               {"details", details(service, contents_of(source))},
               {"model_info", std::move(info)},
-              {"capabilities", Json::array({"completion"})},
+              {"capabilities", Json::array({"completion", "tools"})},
               {"modified_at", utc_now()}};
 }
 

@@ -4,8 +4,8 @@
 namespace sllm {
 namespace {
 
-const char* finish_name(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : "length";
+const char* finish_name(FinishReason reason, bool called) {
+  return reason != FinishReason::kStop ? "length" : called ? "tool_calls" : "stop";
 }
 
 }  // namespace
@@ -99,7 +99,9 @@ class ChatReply final : public Reply {
  public:
   ChatReply(ReplyHead head, std::optional<GroundedPrompt> grounding,
             std::shared_ptr<const GroundedAnswerer> answerer)
-      : Reply(std::move(head)), grounding_(std::move(grounding)), answerer_(std::move(answerer)) {}
+      : Reply(std::move(head)), grounding_(std::move(grounding)), answerer_(std::move(answerer)) {
+    for (size_t i = 0; i < choices_.size(); ++i) parts_.emplace_back(head_.calls, true);
+  }
 
   std::vector<Json> opening() override {
     std::vector<Json> chunks;
@@ -119,16 +121,20 @@ class ChatReply final : public Reply {
     if (grounding_) own["sources"] = sources_json(*grounding_);
     for (size_t i = 0; i < choices_.size(); ++i) {
       const Choice& c = choices_[i];
-      std::string text = c.text;
+      std::string text = parts_[i].text();
       if (grounding_) {
         const GroundedAnswer answer = answerer_->check(*grounding_, c.text);
         text = answer.text;
         describe(own, answer);
       }
-      Json choice{{"index", i},
-                  {"message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}}}};
+      const auto& calls = parts_[i].calls();
+      Json message{{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+      if (!calls.empty() && text.empty()) message["content"] = nullptr;
+      for (const ToolCall& call : calls)
+        message["tool_calls"].push_back(call_json(call, call.arguments));
+      Json choice{{"index", i}, {"message", std::move(message)}};
       choice["logprobs"] = logprobs_json(c.logprobs);
-      choice["finish_reason"] = finish_name(c.reason.value_or(FinishReason::kStop));
+      choice["finish_reason"] = finish_name(c.reason.value_or(FinishReason::kStop), !calls.empty());
       json["choices"].push_back(std::move(choice));
     }
     json["usage"] = usage();
@@ -148,14 +154,43 @@ class ChatReply final : public Reply {
             {"finish_reason", nullptr}};
   }
 
-  Json chunk(size_t choice, const GenerateEvent& event) override {
+  static Json call_json(const ToolCall& call, const std::string& arguments) {
+    return {{"id", call.id},
+            {"type", "function"},
+            {"function", {{"name", call.name}, {"arguments", arguments}}}};
+  }
+
+  // Of a call first its id and name, then its arguments as they come.
+  Json delta_of(size_t choice, const GenerateEvent& event) {
+    AnswerParts& parts = parts_[choice];
+    size_t calls = parts.calls().size();
     Json delta = Json::object();
-    if (!event.text.empty() || !event.done) delta["content"] = event.text;
+    for (const CallEvent& e : parts.add(event)) {
+      if (e.kind == CallEvent::Kind::kText) {
+        delta["content"] = delta.value("content", "") + e.text;
+      } else if (e.kind == CallEvent::Kind::kCall) {
+        Json call{{"index", calls}};
+        call.update(call_json(parts.calls()[calls++], ""));
+        delta["tool_calls"].push_back(std::move(call));
+      } else if (e.kind == CallEvent::Kind::kArguments) {
+        delta["tool_calls"].push_back(
+            {{"index", calls - 1}, {"function", {{"arguments", e.text}}}});
+      }
+    }
+    return delta;
+  }
+
+  std::optional<Json> chunk(size_t choice, const GenerateEvent& event) override {
+    Json delta = delta_of(choice, event);
+    if (delta.empty() && !event.done) {
+      if (event.logprobs.empty()) return std::nullopt;
+      delta["content"] = "";
+    }
     Json json = frame(false);
     Json item = choice_json(choice, std::move(delta));
     if (!event.logprobs.empty()) item["logprobs"] = logprobs_json(event.logprobs);
     if (event.done) {
-      item["finish_reason"] = finish_name(event.reason);
+      item["finish_reason"] = finish_name(event.reason, !parts_[choice].calls().empty());
       Json own{{"timings", timings()}};
       if (grounding_) {
         const GroundedAnswer answer = answerer_->check(*grounding_, choices_[choice].text);
@@ -196,6 +231,7 @@ class ChatReply final : public Reply {
 
   std::optional<GroundedPrompt> grounding_;
   std::shared_ptr<const GroundedAnswerer> answerer_;
+  std::vector<AnswerParts> parts_;  // by choice
 };
 
 // POST /v1/ask: one question, one checked answer, never streamed.
@@ -219,7 +255,7 @@ class AskReply final : public Reply {
 
  private:
   const char* object(bool) const override { return "answer"; }
-  Json chunk(size_t, const GenerateEvent&) override { return {}; }
+  std::optional<Json> chunk(size_t, const GenerateEvent&) override { return std::nullopt; }
 
   GroundedPrompt grounding_;
   std::shared_ptr<const GroundedAnswerer> answerer_;

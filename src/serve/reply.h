@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "serve/answer_parts.h"
 #include "serve/grounding.h"
 #include "serve/json_reader.h"
 
@@ -24,6 +25,7 @@ struct ReplyHead {
   size_t choices = 1;
   int64_t prompt_tokens = 0;
   bool logprobs = false;
+  std::shared_ptr<const CallSyntax> calls;  // of functions that may be called; null: none
 };
 
 class Reply {
@@ -33,7 +35,7 @@ class Reply {
 
   // Before any event, in streams.
   virtual std::vector<Json> opening() { return {}; }
-  // Records the event; the chunk that it makes in a stream, if it says anything.
+  // Records the event; the chunk that it makes in a stream, if it says anything yet.
   std::optional<Json> add(size_t choice, const GenerateEvent& event);
   Json usage_chunk() const;
   virtual Json whole() const = 0;
@@ -51,7 +53,7 @@ class Reply {
     std::vector<TokenLogprob> logprobs, prompt_logprobs;
     std::optional<FinishReason> reason;
   };
-  virtual Json chunk(size_t choice, const GenerateEvent& event) = 0;
+  virtual std::optional<Json> chunk(size_t choice, const GenerateEvent& event) = 0;
   virtual const char* object(bool whole) const = 0;
   Json frame(bool whole) const;
   Json usage() const;

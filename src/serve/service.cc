@@ -8,6 +8,8 @@
 #include <cstring>
 #include <random>
 
+#include "tools/call_grammar.h"
+
 namespace sllm {
 namespace {
 
@@ -40,6 +42,11 @@ ApiError too_long(int64_t prompt, int64_t context) {
                                  prompt, context),
           .param = "messages",
           .code = "context_length_exceeded"};
+}
+
+bool speaks_of_calls(const Message& message) {
+  return message.role == "tool" ||
+         (message.extra.is_object() && message.extra.contains("tool_calls"));
 }
 
 }  // namespace
@@ -115,6 +122,29 @@ ApiResult<GenerateRequest> Service::request(const GenerationParams& params,
   return request;
 }
 
+const ToolTemplate& Service::tool_template() const {
+  std::call_once(tool_template_made_,
+                 [this] { tool_template_.emplace(*engine_->chat_template()); });
+  return *tool_template_;
+}
+
+std::shared_ptr<const CallSyntax> Service::call_syntax(const ToolUse& use,
+                                                       std::span<const TokenId> prompt) const {
+  CallSyntax syntax;
+  syntax.form = &tool_template().form();
+  syntax.think = tool_template().think();
+  syntax.use = use;
+  if (syntax.think) {
+    constexpr size_t kEnough = 16;  // tokens of a mark, and white space behind it
+    const std::string end =
+        engine_->tokenizer()->decode(prompt.last(std::min(prompt.size(), kEnough)));
+    syntax.thinks_first = std::string_view(end)
+                              .substr(0, end.find_last_not_of(" \n") + 1)
+                              .ends_with(syntax.think->begin);
+  }
+  return std::make_shared<const CallSyntax>(std::move(syntax));
+}
+
 ApiResult<Job> Service::converse(
     const GenerationParams& params, const Conversation& messages,
     const nlohmann::ordered_json& kwargs, const char* id_prefix,
@@ -123,8 +153,13 @@ ApiResult<Job> Service::converse(
   RenderOptions render;
   render.add_generation_prompt = true;
   render.kwargs = kwargs;
-  auto encoded =
-      encode_conversation(*engine_->chat_template(), *engine_->tokenizer(), messages, render);
+  const bool tools = !params.tools.none();
+  ToolTemplate::Prompt prompt{messages, nullptr};
+  if (tools || std::ranges::any_of(messages, speaks_of_calls))
+    prompt = tool_template().prompt(messages, tools ? params.tools.tools : std::vector<Tool>{});
+  render.tools = prompt.tools;
+  auto encoded = encode_conversation(*engine_->chat_template(), *engine_->tokenizer(),
+                                     prompt.messages, render);
   if (!encoded.ok()) {
     ApiError error = to_api_error(encoded.error());
     error.param = "messages";
@@ -139,7 +174,15 @@ ApiResult<Job> Service::converse(
   head.choices = static_cast<size_t>(params.n);
   head.prompt_tokens = static_cast<int64_t>(encoded->ids.size());
   head.logprobs = params.top_logprobs >= 0;
+  std::shared_ptr<const Grammar> calls;
+  if (tools) {
+    head.calls = call_syntax(params.tools, encoded->ids);
+    auto grammar = call_grammar(*head.calls);
+    if (!grammar.ok()) return bad_field("tools", "tools: " + grammar.error().message);
+    calls = std::move(grammar).value();
+  }
   SLLM_TRY(GenerateRequest one, request(params, std::move(encoded->ids), model.adapter));
+  if (calls) one.grammar = std::move(calls);
   Job job;
   for (int i = 0; i < params.n; ++i) {
     job.choices.push_back(one);

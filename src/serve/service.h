@@ -4,6 +4,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "infer/engine.h"
 #include "serve/api_request.h"
 #include "serve/reply.h"
+#include "tools/tool_template.h"
 
 namespace sllm {
 
@@ -68,6 +72,10 @@ class Service {
 
  private:
   Json describe(const std::string& id, bool adapter) const;
+  // Of the model's chat template; found out with the first request that needs it.
+  const ToolTemplate& tool_template() const;
+  std::shared_ptr<const CallSyntax> call_syntax(const ToolUse& use,
+                                                std::span<const TokenId> prompt) const;
   ApiResult<GroundedPrompt> ground(std::string_view question, GenerationParams& params) const;
   int64_t vocab() const { return engine_->tokenizer()->vocab_size(); }
 
@@ -75,6 +83,8 @@ class Service {
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<const GroundedAnswerer> answerer_;
   int64_t started_;
+  mutable std::once_flag tool_template_made_;
+  mutable std::optional<ToolTemplate> tool_template_;
 };
 
 // "chatcmpl-" and 24 random hexadecimal digits.
