@@ -22,7 +22,12 @@ struct BlockIQ4_NL {
     }
   }
   void encode(const float* x) {
-    const float scale = fit_iq4(x);
+    float weight[32];
+    squares<32>(x, weight);
+    encode(x, weight);
+  }
+  void encode(const float* x, const float* weight) {
+    const float scale = fit_iq4(x, weight);
     float values[32];
     nearest_iq4(x, inverse_or_zero(scale), values);
     d = to_f16(scale);

@@ -39,9 +39,9 @@ inline void pack_iq4(const float* values, uint8_t* qs) {
     qs[i] = static_cast<uint8_t>(index(values[i]) | index(values[i + 16]) << 4);
 }
 
-// The d that loses least, errors weighted by x^2: tries the grids on which the extreme number falls
-// on -120 to -134, after the one on which it falls on 127.
-inline float fit_iq4(const float* x) {
+// The d that loses least: tries the grids on which the extreme number falls on -120 to -134, after
+// the one on which it falls on 127.
+inline float fit_iq4(const float* x, const float* weight) {
   const float extreme = largest_magnitude(x, 32);
   if (std::fabs(extreme) < 1e-15f) return 0;
   float best_scale = 0, best_gain = 0;
@@ -49,9 +49,8 @@ inline float fit_iq4(const float* x) {
     float values[32], sum_xq = 0, sum_qq = 0;
     nearest_iq4(x, inverse, values);
     for (int i = 0; i < 32; ++i) {
-      const float weight = x[i] * x[i];
-      sum_xq += weight * values[i] * x[i];
-      sum_qq += weight * values[i] * values[i];
+      sum_xq += weight[i] * values[i] * x[i];
+      sum_qq += weight[i] * values[i] * values[i];
     }
     if (!(sum_qq > 0) || (!first && !(sum_xq * sum_xq > best_gain * sum_qq))) return;
     best_scale = sum_xq / sum_qq;

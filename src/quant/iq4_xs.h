@@ -29,8 +29,13 @@ struct BlockIQ4_XS {
     }
   }
   void encode(const float* x) {
+    float weight[256];
+    squares<256>(x, weight);
+    encode(x, weight);
+  }
+  void encode(const float* x, const float* weight) {
     float fits[8];
-    for (int g = 0; g < 8; ++g) fits[g] = fit_iq4(x + 32 * g);
+    for (int g = 0; g < 8; ++g) fits[g] = fit_iq4(x + 32 * g, weight + 32 * g);
     // The largest scale becomes -32, which has no positive twin. Levels are chosen for the d that
     // was meant, not for its half precision.
     const float unit = -largest_magnitude(fits, 8) / 32, grid = inverse_or_zero(unit);

@@ -33,10 +33,23 @@ inline void pack_k_scale(uint8_t* packed, int group, KScale s) {  // groups in a
   packed[group] |= static_cast<uint8_t>(s.minimum >> 4 << 6);
 }
 
+// The numbers rounded again to the grid of the groups' six-bit scales and minima, which are packed.
+// `levels` holds 256 values in [0, top].
+inline void round_k_groups(const float* x, int top, const KScale* scales, f16 d, f16 dmin,
+                           uint8_t* packed, uint8_t* levels) {
+  for (int g = 0; g < 8; ++g) {
+    pack_k_scale(packed, g, scales[g]);
+    const float scale = to_float(d) * static_cast<float>(scales[g].scale),
+                minimum = to_float(dmin) * static_cast<float>(scales[g].minimum);
+    if (scale == 0) continue;
+    for (int i = 32 * g; i < 32 * g + 32; ++i)
+      levels[i] = static_cast<uint8_t>(clamp_level((x[i] + minimum) / scale, 0, top));
+  }
+}
+
 // Fits the eight groups, rounds their scales and minima to six bits, and rounds the numbers again
-// to the grid that results. `levels` receives 256 values in [0, top]. `first`, `tries`: the search
-// grid of fit_affine.
-inline void encode_k_groups(const float* x, int top, float first, int tries, f16& d, f16& dmin,
+// to the grid that results. `levels` receives 256 values in [0, top].
+inline void encode_k_groups(const float* x, int top, Grids grids, f16& d, f16& dmin,
                             uint8_t* packed, uint8_t* levels) {
   AffineFit fits[8];
   float largest_scale = 0, largest_minimum = 0;
@@ -46,7 +59,7 @@ inline void encode_k_groups(const float* x, int top, float first, int tries, f16
     for (int i = 0; i < 32; ++i) sum += v[i] * v[i];
     const float typical = std::sqrt(sum / 32);
     for (int i = 0; i < 32; ++i) weight[i] = typical + std::fabs(v[i]);
-    fits[g] = fit_affine<32>(v, weight, top, first, 0.1f, tries, levels + 32 * g);
+    fits[g] = fit_affine<32>(v, weight, top, grids, levels + 32 * g);
     largest_scale = std::max(largest_scale, fits[g].scale);
     largest_minimum = std::max(largest_minimum, -fits[g].minimum);
   }
@@ -54,16 +67,24 @@ inline void encode_k_groups(const float* x, int top, float first, int tries, f16
   dmin = to_f16(largest_minimum / 63);
   const float scale_grid = levels_over(63, largest_scale),
               minimum_grid = levels_over(63, largest_minimum);
-  for (int g = 0; g < 8; ++g) {
-    const KScale s{clamp_level(scale_grid * fits[g].scale, 0, 63),
-                   clamp_level(minimum_grid * -fits[g].minimum, 0, 63)};
-    pack_k_scale(packed, g, s);
-    const float scale = to_float(d) * static_cast<float>(s.scale),
-                minimum = to_float(dmin) * static_cast<float>(s.minimum);
-    if (scale == 0) continue;
-    for (int i = 32 * g; i < 32 * g + 32; ++i)
-      levels[i] = static_cast<uint8_t>(clamp_level((x[i] + minimum) / scale, 0, top));
-  }
+  KScale scales[8];
+  for (int g = 0; g < 8; ++g)
+    scales[g] = {clamp_level(scale_grid * fits[g].scale, 0, 63),
+                 clamp_level(minimum_grid * -fits[g].minimum, 0, 63)};
+  round_k_groups(x, top, scales, d, dmin, packed, levels);
+}
+
+// The same where the weights of the errors are known: they also say which groups' scales and minima
+// matter.
+inline void encode_k_groups(const float* x, const float* weight, int top, f16& d, f16& dmin,
+                            uint8_t* packed, uint8_t* levels) {
+  const GroupFits<8> fits(x, weight, top, levels);
+  uint8_t scale_levels[8], minimum_levels[8];
+  d = to_f16(fit_positive<8>(fits.scales, fits.weights, 63, scale_levels));
+  dmin = to_f16(fit_positive<8>(fits.minima, fits.weights, 63, minimum_levels));
+  KScale scales[8];
+  for (int g = 0; g < 8; ++g) scales[g] = {scale_levels[g], minimum_levels[g]};
+  round_k_groups(x, top, scales, d, dmin, packed, levels);
 }
 
 }  // namespace sllm

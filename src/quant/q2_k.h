@@ -38,7 +38,7 @@ struct BlockQ2_K {
     for (int g = 0; g < 16; ++g) {
       float weight[16];
       for (int i = 0; i < 16; ++i) weight[i] = std::fabs(x[16 * g + i]);
-      fits[g] = fit_affine<16, FitError::kAbsolute>(x + 16 * g, weight, 3, -0.5f, 0.1f, 15,
+      fits[g] = fit_affine<16, FitError::kAbsolute>(x + 16 * g, weight, 3, {-0.5f, 0.1f, 15},
                                                     levels + 16 * g);
       largest_scale = std::max(largest_scale, fits[g].scale);
       largest_minimum = std::max(largest_minimum, -fits[g].minimum);
@@ -47,13 +47,28 @@ struct BlockQ2_K {
     dmin = to_f16(largest_minimum / 15);
     const float scale_grid = levels_over(15, largest_scale),
                 minimum_grid = levels_over(15, largest_minimum);
+    for (int g = 0; g < 16; ++g)
+      scales[g] = static_cast<uint8_t>(clamp_level(scale_grid * fits[g].scale, 0, 15) |
+                                       clamp_level(minimum_grid * -fits[g].minimum, 0, 15) << 4);
+    round_and_pack(x, levels);
+  }
+  void encode(const float* x, const float* weight) {
+    uint8_t levels[256], scale_levels[16], minimum_levels[16];
+    const GroupFits<16> fits(x, weight, 3, levels);
+    d = to_f16(fit_positive<16>(fits.scales, fits.weights, 15, scale_levels));
+    dmin = to_f16(fit_positive<16>(fits.minima, fits.weights, 15, minimum_levels));
+    for (int g = 0; g < 16; ++g)
+      scales[g] = static_cast<uint8_t>(scale_levels[g] | minimum_levels[g] << 4);
+    round_and_pack(x, levels);
+  }
+
+ private:
+  // The numbers rounded again to the grid of the groups' scales and minima.
+  void round_and_pack(const float* x, const uint8_t* levels) {
     std::memset(qs, 0, sizeof qs);
     for (int g = 0; g < 16; ++g) {
-      const int s = clamp_level(scale_grid * fits[g].scale, 0, 15),
-                m = clamp_level(minimum_grid * -fits[g].minimum, 0, 15);
-      scales[g] = static_cast<uint8_t>(s | m << 4);
-      const float scale = to_float(d) * static_cast<float>(s),
-                  minimum = to_float(dmin) * static_cast<float>(m);
+      const float scale = to_float(d) * static_cast<float>(scales[g] & 15),
+                  minimum = to_float(dmin) * static_cast<float>(scales[g] >> 4);
       uint8_t* q = qs + 32 * (g / 8) + 16 * (g % 2);
       const int shift = 2 * (g / 2 % 4);
       for (int i = 0; i < 16; ++i) {

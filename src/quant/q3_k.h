@@ -45,14 +45,34 @@ struct BlockQ3_K {
     float fits[16];
     for (int g = 0; g < 16; ++g) fits[g] = fit_stepwise<16>(x + 16 * g, 4, levels + 16 * g);
     const float extreme = largest_magnitude(fits, 16);
-    *this = {};
     // The largest scale becomes -32, which has no positive twin.
     const float grid = extreme == 0 ? 0 : -32 / extreme;
-    if (extreme != 0) d = to_f16(1 / grid);
+    int8_t scale_levels[16] = {};
+    if (extreme != 0)
+      for (int g = 0; g < 16; ++g)
+        scale_levels[g] = static_cast<int8_t>(clamp_level(grid * fits[g], -32, 31) + 32);
+    round_and_pack(x, extreme == 0 ? 0 : 1 / grid, scale_levels, levels);
+  }
+  void encode(const float* x, const float* weight) {
+    int8_t levels[256], scale_levels[16];
+    float fits[16], weights[16] = {};
     for (int g = 0; g < 16; ++g) {
-      const int s = extreme == 0 ? -32 : clamp_level(grid * fits[g], -32, 31);
-      if (extreme != 0) pack_q3_scale(scales, g, s + 32);
-      const float scale = to_float(d) * static_cast<float>(s);
+      fits[g] = fit_symmetric<16>(x + 16 * g, weight + 16 * g, 4, levels + 16 * g);
+      for (int i = 16 * g; i < 16 * g + 16; ++i) weights[g] += weight[i];
+    }
+    const float unit = fit_symmetric<16>(fits, weights, 32, scale_levels);
+    round_and_pack(x, unit, scale_levels, levels);
+  }
+
+ private:
+  // The numbers rounded again to the grid of the groups' scales, unit * (scale_levels - 32).
+  void round_and_pack(const float* x, float unit, const int8_t* scale_levels,
+                      const int8_t* levels) {
+    *this = {};
+    d = to_f16(unit);
+    for (int g = 0; g < 16; ++g) {
+      pack_q3_scale(scales, g, scale_levels[g]);
+      const float scale = to_float(d) * static_cast<float>(scale_levels[g] - 32);
       const int at = 16 * (g % 2);
       for (int i = 0; i < 16; ++i) {
         const int q =

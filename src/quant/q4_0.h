@@ -30,6 +30,11 @@ struct BlockQ4_0 {
     const auto level = [&](float v) { return std::min(15, static_cast<int>(v * inverse + 8.5f)); };
     for (int i = 0; i < 16; ++i) qs[i] = static_cast<uint8_t>(level(x[i]) | level(x[i + 16]) << 4);
   }
+  void encode(const float* x, const float* weight) {
+    int8_t levels[32];
+    d = to_f16(fit_symmetric<32>(x, weight, 8, levels));
+    for (int i = 0; i < 16; ++i) qs[i] = static_cast<uint8_t>(levels[i] | levels[i + 16] << 4);
+  }
 };
 static_assert(sizeof(BlockQ4_0) == 18 && alignof(BlockQ4_0) == 2);
 

@@ -31,6 +31,13 @@ struct BlockQ4_1 {
     };
     for (int i = 0; i < 16; ++i) qs[i] = static_cast<uint8_t>(level(x[i]) | level(x[i + 16]) << 4);
   }
+  void encode(const float* x, const float* weight) {
+    uint8_t levels[32];
+    const AffineFit fit = fit_affine<32>(x, weight, 15, kWeightedGrids, levels);
+    d = to_f16(fit.scale);
+    m = to_f16(fit.minimum);
+    for (int i = 0; i < 16; ++i) qs[i] = static_cast<uint8_t>(levels[i] | levels[i + 16] << 4);
+  }
 };
 static_assert(sizeof(BlockQ4_1) == 20 && alignof(BlockQ4_1) == 2);
 

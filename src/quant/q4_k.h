@@ -27,7 +27,17 @@ struct BlockQ4_K {
   }
   void encode(const float* x) {
     uint8_t levels[256];
-    encode_k_groups(x, 15, -1.0f, 20, d, dmin, scales, levels);
+    encode_k_groups(x, 15, {-1.0f, 0.1f, 20}, d, dmin, scales, levels);
+    pack(levels);
+  }
+  void encode(const float* x, const float* weight) {
+    uint8_t levels[256];
+    encode_k_groups(x, weight, 15, d, dmin, scales, levels);
+    pack(levels);
+  }
+
+ private:
+  void pack(const uint8_t* levels) {
     for (int pair = 0; pair < 4; ++pair)
       for (int i = 0; i < 32; ++i)
         qs[32 * pair + i] =

@@ -31,12 +31,20 @@ struct BlockQ5_0 {
   void encode(const float* x) {
     const float scale = largest_magnitude(x, 32) / -16, inverse = inverse_or_zero(scale);
     d = to_f16(scale);
+    pack([&](int i) { return std::min(31u, static_cast<uint32_t>(x[i] * inverse + 16.5f)); });
+  }
+  void encode(const float* x, const float* weight) {
+    int8_t levels[32];
+    d = to_f16(fit_symmetric<32>(x, weight, 16, levels));
+    pack([&](int i) { return static_cast<uint32_t>(levels[i]); });
+  }
+
+ private:
+  template <class Level>
+  void pack(Level level) {
     uint32_t fifth = 0;
-    const auto level = [&](float v) {
-      return std::min(31u, static_cast<uint32_t>(v * inverse + 16.5f));
-    };
     for (int i = 0; i < 16; ++i) {
-      const uint32_t low = level(x[i]), high = level(x[i + 16]);
+      const uint32_t low = level(i), high = level(i + 16);
       qs[i] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
       fifth |= (low >> 4) << i | (high >> 4) << (i + 16);
     }

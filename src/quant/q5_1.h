@@ -33,12 +33,24 @@ struct BlockQ5_1 {
                 inverse = inverse_or_zero(scale);
     d = to_f16(scale);
     m = to_f16(minimum);
+    pack([&](int i) {
+      return std::min(31u, static_cast<uint32_t>((x[i] - minimum) * inverse + 0.5f));
+    });
+  }
+  void encode(const float* x, const float* weight) {
+    uint8_t levels[32];
+    const AffineFit fit = fit_affine<32>(x, weight, 31, kWeightedGrids, levels);
+    d = to_f16(fit.scale);
+    m = to_f16(fit.minimum);
+    pack([&](int i) { return uint32_t{levels[i]}; });
+  }
+
+ private:
+  template <class Level>
+  void pack(Level level) {
     uint32_t fifth = 0;
-    const auto level = [&](float v) {
-      return std::min(31u, static_cast<uint32_t>((v - minimum) * inverse + 0.5f));
-    };
     for (int i = 0; i < 16; ++i) {
-      const uint32_t low = level(x[i]), high = level(x[i + 16]);
+      const uint32_t low = level(i), high = level(i + 16);
       qs[i] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
       fifth |= (low >> 4) << i | (high >> 4) << (i + 16);
     }

@@ -31,7 +31,17 @@ struct BlockQ5_K {
   }
   void encode(const float* x) {
     uint8_t levels[256];
-    encode_k_groups(x, 31, -0.5f, 15, d, dmin, scales, levels);
+    encode_k_groups(x, 31, {-0.5f, 0.1f, 15}, d, dmin, scales, levels);
+    pack(levels);
+  }
+  void encode(const float* x, const float* weight) {
+    uint8_t levels[256];
+    encode_k_groups(x, weight, 31, d, dmin, scales, levels);
+    pack(levels);
+  }
+
+ private:
+  void pack(const uint8_t* levels) {
     std::memset(qh, 0, sizeof qh);
     for (int g = 0; g < 8; ++g)
       for (int i = 0; i < 32; ++i) qh[i] |= static_cast<uint8_t>(levels[32 * g + i] >> 4 << g);

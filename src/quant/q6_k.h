@@ -32,9 +32,15 @@ struct BlockQ6_K {
     }
   }
   void encode(const float* x) {
+    float weight[256];
+    squares<256>(x, weight);
+    encode(x, weight);
+  }
+  void encode(const float* x, const float* weight) {
     int8_t levels[256];
     float fits[16];
-    for (int g = 0; g < 16; ++g) fits[g] = fit_symmetric<16>(x + 16 * g, 32, levels + 16 * g);
+    for (int g = 0; g < 16; ++g)
+      fits[g] = fit_symmetric<16>(x + 16 * g, weight + 16 * g, 32, levels + 16 * g);
     const float extreme = largest_magnitude(fits, 16);
     if (std::fabs(extreme) < 1e-15f) {
       *this = {};

@@ -46,13 +46,18 @@ struct AffineFit {
 };
 // What the attempts are compared by: sum w (x - scale q - minimum)^2, or sum w |...|.
 enum class FitError { kSquare, kAbsolute };
-// Tries the rounding grids (top + first + step * i) / (max - min), i in [0, tries], and for each
-// the closed-form scale and minimum; the grids that follow a better fit start from its minimum.
-// Writes the levels into q. Formulas: weighted linear regression of x on q; if the intercept comes
-// out positive it is fixed at 0 and the slope refitted.
+// The rounding grids (top + first + step * i) / (max - min), i in [0, tries].
+struct Grids {
+  float first, step;
+  int tries;
+};
+// What llama.cpp tries where the weights of errors are known.
+inline constexpr Grids kWeightedGrids{-0.9f, 0.05f, 36};
+// Tries the grids and for each the closed-form scale and minimum; the grids that follow a better
+// fit start from its minimum. Writes the levels into q. Formulas: weighted linear regression of x
+// on q; if the intercept comes out positive it is fixed at 0 and the slope refitted.
 template <int N, FitError kError = FitError::kSquare>
-AffineFit fit_affine(const float* x, const float* weight, int top, float first, float step,
-                     int tries, uint8_t* q) {
+AffineFit fit_affine(const float* x, const float* weight, int top, Grids grids, uint8_t* q) {
   float low = x[0], high = x[0], sum_w = 0, sum_x = 0;
   for (int i = 0; i < N; ++i) {
     low = std::min(low, x[i]);
@@ -86,8 +91,9 @@ AffineFit fit_affine(const float* x, const float* weight, int top, float first, 
   AffineFit best{1 / plain, low};
   round_to_grid(plain, best_levels);
   float best_error = error(best_levels, best);
-  for (int attempt = 0; attempt <= tries; ++attempt) {
-    round_to_grid((first + step * static_cast<float>(attempt) + top_level) / (high - low), levels);
+  for (int attempt = 0; attempt <= grids.tries; ++attempt) {
+    const float shift = grids.first + grids.step * static_cast<float>(attempt);
+    round_to_grid((shift + top_level) / (high - low), levels);
     float sum_q = 0, sum_qq = 0, sum_xq = 0;
     for (int i = 0; i < N; ++i) {
       const float wq = weight[i] * levels[i];
@@ -112,17 +118,41 @@ AffineFit fit_affine(const float* x, const float* weight, int top, float first, 
   return best;
 }
 
-// x ~ scale * q with q in [-half, half - 1], minimising sum x^2 (x - scale q)^2: large weights
-// matter more. Tries the grids (half + i/10) / |x|max, i in [-9, 9]. Writes q + half into levels.
+// A super-block of 256 numbers in kGroups groups fitted by weighted errors: what is rounded next,
+// and how much each group weighs then. Writes the levels of all numbers.
+template <int kGroups>
+struct GroupFits {
+  float scales[kGroups], minima[kGroups], weights[kGroups];  // minima as what is subtracted
+  GroupFits(const float* x, const float* weight, int top, uint8_t* levels) {
+    constexpr int N = 256 / kGroups;
+    for (int g = 0; g < kGroups; ++g) {
+      const AffineFit fit =
+          fit_affine<N>(x + N * g, weight + N * g, top, kWeightedGrids, levels + N * g);
+      scales[g] = fit.scale;
+      minima[g] = -fit.minimum;
+      weights[g] = 0;
+      for (int i = N * g; i < N * g + N; ++i) weights[g] += weight[i];
+    }
+  }
+};
+
+// x^2 for each number: errors of large ones cost more, where nothing else is known of them.
 template <int N>
-float fit_symmetric(const float* x, int half, int8_t* levels) {
+void squares(const float* x, float* weight) {
+  for (int i = 0; i < N; ++i) weight[i] = x[i] * x[i];
+}
+
+// x ~ scale * q with q in [-half, half - 1], minimising sum weight (x - scale q)^2. Tries the grids
+// (half + i/10) / |x|max, i in [-9, 9]. Writes q + half into levels.
+template <int N>
+float fit_symmetric(const float* x, const float* weight, int half, int8_t* levels) {
   const float extreme = largest_magnitude(x, N);
   if (std::fabs(extreme) < 1e-15f) {
     std::memset(levels, 0, N);
     return 0;
   }
   const float lowest = static_cast<float>(-half), highest = static_cast<float>(half - 1);
-  float q[N], best_scale = 0, best_gain = -1;
+  float q[N], best_scale = 0, best_gain = 0;
   // The error falls by (sum w x q)^2 / (sum w q^2): that gain is what is compared. The plain grid
   // comes first, so that a tie keeps it.
   for (int attempt = 0; attempt < 19; ++attempt) {
@@ -131,23 +161,51 @@ float fit_symmetric(const float* x, int half, int8_t* levels) {
     float sum_xq = 0, sum_qq = 0;
     for (int i = 0; i < N; ++i) {
       q[i] = std::clamp(round_small(grid * x[i]), lowest, highest);
-      const float weight = x[i] * x[i];
-      sum_xq += weight * x[i] * q[i];
-      sum_qq += weight * q[i] * q[i];
+      sum_xq += weight[i] * x[i] * q[i];
+      sum_qq += weight[i] * q[i] * q[i];
     }
-    if (!(sum_qq > 0) || sum_xq * sum_xq <= best_gain * sum_qq) continue;
-    best_scale = sum_xq / sum_qq;
+    if (attempt > 0 && !(sum_qq > 0 && sum_xq * sum_xq > best_gain * sum_qq)) continue;
+    best_scale = sum_qq > 0 ? sum_xq / sum_qq : 0;
     best_gain = best_scale * sum_xq;
     for (int i = 0; i < N; ++i) levels[i] = static_cast<int8_t>(q[i] + static_cast<float>(half));
   }
   return best_scale;
 }
 
-// x ~ scale * q with q in [-half, half - 1], minimising sum x^2 (x - scale q)^2 from the plain grid
-// on by moving one number at a time to the level that is best for the others' scale, in at most
-// five passes. Writes q + half into levels. Formula: without number i the scale is a/b, a = sum w x
-// q, b = sum w q^2 over the rest, so its level is x b / a; a move must raise (sum w x q)^2 / sum w
-// q^2.
+// Lowers sum weight (x - scale q)^2 by moving one number at a time to the level in [lowest,
+// highest] that is best for the others' scale, in at most five passes; returns the scale. Formula:
+// without number i the scale is a/b, a = sum w x q, b = sum w q^2 over the rest, so its level is x
+// b / a; a move must raise (sum w x q)^2 / sum w q^2.
+template <int N>
+float move_levels(const float* x, const float* weight, float lowest, float highest, float* q) {
+  float sum_xq = 0, sum_qq = 0;
+  for (int i = 0; i < N; ++i) {
+    sum_xq += weight[i] * x[i] * q[i];
+    sum_qq += weight[i] * q[i] * q[i];
+  }
+  bool moved = true;
+  for (int pass = 0; pass < 5 && moved; ++pass) {
+    moved = false;
+    for (int i = 0; i < N; ++i) {
+      const float rest_xq = sum_xq - weight[i] * x[i] * q[i],
+                  rest_qq = sum_qq - weight[i] * q[i] * q[i];
+      if (!(rest_xq > 0) || !(rest_qq > 0)) continue;
+      const float level = std::clamp(round_small(x[i] * rest_qq / rest_xq), lowest, highest);
+      if (level == q[i]) continue;
+      const float new_xq = rest_xq + weight[i] * x[i] * level,
+                  new_qq = rest_qq + weight[i] * level * level;
+      if (!(new_xq * new_xq * sum_qq > sum_xq * sum_xq * new_qq)) continue;
+      q[i] = level;
+      sum_xq = new_xq;
+      sum_qq = new_qq;
+      moved = true;
+    }
+  }
+  return sum_qq > 0 ? sum_xq / sum_qq : 0;
+}
+
+// x ~ scale * q with q in [-half, half - 1], minimising sum x^2 (x - scale q)^2 by moves from the
+// plain grid on. Writes q + half into levels.
 template <int N>
 float fit_stepwise(const float* x, int half, int8_t* levels) {
   const float extreme = largest_magnitude(x, N);
@@ -156,33 +214,45 @@ float fit_stepwise(const float* x, int half, int8_t* levels) {
     return 0;
   }
   const auto top = static_cast<float>(half);
-  float q[N], sum_xq = 0, sum_qq = 0;
-  for (int i = 0; i < N; ++i) {
-    q[i] = std::clamp(round_small(-top / extreme * x[i]), -top, top - 1);
-    const float weight = x[i] * x[i];
-    sum_xq += weight * x[i] * q[i];
-    sum_qq += weight * q[i] * q[i];
-  }
-  bool moved = true;
-  for (int pass = 0; pass < 5 && moved; ++pass) {
-    moved = false;
-    for (int i = 0; i < N; ++i) {
-      const float weight = x[i] * x[i], rest_xq = sum_xq - weight * x[i] * q[i],
-                  rest_qq = sum_qq - weight * q[i] * q[i];
-      if (!(rest_xq > 0)) continue;
-      const float level = std::clamp(round_small(x[i] * rest_qq / rest_xq), -top, top - 1);
-      if (level == q[i]) continue;
-      const float new_xq = rest_xq + weight * x[i] * level,
-                  new_qq = rest_qq + weight * level * level;
-      if (!(new_qq > 0) || !(new_xq * new_xq * sum_qq > sum_xq * sum_xq * new_qq)) continue;
-      q[i] = level;
-      sum_xq = new_xq;
-      sum_qq = new_qq;
-      moved = true;
-    }
-  }
+  float q[N], weight[N];
+  squares<N>(x, weight);
+  for (int i = 0; i < N; ++i) q[i] = std::clamp(round_small(-top / extreme * x[i]), -top, top - 1);
+  const float scale = move_levels<N>(x, weight, -top, top - 1, q);
   for (int i = 0; i < N; ++i) levels[i] = static_cast<int8_t>(q[i] + top);
-  return sum_qq > 0 ? sum_xq / sum_qq : 0;
+  return scale;
+}
+
+// x ~ scale * q with q in [0, top], for numbers that are not negative (the scales of groups),
+// minimising sum weight (x - scale q)^2: of the grids (top + i/10) / max, i in [-4, 4], the one
+// that loses least as it is, and moves from there on.
+template <int N>
+float fit_positive(const float* x, const float* weight, int top, uint8_t* levels) {
+  const float highest = *std::max_element(x, x + N), top_level = static_cast<float>(top);
+  if (highest < 1e-15f) {
+    std::memset(levels, 0, N);
+    return 0;
+  }
+  float q[N], best_grid = 0, best_error = 0;
+  const auto round_to_grid = [&](float grid) {
+    for (int i = 0; i < N; ++i) q[i] = std::clamp(round_small(grid * x[i]), 0.0f, top_level);
+  };
+  // The plain grid comes first, so that a tie keeps it.
+  for (const int shift : {0, -4, -3, -2, -1, 1, 2, 3, 4}) {
+    const float grid = (0.1f * static_cast<float>(shift) + top_level) / highest, scale = 1 / grid;
+    round_to_grid(grid);
+    float error = 0;
+    for (int i = 0; i < N; ++i) {
+      const float difference = x[i] - scale * q[i];
+      error += weight[i] * difference * difference;
+    }
+    if (shift != 0 && !(error < best_error)) continue;
+    best_error = error;
+    best_grid = grid;
+  }
+  round_to_grid(best_grid);
+  const float scale = move_levels<N>(x, weight, 0, top_level, q);
+  for (int i = 0; i < N; ++i) levels[i] = static_cast<uint8_t>(q[i]);
+  return scale;
 }
 
 }  // namespace sllm
