@@ -32,6 +32,8 @@ const std::vector<Command> kCommands = {
      declare_tune},
     {"runs", "Build", "List tuning runs, show, plot, compare or resume them", kJson, declare_runs},
     {"merge", "Build", "Merge a LoRA adapter into its base model", kJson | kDryRun, declare_merge},
+    {"imatrix", "Build", "Measure which weights matter on a text, for quantize", kJson,
+     declare_imatrix},
     {"quantize", "Build", "Store a model in fewer bits", kJson | kDryRun, declare_quantize},
     {"eval", "Evaluate", "Measure a model: perplexity, tasks, answers", kJson, declare_eval},
     {"compare", "Evaluate", "Measure several models side by side", kJson, declare_compare},

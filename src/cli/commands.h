@@ -20,6 +20,7 @@ Action declare_ask(CLI::App& app, const Globals& globals);
 
 Action declare_import(CLI::App& app, const Globals& globals);
 Action declare_merge(CLI::App& app, const Globals& globals);
+Action declare_imatrix(CLI::App& app, const Globals& globals);
 Action declare_quantize(CLI::App& app, const Globals& globals);
 Action declare_template(CLI::App& app, const Globals& globals);
 Action declare_tokenize(CLI::App& app, const Globals& globals);

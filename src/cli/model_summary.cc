@@ -28,11 +28,14 @@ std::string megabytes(int64_t bytes) {
 
 Status check_output(const fs::path& out, const std::vector<fs::path>& inputs) {
   if (out.extension() != ".gguf") return check_replaceable(out, hf_folder_names(), inputs);
+  return check_output_file(out, inputs);
+}
+
+Status check_output_file(const fs::path& out, const std::vector<fs::path>& inputs) {
   std::error_code error;
   if (fs::is_directory(out, error))
-    return with_hint(
-        usage_error("{}: is a folder; a GGUF file is to be written here", out.string()),
-        "Choose another name for the file");
+    return with_hint(usage_error("{}: is a folder; a file is to be written here", out.string()),
+                     "Choose another name for the file");
   for (const fs::path& input : inputs)
     if (fs::equivalent(out, input, error))
       return with_hint(usage_error("{}: would be replaced, but it is what is read", out.string()),

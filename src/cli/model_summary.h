@@ -19,6 +19,7 @@ std::string megabytes(int64_t bytes);  // "98.4 MB", "1.12 GB"
 // Before any work: whether a model read from `inputs` may be written to `out`. kUsage when that
 // would remove an input, or a folder that holds something else than such a model.
 Status check_output(const fs::path& out, const std::vector<fs::path>& inputs);
+Status check_output_file(const fs::path& out, const std::vector<fs::path>& inputs);  // of any kind
 // "500M", "2GB" (thousands, as gguf-split counts) in bytes; 0 when empty.
 Result<uint64_t> parse_size(const std::string& text);
 // --split-max-size.

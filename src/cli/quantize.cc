@@ -3,15 +3,50 @@
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
 #include "models/registry.h"
+#include "quant/weighted.h"
 
 namespace sllm::cli {
 namespace {
 
 struct Flags {
-  std::string in, out, type = "q4_k_m", split;
+  std::string in, out, type = "q4_k_m", imatrix, split;
   bool pure = false;
   int threads = 0;
 };
+
+// What an importance matrix says of the model's columns; the keys by which llama-quantize records
+// where it came from go into the model's description.
+Result<ColumnImportance> importance_for(ModelToWrite& model, const std::string& path) {
+  if (path.empty()) return ColumnImportance();
+  SLLM_TRY(const ImportanceMatrix matrix, read_imatrix(path));
+  model.description["quantize.imatrix.file"] = path;
+  if (!matrix.datasets.empty())
+    model.description["quantize.imatrix.dataset"] = matrix.datasets.front();
+  model.description["quantize.imatrix.entries_count"] = std::to_string(matrix.entries.size());
+  if (matrix.chunks > 0)
+    model.description["quantize.imatrix.chunks_count"] = std::to_string(matrix.chunks);
+  return column_importance(matrix, model.config, path);
+}
+
+// Matrices that are searched for without importance, though there is a matrix of it. The embedding
+// and the output matrix usually have none.
+void warn_of_missing(const ModelToWrite& model, const ColumnImportance& importance) {
+  std::vector<std::string_view> missing;
+  bool used = false;
+  for (const TensorInfo& t : model.tensors) {
+    const bool searched = weighted_encode(t.dtype) != nullptr, known = importance.contains(t.name);
+    used |= searched && known;
+    if (searched && !known && t.name.starts_with("model.layers.")) missing.push_back(t.name);
+  }
+  if (!used)
+    log(LogLevel::kWarning, "this type makes no use of an importance matrix");
+  else if (!missing.empty())
+    log(LogLevel::kWarning,
+        fmt::format(
+            "the importance matrix has no entry for {} of the matrices, which are quantised "
+            "without: {}{}",
+            missing.size(), missing.front(), missing.size() > 1 ? " ..." : ""));
+}
 
 Status run(const Flags& flags, const Globals& globals) {
   if (fs::path(flags.out).extension() != ".gguf")
@@ -22,7 +57,9 @@ Status run(const Flags& flags, const Globals& globals) {
   SLLM_OK(check_output(flags.out, {path}));
   SLLM_TRY(const auto source, open_model(path));
   ModelToWrite model = as_written(source);
-  apply_recipe(model, recipe, flags.pure);
+  SLLM_TRY(const ColumnImportance importance, importance_for(model, flags.imatrix));
+  apply_recipe(model, recipe, flags.pure, !flags.imatrix.empty());
+  if (!flags.imatrix.empty()) warn_of_missing(model, importance);
   for (const TensorInfo& t : source->tensors())
     if (is_block_format(t.dtype) && is_block_format(recipe.type) && t.dtype != recipe.type) {
       log(LogLevel::kWarning, "the input is quantised already; quantising the original loses less");
@@ -35,7 +72,7 @@ Status run(const Flags& flags, const Globals& globals) {
     return ok();
   }
   SLLM_TRY(const WrittenModel written,
-           write_model(flags.out, std::move(model), pool, progress_sink(globals)));
+           write_model(flags.out, std::move(model), pool, progress_sink(globals), importance));
   report_written(globals, "quantize", written.path, written);
   return ok();
 }
@@ -53,6 +90,8 @@ Action declare_quantize(CLI::App& app, const Globals& globals) {
   app.add_option("out", flags->out, "The .gguf file to write")->required();
   app.add_option("-t,--type", flags->type, "Storage type")->capture_default_str();
   app.add_flag("--pure", flags->pure, "The same type for every matrix, the output matrix too");
+  app.add_option("--imatrix", flags->imatrix,
+                 "Importance matrix by which roundings are chosen (sllm imatrix or llama-imatrix)");
   add_split_flag(app, flags->split);
   app.add_option("--threads", flags->threads, "0: all cores");
   app.footer("Types:" + types);

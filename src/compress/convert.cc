@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "io/gguf_model.h"
+#include "quant/weighted.h"
 #include "text/tokenizer_convert.h"
 
 namespace sllm {
@@ -47,16 +49,23 @@ Status for_each_row(const Tensor& tensor, ThreadPool& pool, const std::string& n
 }  // namespace
 
 Result<Tensor> convert_tensor(const Tensor& tensor, DType type, ThreadPool& pool,
-                              const std::string& name) {
+                              const std::string& name, std::span<const float> importance) {
   if (tensor.dtype() == type) return tensor;
   const int64_t cols = tensor.cols();
   SLLM_CHECK(
       info(tensor.dtype()).decode && info(type).encode && cols % info(type).block_elements == 0,
       "convert_tensor: {} {} cannot become {}", name, tensor.to_string(), info(type).name);
+  SLLM_CHECK(importance.empty() || std::ssize(importance) == cols,
+             "convert_tensor: {} has {} columns, not {}", name, cols, importance.size());
+  const WeightedEncode weighted = importance.empty() ? nullptr : weighted_encode(type);
   Tensor out = Tensor::empty(type, tensor.shape());
   const int64_t row_bytes = bytes_of(type, cols);
   SLLM_OK(for_each_row(tensor, pool, name, [&](int64_t row, const float* numbers) {
-    info(type).encode(numbers, static_cast<char*>(out.raw()) + row * row_bytes, cols);
+    char* to = static_cast<char*>(out.raw()) + row * row_bytes;
+    if (weighted)
+      weighted(numbers, importance.data(), to, cols);
+    else
+      info(type).encode(numbers, to, cols);
   }));
   return out;
 }
@@ -92,8 +101,8 @@ Status restore_vector_types(ModelToWrite& model) {
   return ok();
 }
 
-void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure) {
-  for (TensorInfo& t : model.tensors) t.dtype = type_for(recipe, model.config, t, pure);
+void apply_recipe(ModelToWrite& model, const Recipe& recipe, bool pure, bool weighted) {
+  for (TensorInfo& t : model.tensors) t.dtype = type_for(recipe, model.config, t, pure, weighted);
   model.gguf_file_type = recipe.file_type;
 }
 
@@ -111,7 +120,7 @@ WrittenModel count_types(const std::vector<TensorInfo>& tensors) {
 }
 
 Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, ThreadPool& pool,
-                                 const ProgressSink& progress) {
+                                 const ProgressSink& progress, const ColumnImportance& importance) {
   const bool gguf = out.extension() == ".gguf";
   SLLM_TRY(model.tokenizer,
            gguf ? tokenizer_for_gguf(model.tokenizer, model.config)
@@ -125,8 +134,13 @@ Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, Thread
     if (const int signal = stop_requested())
       return make_error(static_cast<ErrorCode>(128 + signal), "{}: stopped, nothing was written",
                         out.string());
-    SLLM_TRY(const Tensor stored, read(t));
-    SLLM_TRY(Tensor tensor, convert_tensor(stored, t.dtype, pool, t.name));
+    return read(t);
+  };
+  const auto encode = [&](const Tensor& stored, const TensorInfo& t) -> Result<Tensor> {
+    const auto columns = importance.find(t.name);
+    SLLM_TRY(Tensor tensor, convert_tensor(stored, t.dtype, pool, t.name,
+                                           columns == importance.end() ? std::span<const float>()
+                                                                       : columns->second));
     state.done += static_cast<uint64_t>(tensor.bytes());
     state.detail = t.name;
     if (progress) progress(state);
@@ -134,10 +148,14 @@ Result<WrittenModel> write_model(const fs::path& out, ModelToWrite model, Thread
   };
   written.path = out;
   if (gguf) {
-    SLLM_TRY(written.path, write_gguf(out, model));
-  } else {
-    SLLM_OK(write_hf_folder(out, model));
+    SLLM_TRY(written.path, write_gguf(out, model, encode));
+    return written;
   }
+  model.tensor = [&, next = std::move(model.tensor)](const TensorInfo& t) -> Result<Tensor> {
+    SLLM_TRY(const Tensor stored, next(t));
+    return encode(stored, t);
+  };
+  SLLM_OK(write_hf_folder(out, model));
   return written;
 }
 

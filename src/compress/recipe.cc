@@ -72,20 +72,25 @@ DType low_bits(const Recipe& recipe, Part part, int64_t layer, const ModelConfig
   return DType::kQ4_K;
 }
 
-DType mixed(const Recipe& recipe, const ModelConfig& config, const TensorInfo& tensor) {
+DType mixed(const Recipe& recipe, const ModelConfig& config, const TensorInfo& tensor,
+            bool weighted) {
   const Part part = part_of(tensor.name);
   const int64_t layer = layer_of(tensor.name);
   if (part == Part::kOther) return recipe.type;
   if (recipe.type == DType::kQ2_K || recipe.type == DType::kQ3_K)
     return low_bits(recipe, part, layer, config);
   if (part == Part::kAttentionOutput) return recipe.type;
-  const bool value = part == Part::kValue;
+  const bool value = part == Part::kValue, early = layer < config.L / 8;
   if (recipe.type == DType::kIQ4_NL || recipe.type == DType::kIQ4_XS)
-    return (value ? config.H >= 4 * config.Hk : layer < config.L / 8) ? DType::kQ5_K : recipe.type;
+    return (value ? config.H >= 4 * config.Hk : early && !weighted) ? DType::kQ5_K : recipe.type;
+  // The importance of the first layers' columns differs by orders of magnitude, and a scale without
+  // a minimum follows the few large ones.
+  if (weighted && !value && early && recipe.type == DType::kQ4_0) return DType::kQ4_1;
+  if (weighted && !value && early && recipe.type == DType::kQ5_0) return DType::kQ5_1;
   if (recipe.mix == Mix::kMedium)
     return worth_more_bits(layer, config.L) ? DType::kQ6_K : recipe.type;
   if (recipe.mix == Mix::kSmall && recipe.type == DType::kQ4_K)
-    return layer < (value ? 4 : config.L / 8) ? DType::kQ5_K : recipe.type;
+    return (value ? layer < 4 : early) ? DType::kQ5_K : recipe.type;
   return recipe.type;
 }
 
@@ -123,15 +128,15 @@ DType with_fallback(DType type, int64_t cols) {
   return cols % info(smaller).block_elements == 0 && type != smaller ? smaller : DType::kF16;
 }
 
-DType type_for(const Recipe& recipe, const ModelConfig& config, const TensorInfo& tensor,
-               bool pure) {
+DType type_for(const Recipe& recipe, const ModelConfig& config, const TensorInfo& tensor, bool pure,
+               bool weighted) {
   if (tensor.shape.size() != 2) return DType::kF32;
   if (!is_block_format(recipe.type)) return recipe.type;
   const int64_t cols = tensor.shape.back();
   if (pure) return with_fallback(recipe.type, cols);
   const bool output = tensor.name == "lm_head.weight" ||
                       (config.tied_embeddings && tensor.name == "model.embed_tokens.weight");
-  if (!output) return with_fallback(mixed(recipe, config, tensor), cols);
+  if (!output) return with_fallback(mixed(recipe, config, tensor, weighted), cols);
   if (cols % info(recipe.type).block_elements != 0 || recipe.type == DType::kQ8_0 ||
       recipe.type == DType::kMXFP4)
     return with_fallback(DType::kQ8_0, cols);

@@ -13,7 +13,7 @@ Result<std::vector<std::vector<TokenId>>> perplexity_windows(const Tokenizer& to
   const auto n = static_cast<int64_t>(ids.size());
   if (options.window < 4) return usage_error("a window of {} tokens is too small", options.window);
   if (n < 2 * options.window)
-    return bad_input("the text has {} tokens; perplexity needs at least two windows of {}", n,
+    return bad_input("the text has {} tokens, and at least two windows of {} are needed", n,
                      options.window);
   const bool bos_first = tokenizer.bos_id() >= 0 && ids.front() == tokenizer.bos_id();
   std::vector<std::vector<TokenId>> windows;

@@ -5,6 +5,7 @@
 #include "io/gguf_lora.h"
 #include "io/gguf_model.h"
 #include "io/hf_source.h"
+#include "io/imatrix.h"
 
 namespace sllm {
 
@@ -51,6 +52,9 @@ Result<std::shared_ptr<ModelSource>> ModelSource::open(const fs::path& path, Arc
         fmt::format("Give its folder: {}", path.parent_path().string()));
   SLLM_TRY(GgufFile file, GgufFile::open(path));
   if (is_gguf_adapter(file)) return adapter_not_model(path);
+  if (is_imatrix(file))
+    return with_hint(bad_input("{}: is an importance matrix, not a model", path.string()),
+                     "Give it as --imatrix to sllm quantize");
   return open_gguf(std::move(file), path, known);
 }
 

@@ -73,8 +73,13 @@ void add_general(GgufWriter& out, const ModelToWrite& model, const std::string& 
       out.add(to, it->second);
   if (!model.description.contains("name") && !model.config.name.empty())
     out.add("general.name", model.config.name);
-  for (const auto& [key, value] : model.description)
-    if (key.starts_with("sllm.")) out.add(key, value);
+  for (const auto& [key, value] : model.description) {
+    if (key.starts_with("sllm.") || key == "quantize.imatrix.file" ||
+        key == "quantize.imatrix.dataset")
+      out.add(key, value);
+    if (key == "quantize.imatrix.entries_count" || key == "quantize.imatrix.chunks_count")
+      out.add(key, static_cast<uint32_t>(std::stoul(value)));
+  }
   out.add("general.file_type",
           model.gguf_file_type ? *model.gguf_file_type : file_type_of(model.tensors));
   out.add("general.quantization_version", uint32_t{2});
@@ -116,6 +121,13 @@ void add_tokenizer(GgufWriter& out, const TokenizerSource::Gguf& t, const ModelT
 }  // namespace
 
 Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
+  return write_gguf(path, model, [](const Tensor& tensor, const TensorInfo& info) {
+    return Result<Tensor>(tensor.to(info.dtype));
+  });
+}
+
+Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model,
+                            const GgufEncode& encode) {
   SLLM_OK(validate(model.config));
   SLLM_OK(check_tensors(model.config, model.tensors));
   ModelConfig config = model.config;  // the description takes what it could also fill
@@ -154,10 +166,11 @@ Result<fs::path> write_gguf(const fs::path& path, const ModelToWrite& model) {
         }
         SLLM_TRY(const Tensor t, model.tensor(model.tensors[i]));
         const GgufForm& form = specs[stored[i].name].form;
-        if (form.splits(stored[i].dtype))
-          return form.to_gguf(t.to_f32(), form.n).to(stored[i].dtype);
-        const Tensor typed = t.to(stored[i].dtype);
-        return form.to_gguf ? form.to_gguf(typed, form.n) : typed;
+        // Columns move before their blocks are made, whole rows when they are small.
+        if (form.columns > 0)
+          return encode(form.to_gguf(form.splits(t.dtype()) ? t.to_f32() : t, form.n), stored[i]);
+        SLLM_TRY(const Tensor encoded, encode(t, stored[i]));
+        return form.to_gguf ? form.to_gguf(encoded, form.n) : encoded;
       },
       model.max_file_bytes);
 }
