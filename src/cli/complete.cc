@@ -17,7 +17,8 @@ struct Flags {
   ModelFlags model;
   SamplingOptions sampling;
   std::string prompt, ids, ids_file, grammar, schema;
-  int64_t count = 128, batch = 8, chunk = 512, lookup = EngineOptions{}.lookup;
+  int64_t count = 128, batch = 8, chunk = 512;
+  EngineOptions guessing;  // --lookup, --draft
   std::vector<std::string> stop;
   bool ignore_eos = false;
 };
@@ -65,10 +66,9 @@ Status run(const Flags& flags, const Globals& globals) {
   if (!flags.ids_file.empty()) {
     SLLM_TRY(lists, read_ids_file(flags.ids_file));
   }
-  EngineOptions options;
+  EngineOptions options = flags.guessing;
   options.max_sequences = flags.batch;
   options.prefill_chunk = flags.chunk;
-  options.lookup = flags.lookup;
   options.queue_limit = std::max<int64_t>(options.queue_limit, static_cast<int64_t>(lists.size()));
   SLLM_TRY(const auto engine, open_engine(flags.model, options));
 
@@ -100,6 +100,7 @@ Status run(const Flags& flags, const Globals& globals) {
     document.update(to_json(result));
     const EngineStats stats = engine->stats();
     document["lookup"] = {{"guessed", stats.guessed_tokens}, {"accepted", stats.accepted_tokens}};
+    document["draft"] = {{"guessed", stats.drafted_tokens}, {"accepted", stats.accepted_drafts}};
     print_json("complete", document);
   } else {
     std::cout << std::endl;
@@ -129,10 +130,7 @@ Action declare_complete(CLI::App& app, const Globals& globals) {
       app.add_option("--grammar", flags->grammar, "File with a GBNF grammar to keep to");
   app.add_option("--json-schema", flags->schema, "File with a JSON schema to keep to")
       ->excludes(grammar);
-  app.add_option("--lookup", flags->lookup,
-                 "Tokens guessed at once where the answer repeats the text so far; 0: none")
-      ->check(CLI::Range(0, 64))
-      ->capture_default_str();
+  add_guessing_flags(app, flags->guessing);
   return [flags, &globals] { return run(*flags, globals); };
 }
 

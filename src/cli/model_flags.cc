@@ -36,8 +36,30 @@ void add_kv_flag(CLI::App& app, std::optional<DType>& kv) {
       ->check(CLI::IsMember(kTypes));
 }
 
+void add_guessing_flags(CLI::App& app, EngineOptions& options) {
+  app.add_option("--lookup", options.lookup,
+                 "Tokens guessed at once where the answer repeats the text so far; 0: none")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  app.add_option("--draft", options.draft,
+                 "Smaller model of the same vocabulary that guesses elsewhere; the answers are "
+                 "the same without");
+  app.add_option("--draft-tokens", options.draft_tokens,
+                 "Tokens that the draft model guesses at once, at most; 0: none")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+}
+
+Status resolve_draft(EngineOptions& options) {
+  if (options.draft.empty()) return ok();
+  SLLM_TRY(const fs::path path, resolve_model(options.draft));
+  options.draft = path.string();
+  return ok();
+}
+
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra) {
   SLLM_TRY(const fs::path path, resolve_model(flags.model));
+  SLLM_OK(resolve_draft(extra));
   extra.numerics = flags.mode == "exact"  ? Numerics::kExact
                    : flags.mode == "bf16" ? Numerics::kBf16
                                           : Numerics::kFast;

@@ -25,6 +25,10 @@ struct ModelFlags {
 void add_model_flags(CLI::App& app, ModelFlags& flags, std::string default_mode = "fast");
 // --kv-cache alone.
 void add_kv_flag(CLI::App& app, std::optional<DType>& kv);
+// --lookup, --draft, --draft-tokens.
+void add_guessing_flags(CLI::App& app, EngineOptions& options);
+// A draft model that was named rather than given by its path, in the place where it lies.
+Status resolve_draft(EngineOptions& options);
 // `extra` holds what the flags do not say (slots, chunk); the flags fill in the rest.
 Result<std::shared_ptr<Engine>> open_engine(const ModelFlags& flags, EngineOptions extra = {});
 

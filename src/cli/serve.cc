@@ -52,6 +52,7 @@ Status run(Flags& flags, const Globals& globals) {
   if (const char* key = std::getenv("SLLM_API_KEY"); key && *key)
     flags.server.access.api_keys.emplace_back(key);
   flags.engine.numerics = numerics_of(flags.mode);
+  SLLM_OK(resolve_draft(flags.engine));
   SLLM_TRY(auto engine, Engine::open(path, flags.engine));
   if (flags.name.empty()) flags.name = model_name(path);
   flags.server.service.model_name = flags.name;
@@ -109,10 +110,7 @@ Action declare_serve(CLI::App& app, const Globals& globals) {
                  "Tokens kept of earlier requests, for prompts that begin like them; 0: none")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
       ->capture_default_str();
-  app.add_option("--lookup", flags->engine.lookup,
-                 "Tokens guessed at once where an answer repeats the text so far; 0: none")
-      ->check(CLI::Range(0, 64))
-      ->capture_default_str();
+  add_guessing_flags(app, flags->engine);
   app.add_option("--mode", flags->mode, "Numerics: exact, bf16 or fast")
       ->check(CLI::IsMember({"exact", "bf16", "fast"}))
       ->capture_default_str();

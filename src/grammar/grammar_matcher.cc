@@ -46,12 +46,30 @@ bool GrammarMatcher::accept(TokenId token) {
   const std::string_view text = vocabulary_->text(token);
   if (text.empty()) return false;
   make_room();
-  State state = state_;
-  for (const char byte : text)
-    if ((state = automaton_.step(state, static_cast<uint8_t>(byte))) == GrammarAutomaton::kDead)
-      return false;
+  const State state = after(state_, text);
+  if (state == GrammarAutomaton::kDead) return false;
   state_ = state;
   return true;
+}
+
+GrammarAutomaton::State GrammarMatcher::after(State state, std::string_view text) {
+  for (const char byte : text)
+    if ((state = automaton_.step(state, static_cast<uint8_t>(byte))) == GrammarAutomaton::kDead)
+      break;
+  return state;
+}
+
+size_t GrammarMatcher::fitting(std::span<const TokenId> tokens) {
+  make_room();
+  State state = state_;
+  for (size_t n = 0; n < tokens.size(); ++n) {
+    if (ended_ || vocabulary_->is_end(tokens[n]))  // nothing but another end follows an end
+      return n + (ended_ ? vocabulary_->is_end(tokens[n]) : automaton_.may_end(state));
+    const std::string_view text = vocabulary_->text(tokens[n]);
+    state = text.empty() ? GrammarAutomaton::kDead : after(state, text);
+    if (state == GrammarAutomaton::kDead) return n;
+  }
+  return tokens.size();
 }
 
 // States have the numbers in which they were made; those of all masks are forgotten with them.

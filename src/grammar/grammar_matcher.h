@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -30,6 +31,8 @@ class GrammarMatcher {
 
   // Goes on by a token; false, and nothing changes, when it may not come next.
   bool accept(TokenId token);
+  // How many of `tokens` could come next, one after the other; nothing changes.
+  size_t fitting(std::span<const TokenId> tokens);
   // The text is complete; nothing but the end may follow.
   bool may_end() const { return ended_ || automaton_.may_end(state_); }
   bool must_end() const { return ended_ || !automaton_.goes_on(state_); }
@@ -45,6 +48,7 @@ class GrammarMatcher {
     bool any = false;
   };
   void make_room();
+  State after(State state, std::string_view text);
   const Allowed& allowed();
   bool walk(Allowed& allowed);  // false: not even the first bytes could be tried
   void allow(Allowed& allowed, size_t node) const;

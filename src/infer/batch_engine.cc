@@ -8,10 +8,6 @@
 #include "models/registry.h"
 
 namespace sllm {
-namespace {
-constexpr int64_t kDecodingRows = 16;  // up to which a row costs little beside the weights
-}
-
 BatchEngine::BatchEngine(Setup setup)
     : setup_(std::move(setup)),
       eos_ids_(setup_.parts.tokenizer->eos_ids()),
@@ -136,6 +132,7 @@ void BatchEngine::end_all(Sequences& sequences, FinishReason reason, const std::
 }
 
 void BatchEngine::loop() {
+  if (setup_.draft) setup_.draft->warm_up();
   for (;;) {
     std::function<void()> job;
     {
@@ -206,6 +203,7 @@ void BatchEngine::leave_slot(Sequence& s) {
   const auto read = s.read();
   if (!s.failed()) prefixes_.keep(read_with(s), read, std::move(*s.state));
   s.state.reset();
+  if (setup_.draft) setup_.draft->keep(s.draft);
 }
 
 ReadWith BatchEngine::read_with(const Sequence& s) const {
@@ -261,23 +259,6 @@ std::vector<BatchEngine::Work> BatchEngine::plan() {
   }
   if (!reading) guess(work);
   return work;
-}
-
-// Beside prompts there are no guesses: their rows are dear, and a step is long already.
-void BatchEngine::guess(std::vector<Work>& work) {
-  if (options().lookup == 0 || config().recurrent()) return;
-  std::vector<double> likelihoods;
-  for (const Work& w : work) likelihoods.push_back(w.sequence->lookup.likelihood());
-  const auto share = budget_.share(likelihoods, options().lookup,
-                                   kDecodingRows - static_cast<int64_t>(work.size()));
-  for (size_t i = 0; i < work.size(); ++i) {
-    Sequence& s = *work[i].sequence;
-    // The last token is not looked up: it could only be followed by more than was asked for.
-    int64_t most = std::min(share[i], s.left() - 1);
-    while (most > 0 && config().rope.stretches(s.length() + most) != s.stretched) --most;
-    if (most > 0) work[i].guesses = s.lookup.guess(s.text(), most);
-    if (share[i] == 0) s.lookup.rest();
-  }
 }
 
 void BatchEngine::step(const std::vector<Work>& work) {
@@ -355,7 +336,7 @@ void BatchEngine::deliver(const std::vector<Work>& work, const Tensor& hidden) {
   std::vector<Tensor> last;
   std::vector<Taker> takers;
   int64_t row = 0;
-  for (const auto& [s, rows, guesses] : work) {
+  for (const auto& [s, rows, guesses, drafted] : work) {
     const auto guessed = static_cast<int64_t>(guesses.size());
     const int64_t first = row, begin = s->state->length() - rows - guessed;
     row += rows + guessed;
@@ -383,24 +364,6 @@ void BatchEngine::deliver(const std::vector<Work>& work, const Tensor& hidden) {
                                        ? "no token that the grammar allows has a finite logit"
                                        : "the model's logits are not numbers (NaN or infinity)");
   });
-}
-
-// The state has seen all guesses, and shall have seen all but the last token of the answer.
-void BatchEngine::take_back_wrong_guesses(const std::vector<Work>& work) {
-  uint64_t guessed = 0, accepted = 0;
-  for (const auto& [s, rows, guesses] : work) {
-    if (guesses.empty()) continue;
-    const auto all = static_cast<int64_t>(guesses.size());
-    const int64_t wrong = std::min(all, s->state->length() - (s->length() - 1));
-    s->lookup.learn(all, all - wrong);
-    s->state->truncate(s->length() - 1);
-    guessed += guesses.size(), accepted += static_cast<uint64_t>(all - wrong);
-  }
-  if (guessed == 0) return;
-  std::lock_guard lock(mutex_);
-  stats_.guessed_tokens += guessed;
-  stats_.accepted_tokens += accepted;
-  stats_.generated_tokens += accepted;
 }
 
 }  // namespace sllm

@@ -27,6 +27,7 @@ class BatchEngine final : public Engine {
     std::map<std::string, BoundAdapter> adapters;
     DType kv;
     int64_t pool_tokens, scoring_tokens;
+    std::unique_ptr<DraftModel> draft = nullptr;  // null: none
   };
   explicit BatchEngine(Setup setup);
   ~BatchEngine() override;
@@ -59,6 +60,7 @@ class BatchEngine final : public Engine {
     Sequence* sequence;
     int64_t rows;
     std::vector<TokenId> guesses = {};
+    int64_t drafted = 0;  // tokens of the draft model that the guesses are the beginning of
   };
   using Sequences = std::deque<std::unique_ptr<Sequence>>;
 
@@ -72,7 +74,11 @@ class BatchEngine final : public Engine {
   void start(Sequence& s);
   ReadWith read_with(const Sequence& s) const;
   std::vector<Work> plan();
+  // What may follow, where it pays: looked up in the text, or else said by the draft model.
   void guess(std::vector<Work>& work);
+  void look_up(std::vector<Work>& work);
+  void draft(std::vector<Work>& work);
+  int64_t may_guess(const Sequence& s, int64_t most) const;
   void step(const std::vector<Work>& work);
   void run(const std::vector<Work>& work);
   void deliver(const std::vector<Work>& work, const Tensor& hidden);

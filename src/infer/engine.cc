@@ -29,16 +29,28 @@ int64_t weight_bytes(const ModelSource& source) {
   return bytes;
 }
 
+// As asked for, or as the numerics have it; the latter also for a draft model that cannot.
+DType kv_of(const EngineOptions& options, const ModelSource& source) {
+  const bool asked = options.kv && StatePool::can_hold(source.config(), *options.kv);
+  return asked ? *options.kv : state_type(options.numerics, source);
+}
+
 // Sets options.context and returns how many tokens fit into one state pool. A quarter of the memory
 // that the weights and a backend's copy of them leave goes to each of the two pools (answers,
-// scoring).
-Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& options) {
+// scoring). A draft model, if there is one, keeps states of the answers beside them.
+Result<int64_t> fit_context(const ModelSource& source, const ModelSource* draft,
+                            EngineOptions& options) {
   const ModelConfig& config = source.config();
   // Fixed states: the present one, the next, and the one to come back to when a step fails.
-  const int64_t left = available_memory() - 2 * weight_bytes(source) -
-                       3 * options.max_sequences * StatePool::bytes_per_sequence(config);
-  const int64_t fits = std::max<int64_t>(left, 0) / 4 / StatePool::bytes_per_token(config, kv) /
-                       KvView::kBlockTokens * KvView::kBlockTokens;
+  int64_t left = available_memory() - 2 * weight_bytes(source) -
+                 3 * options.max_sequences * StatePool::bytes_per_sequence(config);
+  const auto token_bytes = [&](const ModelSource& s) {
+    return StatePool::bytes_per_token(s.config(), kv_of(options, s));
+  };
+  int64_t per_token = token_bytes(source);
+  if (draft) left -= 2 * weight_bytes(*draft), per_token += token_bytes(*draft);
+  const int64_t fits =
+      std::max<int64_t>(left, 0) / 4 / per_token / KvView::kBlockTokens * KvView::kBlockTokens;
   const int64_t wanted = options.context > 0 ? options.context : config.max_context;
   const int64_t least = options.context > 0 ? wanted : std::min(wanted, kLeastContext);
   if (fits < least)
@@ -55,6 +67,18 @@ Result<int64_t> fit_context(const ModelSource& source, DType kv, EngineOptions& 
     log(LogLevel::kWarning, fmt::format("the context of {} tokens is beyond the model's own {}",
                                         options.context, config.max_context));
   return fits;
+}
+
+Status check_draft(const EngineParts& parts) {
+  SLLM_OK(check_generates(parts.draft->config()).context(parts.draft->path().string()));
+  for (const ModelSource* m : {parts.source.get(), parts.draft.get()})
+    if (m->config().recurrent())
+      return with_hint(usage_error("{}: a model with recurrent layers cannot take a wrong token "
+                                   "back, so it neither drafts nor has drafts made for it",
+                                   m->path().string()),
+                       "Leave the draft model out");
+  return check_same_vocabulary(*parts.tokenizer, *parts.draft_tokenizer)
+      .context(parts.draft->path().string());
 }
 
 }  // namespace
@@ -80,7 +104,12 @@ Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions
   SLLM_TRY(auto source, open_model(path));
   SLLM_TRY(auto tokenizer, Tokenizer::of(*source));
   SLLM_TRY(auto chat_template, ChatTemplate::of(*source, *tokenizer));
-  return create({source, tokenizer, chat_template, nullptr}, std::move(options));
+  EngineParts parts{source, tokenizer, chat_template, nullptr};
+  if (!options.draft.empty()) {
+    SLLM_TRY(parts.draft, open_model(options.draft));
+    SLLM_TRY(parts.draft_tokenizer, Tokenizer::of(*parts.draft));
+  }
+  return create(std::move(parts), std::move(options));
 }
 
 Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions options) {
@@ -101,19 +130,26 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }
-  setup.kv = options.kv.value_or(state_type(options.numerics, *parts.source));
-  if (!StatePool::can_hold(parts.source->config(), setup.kv))
+  if (options.kv && !StatePool::can_hold(parts.source->config(), *options.kv))
     return with_hint(
         usage_error("{}: keys and values cannot be stored as {}, for its heads are not "
                     "a multiple of {} wide",
-                    parts.source->path().string(), info(setup.kv).name,
-                    info(setup.kv).block_elements),
+                    parts.source->path().string(), info(*options.kv).name,
+                    info(*options.kv).block_elements),
         "Leave --kv-cache out");
-  SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, setup.kv, options));
+  if (parts.draft) SLLM_OK(check_draft(parts));
+  setup.kv = kv_of(options, *parts.source);
+  SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, parts.draft.get(), options));
   setup.pool_tokens =
       std::min(setup.scoring_tokens,
                round_up(options.context, KvView::kBlockTokens) * options.max_sequences);
   if (!parts.backend) parts.backend = make_cpu_backend(options.threads);
+  if (parts.draft && options.draft_tokens > 0) {
+    SLLM_TRY(const auto draft, Model::load(parts.draft));
+    setup.draft = std::make_unique<DraftModel>(DraftModel::Setup{
+        draft, parts.backend, options.numerics, kv_of(options, *parts.draft), setup.pool_tokens,
+        std::min(options.prefix_cache, options.context), parts.source->config().V});
+  }
   setup.parts = std::move(parts);
   setup.options = std::move(options);
   return std::shared_ptr<Engine>(std::make_shared<BatchEngine>(std::move(setup)));

@@ -39,6 +39,11 @@ struct EngineOptions {
   // long as it pays: the answers are the same without. 0: none. Recurrent models never guess, for
   // they cannot take a wrong token back.
   int64_t lookup = 8;
+  // A smaller model of the same vocabulary, GGUF file or folder, that guesses where nothing is
+  // looked up (draft_model.h), and the tokens that it guesses at once at most, as long as it pays;
+  // the answers are the same without. "": none. Recurrent models are refused, as either of both.
+  std::string draft;
+  int64_t draft_tokens = 8;
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
   // What names no adapter uses the only one, rather than the base: an engine for one adapted model.
   bool adapted = false;
@@ -109,8 +114,10 @@ struct EngineStats {
   int64_t active = 0, waiting = 0;
   // cached_tokens: of prompts, not read again for they began like others. prompt_tokens: read.
   // guessed_tokens: looked up rather than computed one by one; accepted_tokens: of these, right.
+  // drafted_tokens, accepted_drafts: the same of the draft model's.
   uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, guessed_tokens = 0,
-           accepted_tokens = 0, requests = 0, cancelled = 0, refused = 0;
+           accepted_tokens = 0, drafted_tokens = 0, accepted_drafts = 0, requests = 0,
+           cancelled = 0, refused = 0;
   double prompt_seconds = 0, generate_seconds = 0;
 };
 
@@ -119,13 +126,16 @@ struct EngineParts {
   std::shared_ptr<ModelSource> source;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;
-  std::shared_ptr<Backend> backend;  // null: this machine's processor
+  std::shared_ptr<Backend> backend;              // null: this machine's processor
+  std::shared_ptr<ModelSource> draft = nullptr;  // EngineOptions::draft
+  std::shared_ptr<const Tokenizer> draft_tokenizer = nullptr;
 };
 
 class Engine {
  public:
   // `path`: GGUF file or Hugging Face folder. Errors as ModelSource::open and Model::load;
-  // kResource when not even 512 tokens of context fit in memory.
+  // kResource when not even 512 tokens of context fit in memory; kUsage for a draft model that
+  // cannot guess for this one.
   static Result<std::shared_ptr<Engine>> open(const fs::path& path, EngineOptions options = {});
   static Result<std::shared_ptr<Engine>> create(EngineParts parts, EngineOptions options = {});
   virtual ~Engine() = default;

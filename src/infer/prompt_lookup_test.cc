@@ -4,19 +4,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
-#include <thread>
-
 #include "infer/engine.h"
 #include "support/fake_engine.h"
+#include "support/guessed_answers.h"
 #include "support/tiny_model.h"
 
 namespace sllm {
 namespace {
 
-using ::testing::Each;
+using testing::at_once;
 using ::testing::ElementsAre;
+using testing::expect_same_bits;
 using ::testing::IsEmpty;
+using testing::repetitive_requests;
+using testing::settled;
 using ::testing::TestWithParam;
 
 TEST(PromptLookup, GuessesWhatFollowedTheLatestSamePlace) {
@@ -41,30 +42,6 @@ TEST(PromptLookup, FindsWhatWasAddedWhileNothingWasGuessed) {
   EXPECT_THAT(lookup.guess(text, 2), ElementsAre(7, 8));
 }
 
-TEST(PromptLookup, TrustsByWhatCameTrueAndForgetsWithTime) {
-  PromptLookup good, bad;
-  EXPECT_EQ(good.likelihood(), 0.5);
-  for (int i = 0; i < 20; ++i) good.learn(4, 4), bad.learn(4, 0);
-  EXPECT_GT(good.likelihood(), 0.95);
-  EXPECT_LT(bad.likelihood(), 0.1);
-  for (int i = 0; i < 200; ++i) bad.rest();
-  EXPECT_GT(bad.likelihood(), 0.45);
-}
-
-TEST(GuessBudget, SharesRowsByWhatTheyCostAndWhatTheyBring) {
-  GuessBudget cheap, dear;
-  for (const int64_t rows : {1, 9, 1, 5, 2})
-    cheap.measured(rows, 0.1 + 0.001 * static_cast<double>(rows)),
-        dear.measured(rows, 0.1 * static_cast<double>(rows));
-  EXPECT_THAT(cheap.share({0.95}, 8, 15), ElementsAre(8));
-  EXPECT_THAT(dear.share({0.95}, 8, 15), ElementsAre(0));
-  const auto shares = cheap.share({0.9, 0.1, 0.9}, 8, 13);
-  EXPECT_EQ(shares[0] + shares[1] + shares[2], 13);
-  EXPECT_LT(shares[1], shares[0]);
-  EXPECT_THAT(cheap.share({0.9, 0.9}, 8, -3), Each(0));
-  EXPECT_THAT(cheap.share({}, 8, 15), IsEmpty());
-}
-
 // A model whose answers repeat themselves, as those of tiny random ones do when they are greedy.
 std::shared_ptr<Engine> engine(int64_t lookup, Numerics numerics) {
   ModelConfig config = testing::tiny_config();
@@ -78,43 +55,13 @@ std::shared_ptr<Engine> engine(int64_t lookup, Numerics numerics) {
       .value();
 }
 
-std::vector<GenerateResult> answers(Engine& engine, float temperature) {
-  std::vector<std::future<GenerateResult>> asked;
-  for (const int64_t n : {3, 40, 90})
-    asked.push_back(std::async(std::launch::async, [&engine, n, temperature] {
-      GenerateRequest r;
-      for (int64_t i = 0; i < n; ++i) r.prompt.push_back(static_cast<TokenId>(i % 20 + n));
-      r.max_tokens = 24 + n / 4, r.ignore_eos = true, r.top_logprobs = 2;
-      r.sampling.temperature = temperature, r.sampling.seed = static_cast<uint64_t>(n);
-      r.sampling.repetition_penalty = temperature > 0 ? 1.1f : 1.0f;
-      return engine.generate(r).value();
-    }));
-  std::vector<GenerateResult> results;
-  for (auto& a : asked) results.push_back(a.get());
-  return results;
-}
-
-// What an engine counts is complete when nothing is being answered any more.
-EngineStats settled(const Engine& engine) {
-  while (engine.stats().active > 0) std::this_thread::yield();
-  return engine.stats();
-}
-
 class Guessing : public TestWithParam<Numerics> {};
 
 TEST_P(Guessing, ChangesNoBitOfAnyAnswer) {
   const auto plain = engine(0, GetParam()), guessing = engine(8, GetParam());
   for (const float temperature : {0.0f, 0.7f}) {
-    const auto expected = answers(*plain, temperature), got = answers(*guessing, temperature);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_EQ(got[i].tokens, expected[i].tokens);
-      EXPECT_EQ(got[i].text, expected[i].text);
-      ASSERT_EQ(got[i].logprobs.size(), expected[i].logprobs.size());
-      for (size_t t = 0; t < got[i].logprobs.size(); ++t) {
-        EXPECT_EQ(got[i].logprobs[t].logprob, expected[i].logprobs[t].logprob);
-        EXPECT_EQ(got[i].logprobs[t].top, expected[i].logprobs[t].top);
-      }
-    }
+    const auto requests = repetitive_requests(temperature);
+    expect_same_bits(at_once(*guessing, requests), at_once(*plain, requests));
   }
   const EngineStats without = settled(*plain), with = settled(*guessing);
   EXPECT_EQ(without.guessed_tokens, 0u);

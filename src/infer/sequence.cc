@@ -79,6 +79,10 @@ bool Sequence::see_last_row(std::span<float> logits) {
   return true;
 }
 
+void Sequence::cut_to_grammar(std::vector<TokenId>& guesses) {
+  if (matcher_) guesses.resize(matcher_->fitting(guesses));
+}
+
 void Sequence::finish_without_tokens() {
   GenerateEvent event;
   event.prompt_logprobs = std::exchange(prompt_logprobs_, {});

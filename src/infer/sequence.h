@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "grammar/grammar_matcher.h"
+#include "infer/draft_model.h"
 #include "infer/engine.h"
 #include "infer/prompt_lookup.h"
 #include "infer/sampler.h"
@@ -30,6 +31,7 @@ class Sequence {
   std::optional<SequenceState> state;  // set while it has a slot
   bool stretched = false;              // what the state was computed for (Rope::stretches)
   PromptLookup lookup;
+  Draft draft;
 
   int64_t prompt_size() const { return static_cast<int64_t>(request.prompt.size()); }
   int64_t length() const { return static_cast<int64_t>(tokens_.size()); }  // with the answer so far
@@ -52,6 +54,8 @@ class Sequence {
   // Logits after the last token: decides the next one. False when no logit is finite, or none of a
   // token that the grammar allows.
   bool see_last_row(std::span<float> logits);
+  // Cuts off what the grammar does not allow to come next.
+  void cut_to_grammar(std::vector<TokenId>& guesses);
   // The prompt has been read and no token was asked for.
   void finish_without_tokens();
   void end(FinishReason reason, std::string error = "");

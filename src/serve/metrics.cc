@@ -56,6 +56,10 @@ std::string Metrics::print(const EngineStats& e) const {
          "Tokens looked up in the text so far rather than computed one by one.", e.guessed_tokens);
   metric(out, "counter", "sllm_accepted_tokens_total", "Guessed tokens that were right.",
          e.accepted_tokens);
+  metric(out, "counter", "sllm_drafted_tokens_total", "Tokens that the draft model guessed.",
+         e.drafted_tokens);
+  metric(out, "counter", "sllm_accepted_drafts_total", "Drafted tokens that were right.",
+         e.accepted_drafts);
   metric(out, "counter", "sllm_prompt_seconds_total", "Seconds spent on prompts.",
          e.prompt_seconds);
   metric(out, "counter", "sllm_generate_seconds_total", "Seconds spent on decoding.",
