@@ -1,4 +1,6 @@
 // sllm quantize: a smaller GGUF file of the same model.
+#include <set>
+
 #include "cli/commands.h"
 #include "cli/model_summary.h"
 #include "hub/resolve.h"
@@ -28,24 +30,25 @@ Result<ColumnImportance> importance_for(ModelToWrite& model, const std::string& 
   return column_importance(matrix, model.config, path);
 }
 
-// Matrices that are searched for without importance, though there is a matrix of it. The embedding
-// and the output matrix usually have none.
+// Whether the type asks for importance at all, and which matrices of the layers have none.
 void warn_of_missing(const ModelToWrite& model, const ColumnImportance& importance) {
+  std::set<std::string> in_layers;  // the embedding and the output matrix usually have none
+  for (TensorSpec& spec : expected_tensors(model.config))
+    if (spec.gguf.starts_with("blk.")) in_layers.insert(std::move(spec.hf));
   std::vector<std::string_view> missing;
   bool used = false;
   for (const TensorInfo& t : model.tensors) {
-    const bool searched = weighted_encode(t.dtype) != nullptr, known = importance.contains(t.name);
-    used |= searched && known;
-    if (searched && !known && t.name.starts_with("model.layers.")) missing.push_back(t.name);
+    if (!weighted_encode(t.dtype)) continue;
+    used |= importance.contains(t.name);
+    if (!importance.contains(t.name) && in_layers.contains(t.name)) missing.push_back(t.name);
   }
-  if (!used)
-    log(LogLevel::kWarning, "this type makes no use of an importance matrix");
-  else if (!missing.empty())
+  if (!missing.empty())
     log(LogLevel::kWarning,
-        fmt::format(
-            "the importance matrix has no entry for {} of the matrices, which are quantised "
-            "without: {}{}",
-            missing.size(), missing.front(), missing.size() > 1 ? " ..." : ""));
+        fmt::format("the importance matrix has no entry for {} matrices, which are quantised "
+                    "without: {}{}",
+                    missing.size(), missing.front(), missing.size() > 1 ? " ..." : ""));
+  else if (!used)
+    log(LogLevel::kWarning, "this type makes no use of an importance matrix");
 }
 
 Status run(const Flags& flags, const Globals& globals) {

@@ -19,9 +19,10 @@ struct Seen {
   void add(const Tensor& x) {
     const int64_t K = x.cols();
     squares.resize(static_cast<size_t>(K));
+    double* sums = squares.data();
     for (int64_t m = 0; m < x.rows(); ++m) {
       const float* row = x.data<float>() + m * K;
-      for (int64_t k = 0; k < K; ++k) squares[static_cast<size_t>(k)] += double{row[k]} * row[k];
+      for (int64_t k = 0; k < K; ++k) sums[k] += double{row[k]} * row[k];
     }
     rows += x.rows();
   }
