@@ -44,7 +44,7 @@ if [ ! -x "$LLAMA_BIN/llama-perplexity" ] && [ "${PARITY_LLAMA:-1}" != 0 ]; then
   (cd "$parity" && "$PARITY_PYTHON" -m pip download -q --no-deps --no-binary :all: llama-cpp-python==0.3.36 2>/dev/null &&
    tar xf llama_cpp_python-0.3.36.tar.gz &&
    cmake -S llama_cpp_python-0.3.36/vendor/llama.cpp -B llama -G Ninja -DCMAKE_BUILD_TYPE=Release "${flags[@]}" -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DBUILD_SHARED_LIBS=OFF &&
-   cmake --build llama --target ${PARITY_LLAMA_TARGETS:-llama-bench llama-gguf-split llama-perplexity llama-quantize}) >"$parity/llama.log" 2>&1 || true
+   cmake --build llama --target ${PARITY_LLAMA_TARGETS:-llama-bench llama-gguf-split llama-imatrix llama-perplexity llama-quantize}) >"$parity/llama.log" 2>&1 || true
 fi
 llama=$parity/llama_cpp_python-0.3.36/vendor/llama.cpp
 for program in llama_logits llama_tokens; do
