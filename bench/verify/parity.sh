@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Makes a comparison with the peer in full, as tests/parity/run.sh does, and writes parity_NAME.log, which names the
 # commit it covers, if it passes and nothing is left out.
-# Usage: parity.sh NAME ...     logits tune preference distillation perplexity quantize lm_eval_scores kld_types gate
+# Usage: parity.sh NAME ...     logits tune preference distillation perplexity quantize imatrix lm_eval_scores kld_types gate
 #   SLLM_BIN   a program built from this commit; without it, build/release/sllm is built first
 #   and what tests/parity/setup.sh reads (SLLM_SHARED, SLLM_MODELS, LLAMA_BIN, PARITY_PYTHON)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-[ $# -gt 0 ] || { echo "usage: parity.sh NAME ... (logits tune preference distillation perplexity quantize lm_eval_scores kld_types gate)" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: parity.sh NAME ... (logits tune preference distillation perplexity quantize imatrix lm_eval_scores kld_types gate)" >&2; exit 2; }
 [ -n "${SLLM_BIN:-}" ] || (cd "$project" && cmake --preset release >/dev/null && cmake --build build/release --target sllm)
 export SLLM_BIN=${SLLM_BIN:-$project/build/release/sllm}
-declare -A also=([logits]="" [tune]="src/data src/train" [preference]="src/data src/train" [distillation]="src/data src/train" [perplexity]="src/eval" [quantize]="src/compress src/eval" [lm_eval_scores]="src/eval" [kld_types]="src/eval" [gate]="src/compress src/eval src/serve src/data")
+declare -A also=([logits]="" [tune]="src/data src/train" [preference]="src/data src/train" [distillation]="src/data src/train" [perplexity]="src/eval" [quantize]="src/compress src/eval" [imatrix]="src/compress src/eval" [lm_eval_scores]="src/eval" [kld_types]="src/eval" [gate]="src/compress src/eval src/serve src/data")
 failed=0
 for name in "$@"; do
   [ -n "${also[$name]+known}" ] || { echo "error: $name is not a comparison that needs a log; expected one of ${!also[*]}" >&2; exit 2; }
