@@ -56,6 +56,9 @@ class Grammar {
   // Any JSON object ("response_format": {"type": "json_object"}).
   static std::shared_ptr<const Grammar> any_json();
 
+  // The texts of both. Special tokens are as the first has them.
+  static std::shared_ptr<const Grammar> either(const Grammar& first, const Grammar& second);
+
   explicit Grammar(GrammarProgram program) : program_(std::move(program)) {}
   // `shown`: special tokens by their text, e.g. "[TOOL_CALLS]". To such a grammar all special
   // tokens are text, and answers show these, as they hide the others.

@@ -83,6 +83,24 @@ TEST(Gbnf, MeansWhatLlamaCppMeans) {
 }
 
 // What a model must not begin, for it could not be ended.
+TEST(Gbnf, EitherHasTheTextsOfBoth) {
+  const auto brackets = gbnf("root ::= \"a\" | \"(\" root \")\""), words = gbnf(R"(root ::= x+
+      x ::= "no" | "(" )");
+  for (const auto& both : {Grammar::either(*brackets, *words), Grammar::either(*words, *brackets)})
+    for (const auto& [text, meant] :
+         std::vector<std::pair<const char*, Fits>>{{"((a))", Fits::kWhole},
+                                                   {"((no", Fits::kWhole},
+                                                   {"((", Fits::kWhole},
+                                                   {"n", Fits::kBegins},
+                                                   {"(a", Fits::kBegins},
+                                                   {"(noa", Fits::kNo},
+                                                   {"a(", Fits::kNo}})
+      EXPECT_EQ(fits(both, text), meant) << text;
+  EXPECT_FALSE(Grammar::either(*brackets, *words)->shown());
+  const Grammar marked(brackets->program(), {"[X]"});
+  EXPECT_EQ(Grammar::either(marked, *words)->shown()->size(), 1u);
+}
+
 TEST(Gbnf, WaysWithoutAnEndAreNotEntered) {
   const GrammarPtr grammar =
       gbnf("root ::= \"x\" | \"y\" a | b\na ::= \"z\" a\nb ::= \"x\" \"y\" a");
