@@ -10,6 +10,18 @@ namespace {
 
 #define SLLM_JSON_CALL(arguments) "{~\"name\"~: \"$N\"~, \"" arguments "\"~: $A~}"
 
+// Qwen2.5-Coder leaves the marks out more often than not.
+constexpr CallForm kHermesWithoutMarks = {"Hermes without marks",
+                                          "",
+                                          ArgumentsForm::kJson,
+                                          "",
+                                          SLLM_JSON_CALL("arguments"),
+                                          "",
+                                          "",
+                                          "",
+                                          {},
+                                          true};
+
 // The first whose mark a template holds is its form, so narrower marks come first.
 constexpr CallForm kForms[] = {
     {"Gemma 4",
@@ -92,7 +104,9 @@ constexpr CallForm kForms[] = {
      "",
      "\n</tool_call>",
      "\n",
-     {"<tool_call>", "</tool_call>"}},
+     {"<tool_call>", "</tool_call>"},
+     false,
+     &kHermesWithoutMarks},
     {"Llama 3",
      "\"parameters\": ",
      ArgumentsForm::kJson,

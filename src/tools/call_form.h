@@ -31,6 +31,7 @@ struct CallForm {
   const char* special[3];  // of its texts those that may be special tokens
   // Nothing but the call itself tells it from other text.
   bool bare = false;
+  const CallForm* also = nullptr;  // which models of this form write too
 };
 
 // Of a model, by its chat template's source; the form of Hermes where it asks for none.

@@ -78,6 +78,10 @@ TEST(CallGrammar, SaysAnythingUntilACallBegins) {
   const std::string call = "<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>";
   EXPECT_EQ(fits(*syntax, "Hm.\n" + call), Fits::kWhole);
   EXPECT_EQ(fits(*syntax, call + " and then"), Fits::kNo);
+  // Also without the marks, once it is known to be a call.
+  EXPECT_EQ(fits(*syntax, "Hm. {\"name\": \"tim\", {}"), Fits::kWhole);
+  EXPECT_EQ(fits(*syntax, "Hm. {\"name\": \"time\", {}"), Fits::kNo);
+  EXPECT_EQ(fits(*syntax, "Hm. {\"name\": \"time\", \"arguments\": {}}"), Fits::kWhole);
   syntax->use.choice = Choice::kRequired;
   EXPECT_EQ(fits(*syntax, "Hm.\n" + call), Fits::kNo);
   EXPECT_EQ(fits(*syntax, "\n" + call), Fits::kWhole);

@@ -22,9 +22,10 @@ size_t beginning_of(std::string_view word, std::string_view text) {
 CallParser::CallParser(std::shared_ptr<const CallSyntax> syntax, bool guaranteed)
     : syntax_(std::move(syntax)),
       guaranteed_(guaranteed),
-      opening_(opening_of(*syntax_->form)),
-      reader_(syntax_),
-      thinking_(syntax_->think && syntax_->thinks_first) {}
+      thinking_(syntax_->think && syntax_->thinks_first) {
+  for (const CallForm* form = syntax_->form; form; form = form->also)
+    ways_.push_back({form, opening_of(*form), CallReader(syntax_, *form)});
+}
 
 std::vector<CallEvent> CallParser::push(std::string_view text) {
   held_ += text;
@@ -51,7 +52,8 @@ void CallParser::say(std::string_view text) {
 size_t CallParser::undecided(std::string_view text) const {
   const ThinkMarks* think = syntax_->think;
   if (thinking_) return beginning_of(think->end, text);
-  size_t n = beginning_of(opening_, text);
+  size_t n = 0;
+  for (const Way& way : ways_) n = std::max(n, beginning_of(way.opening, text));
   if (think) n = std::max(n, beginning_of(think->begin, text));
   return text.size() - without_space_at_end(text.substr(0, text.size() - n));
 }
@@ -61,7 +63,11 @@ bool CallParser::read_text() {
     const ThinkMarks* think = syntax_->think;
     const std::string_view mark = !think ? "" : thinking_ ? think->end : think->begin;
     const size_t turn = mark.empty() ? held_.npos : held_.find(mark);
-    const size_t call = thinking_ ? held_.npos : held_.find(opening_);
+    size_t call = held_.npos;
+    for (Way& way : ways_) {
+      const size_t at = thinking_ ? held_.npos : held_.find(way.opening);
+      if (at < call) call = at, way_ = &way;
+    }
     if (turn < call) {
       say(std::string_view(held_).substr(0, turn + mark.size()));
       held_.erase(0, turn + mark.size());
@@ -85,7 +91,7 @@ bool CallParser::read_call() {
   using Outcome = CallReader::Outcome;
   Outcome status = Outcome::kMore;
   while (status == Outcome::kMore && at_ < held_.size()) {
-    status = reader_.read(held_[at_], unsure_);
+    status = way_->reader.read(held_[at_], unsure_);
     if (status != Outcome::kWrong) ++at_;
     if (unsure_.empty()) continue;
     sure_ |= guaranteed_ && is_as_guaranteed();
@@ -96,14 +102,14 @@ bool CallParser::read_call() {
   if (status == Outcome::kWrong) say(std::string_view(held_).substr(0, at_));
   held_.erase(0, at_);
   unsure_.clear();
-  reader_.restart();
+  way_->reader.restart();
   return true;
 }
 
 // Of a call whose name is known: its text is what the grammar would have had.
 bool CallParser::is_as_guaranteed() const {
   if (unsure_[0].kind != CallEvent::Kind::kCall) return false;
-  const CallForm& form = *syntax_->form;
+  const CallForm& form = *way_->form;
   const std::string_view pattern = form.call;
   const std::string text = spelled(form.before, "") +
                            spelled(pattern.substr(0, pattern.find("$N") + 2), unsure_[0].text);

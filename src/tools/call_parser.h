@@ -27,6 +27,11 @@ class CallParser {
   std::vector<CallEvent> finish();
 
  private:
+  struct Way {  // to write a call
+    const CallForm* form;
+    std::string opening;
+    CallReader reader;
+  };
   void say(std::string_view text);
   void release();
   bool read_text();  // true: a call may begin
@@ -36,8 +41,7 @@ class CallParser {
 
   std::shared_ptr<const CallSyntax> syntax_;
   bool guaranteed_;
-  std::string opening_;
-  CallReader reader_;
+  std::vector<Way> ways_;
 
   std::vector<CallEvent> events_;  // to be given
   std::string held_;               // not read, or read and nothing of it given
@@ -45,6 +49,7 @@ class CallParser {
 
   // Of the call at hand, or the list:
   bool in_call_ = false;
+  Way* way_ = nullptr;
   size_t begin_ = 0, at_ = 0;      // of held_: where it begins, the next byte to be read
   std::vector<CallEvent> unsure_;  // not given yet
   bool sure_ = false;              // it is written as the grammar has it

@@ -37,6 +37,8 @@ const Case kCalls[] = {
      "\"c\": null}})»"},
     {"Hermes", "<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call> Done.",
      "«time({})» Done."},
+    {"Hermes", "Sure: {\"name\": \"weather\", \"arguments\": {\"city\": \"서울\"}} {\"name\": 1}",
+     "Sure:«weather({\"city\": \"서울\"})» {\"name\": 1}"},
     {"Qwen3-Coder and Qwen3.5",
      "<tool_call>\n<function=weather>\n<parameter=city>\n서울\n</parameter>\n<parameter=days>\n3\n"
      "</parameter>\n<parameter=now>\nTrue\n</parameter>\n<parameter=more>\n{\"a\": "

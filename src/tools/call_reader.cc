@@ -11,9 +11,9 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 }  // namespace
 
-CallReader::CallReader(std::shared_ptr<const CallSyntax> syntax) : syntax_(std::move(syntax)) {
+CallReader::CallReader(std::shared_ptr<const CallSyntax> syntax, const CallForm& form)
+    : syntax_(std::move(syntax)), form_(form.arguments) {
   using Kind = Step::Kind;
-  const CallForm& form = *syntax_->form;
   compile(form.before);
   const size_t call = steps_.size();
   compile(form.call);
@@ -55,7 +55,7 @@ bool CallReader::end_name(std::vector<CallEvent>& events) {
   const Tool* tool = syntax_->find(name_);
   if (!tool) return false;
   events.push_back({CallEvent::Kind::kCall, std::exchange(name_, "")});
-  arguments_ = ArgumentsReader::make(syntax_->form->arguments, tool->parameters);
+  arguments_ = ArgumentsReader::make(form_, tool->parameters);
   return true;
 }
 

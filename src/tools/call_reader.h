@@ -14,7 +14,8 @@ namespace sllm {
 
 class CallReader {
  public:
-  explicit CallReader(std::shared_ptr<const CallSyntax> syntax);
+  // Of the syntax' own form, or one that goes with it.
+  CallReader(std::shared_ptr<const CallSyntax> syntax, const CallForm& form);
 
   void restart();
   using Outcome = ArgumentsReader::Outcome;
@@ -43,6 +44,7 @@ class CallReader {
   void pass_silent_steps(std::vector<CallEvent>& events);
 
   std::shared_ptr<const CallSyntax> syntax_;
+  ArgumentsForm form_;
   std::vector<Step> steps_;
   size_t at_ = 0;
   std::string name_;
