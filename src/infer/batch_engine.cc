@@ -16,7 +16,8 @@ BatchEngine::BatchEngine(Setup setup)
       scoring_pool_(config(), setup_.kv, setup_.scoring_tokens),
       scorer_(runner_, setup_.pooler, scoring_pool_, setup_.options.prefill_chunk),
       prefixes_(std::min(setup_.options.prefix_cache, setup_.options.context),
-                config().recurrent()) {
+                config().recurrent()),
+      budget_(setup_.options.guess_always) {
   for (int32_t id : config().eos_ids)
     if (!std::ranges::count(eos_ids_, id)) eos_ids_.push_back(id);
   thread_ = std::thread([this] { loop(); });

@@ -78,6 +78,8 @@ class BatchEngine final : public Engine {
   void guess(std::vector<Work>& work);
   void look_up(std::vector<Work>& work);
   void draft(std::vector<Work>& work);
+  // Has as many tokens drafted for each as `share` says, reading at most `rows` of their texts.
+  void ask_draft(std::span<Work* const> work, std::span<const int64_t> share, int64_t rows);
   int64_t may_guess(const Sequence& s, int64_t most) const;
   void step(const std::vector<Work>& work);
   void run(const std::vector<Work>& work);

@@ -18,7 +18,7 @@ std::shared_ptr<Engine> engine(int64_t lookup = 8) {
   ModelConfig config = testing::tiny_config();
   config.V = 257;  // what ByteTokenizer can spell
   EngineOptions options;
-  options.lookup = lookup, options.numerics = Numerics::kExact;
+  options.lookup = lookup, options.numerics = Numerics::kExact, options.guess_always = true;
   return Engine::create({std::make_shared<testing::TinyModel>(config),
                          std::make_shared<testing::ByteTokenizer>(),
                          std::make_shared<testing::PlainTemplate>(), nullptr},

@@ -65,9 +65,12 @@ void DraftModel::guess(std::span<Wish> wishes, int64_t rows, const std::atomic<b
     }
   } catch (const Interrupted&) {  // what was guessed so far may do
   } catch (const std::exception& e) {
-    log(LogLevel::kWarning, fmt::format("the draft model failed and begins again: {}", e.what()));
-    for (Wish& w : wishes) *w.draft = Draft{std::nullopt, {}, false, w.draft->record};
+    log(LogLevel::kWarning, fmt::format("the draft model failed and rests: {}", e.what()));
     prefixes_.clear();
+    for (Wish& w : wishes) {
+      *w.draft = Draft{std::nullopt, {}, false, w.draft->record};
+      w.draft->record.give_up();
+    }
   }
 }
 

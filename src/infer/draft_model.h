@@ -54,8 +54,9 @@ class DraftModel {
     std::vector<TokenId> guesses = {};
   };
   // Guesses for all wishes together, one token of each in a step. Reads at most `rows` tokens of
-  // the texts (or one of each); those that it has not all of get no guess. What goes wrong (no
-  // memory, a failing backend) costs guesses and is logged; an interruption ends the guessing.
+  // the texts (or one of each); those that it has not all of get no guess. Where something
+  // goes wrong (no memory, a failing backend) the drafts rest and it is logged; an interruption
+  // ends the guessing.
   void guess(std::span<Wish> wishes, int64_t rows, const std::atomic<bool>* interrupt = nullptr);
 
   // The sequence ends: keeps what was read for others that begin so.

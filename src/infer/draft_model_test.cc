@@ -36,8 +36,8 @@ ModelConfig config(int64_t layers) {
 
 constexpr const char* kNorm = "model.norm.weight";
 
-// Two layers that say something and many that add nothing: what the first two alone make a draft
-// of says the same in a part of the time.
+// Two layers that say something and others that add nothing: the first two alone say the same in a
+// part of the time.
 std::shared_ptr<TinyModel> slow_model(DType type = DType::kF32) {
   constexpr int64_t kLayers = 8;
   auto model = std::make_shared<TinyModel>(config(kLayers), type);
@@ -90,7 +90,8 @@ std::shared_ptr<Engine> engine(const std::shared_ptr<TinyModel>& model,
 }
 EngineOptions exact(int64_t lookup = 0) {
   EngineOptions options;
-  options.numerics = Numerics::kExact, options.lookup = lookup, options.threads = 1;
+  options.numerics = Numerics::kExact, options.lookup = lookup;
+  options.threads = 1, options.guess_always = true;
   return options;
 }
 
@@ -112,7 +113,8 @@ TEST_P(Drafting, ChangesNoBitOfAnyAnswer) {
                                                    : DType::kQ8_0;
   const auto model = slow_model(type);
   EngineOptions options;
-  options.numerics = numerics, options.lookup = lookup, options.threads = 1;
+  options.numerics = numerics, options.lookup = lookup;
+  options.threads = 1, options.guess_always = true;
   EngineOptions without = options;
   without.lookup = 0;
   const auto plain = engine(model, nullptr, without);

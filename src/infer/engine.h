@@ -44,6 +44,9 @@ struct EngineOptions {
   // the answers are the same without. "": none. Recurrent models are refused, as either of both.
   std::string draft;
   int64_t draft_tokens = 8;
+  // Guesses as much as those say whether it pays or not: what is guessed then does not depend on
+  // the time that steps take.
+  bool guess_always = false;
   std::vector<std::string> adapters;  // PEFT folders; name = folder name
   // What names no adapter uses the only one, rather than the base: an engine for one adapted model.
   bool adapted = false;

@@ -1,6 +1,7 @@
 // What the engine guesses beside its steps, and what it learns from how that came out.
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "infer/batch_engine.h"
 
@@ -58,26 +59,29 @@ void BatchEngine::draft(std::vector<Work>& work) {
     drafting.push_back(&w);
     candidates.push_back({s.draft.record.likelihood(), *unread, s.left(), most, trial});
   }
-  if (drafting.empty()) return;
-  const auto share =
-      budget_.share_drafts(candidates, model.cost(), rows, tokens, kDecodingRows - rows);
-  std::vector<DraftModel::Wish> wishes;
-  std::vector<Work*> wishing;
-  for (size_t i = 0; i < share.size(); ++i) {
-    Sequence& s = *drafting[i]->sequence;
-    if (share[i] == 0) {
-      s.draft.record.give_up();
-      continue;
-    }
-    wishes.push_back({&s.draft, s.text(), share[i]});
-    wishing.push_back(drafting[i]);
-  }
-  if (wishes.empty()) return;
+  const int64_t all = kDecodingRows - rows;
+  if (drafting.empty() || all <= 0) return;
+  const auto share = budget_.share_drafts(candidates, model.cost(), rows, tokens, all);
+  const bool enough = std::accumulate(share.begin(), share.end(), int64_t{0}) < all;
+  for (size_t i = 0; i < share.size(); ++i)
+    if (share[i] == 0 && enough) drafting[i]->sequence->draft.record.give_up();
+  // A long text is read in pieces, so that the others do not wait for it.
+  ask_draft(drafting, share, options().prefill_chunk / (work.size() > 1 ? 4 : 1));
+}
+
+void BatchEngine::ask_draft(std::span<Work* const> work, std::span<const int64_t> share,
+                            int64_t rows) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  // A long text is read in pieces, so that the others do not wait for it.
-  model.guess(wishes, std::max<int64_t>(options().prefill_chunk / (work.size() > 1 ? 4 : 1), 1),
-              &interrupt_);
+  std::vector<DraftModel::Wish> wishes;
+  std::vector<Work*> wishing;
+  for (size_t i = 0; i < work.size(); ++i) {
+    if (share[i] == 0) continue;
+    wishes.push_back({&work[i]->sequence->draft, work[i]->sequence->text(), share[i]});
+    wishing.push_back(work[i]);
+  }
+  if (wishes.empty()) return;
+  setup_.draft->guess(wishes, rows, &interrupt_);
   for (size_t i = 0; i < wishes.size(); ++i) {
     wishing[i]->drafted = std::ssize(wishes[i].guesses);
     wishing[i]->guesses = std::move(wishes[i].guesses);

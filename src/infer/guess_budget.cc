@@ -78,8 +78,8 @@ std::vector<int64_t> GuessBudget::share(const std::vector<double>& likelihoods, 
     size_t best = 0;
     for (size_t i = 1; i < next.size(); ++i)
       if (next[i] > next[best]) best = i;
-    if ((tokens + next[best]) * time <= tokens * (time + row)) break;
-    tokens += next[best], time += row;
+    if ((tokens + next[best]) * time <= tokens * (time + price_ * row)) break;
+    tokens += next[best], time += price_ * row;
     next[best] = ++guesses[best] < most ? next[best] * likelihoods[best] : 0;
   }
   return guesses;
@@ -112,7 +112,7 @@ std::vector<int64_t> GuessBudget::share_drafts(std::span<const Drafting> draftin
       if (depth == 0)
         read += static_cast<double>(d.unread - 1) /
                 static_cast<double>(std::clamp<int64_t>(d.left, 1, kHorizon));
-      const double with = time + draft.at(read).step + static_cast<double>(n + 1) * row;
+      const double with = time + price_ * (draft.at(read).step + static_cast<double>(n + 1) * row);
       if (!tried(going[n]) && (tokens + right) * best_time <= best_tokens * with) continue;
       best_tokens = tokens + right, best_time = with, take = n + 1;
     }
@@ -125,7 +125,7 @@ std::vector<int64_t> GuessBudget::share_drafts(std::span<const Drafting> draftin
 
 double GuessBudget::cost_of_trial(const StepCost& draft, int64_t unread) const {
   const auto [step, row] = step_.at(1);
-  return (draft.at(static_cast<double>(unread)).step + row) / step;
+  return price_ * (draft.at(static_cast<double>(unread)).step + row) / step;
 }
 
 double expected_right(double p, int64_t n) {

@@ -115,6 +115,16 @@ TEST(GuessBudget, SharesTheDraftsStepAmongThoseWhoAreWorthIt) {
   EXPECT_THAT(share({D{0.9, 1, 100, 0}}), ElementsAre(0));
 }
 
+TEST(GuessBudget, MayGuessWhateverItTakes) {
+  GuessBudget always(true);
+  EXPECT_TRUE(always.known());
+  for (const int64_t rows : {1, 9, 1, 5, 2}) always.measured(rows, static_cast<double>(rows));
+  EXPECT_THAT(always.share({0.1}, 8, 15), ElementsAre(8));
+  EXPECT_THAT(always.share_drafts(std::vector<GuessBudget::Drafting>{{0.1, 1, 100, 8}},
+                                  steps_of(9, 9), 1, 1, 15),
+              ElementsAre(8));
+}
+
 TEST(GuessBudget, TellsWhatATrialTakesInSteps) {
   // (0.05 + 101 * 0.001 + 0.001) / 0.101
   EXPECT_NEAR(budget_of(0.1, 0.001).cost_of_trial(steps_of(0.05, 0.001), 101), 0.152 / 0.101, 1e-9);

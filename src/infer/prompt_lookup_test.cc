@@ -47,7 +47,7 @@ std::shared_ptr<Engine> engine(int64_t lookup, Numerics numerics) {
   ModelConfig config = testing::tiny_config();
   config.V = 257;  // what ByteTokenizer can spell
   EngineOptions options;
-  options.lookup = lookup, options.numerics = numerics;
+  options.lookup = lookup, options.numerics = numerics, options.guess_always = true;
   return Engine::create({std::make_shared<testing::TinyModel>(config),
                          std::make_shared<testing::ByteTokenizer>(),
                          std::make_shared<testing::PlainTemplate>(), nullptr},
