@@ -20,6 +20,7 @@ GrammarAutomaton::GrammarAutomaton(std::shared_ptr<const Grammar> grammar)
 
 void GrammarAutomaton::begin() {
   states_ = {}, stacks_ = {};
+  work_ = 0;
   rows_.clear();
   unions_.clear();
   const Pair unknown{0, kEnd}, bottom{kEnd, 0};

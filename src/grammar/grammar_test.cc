@@ -324,5 +324,102 @@ TEST(GrammarMatcher, GivesUpWhereOneByteIsTooDear) {
   EXPECT_EQ(std::ranges::count(logits, 0.0f), 0);
 }
 
+// Whether the mask is known without a walk: one that is interrupted at once gets nowhere.
+bool known(GrammarMatcher& matcher, int64_t tokens) {
+  const std::atomic<bool> stop = true;
+  std::vector<float> logits(static_cast<size_t>(tokens), 1.0f);
+  const bool told = matcher.mask(logits, &stop);
+  EXPECT_EQ(std::ranges::count(logits, 1.0f) > 0, told);
+  return told;
+}
+
+TEST(GrammarMatcher, AnInterruptedWalkLeavesNoMask) {
+  const ListTokenizer tokenizer({"a", "b", "ab"});
+  GrammarMatcher matcher(gbnf("root ::= \"a\" [ab]*"),
+                         std::make_shared<const ConstraintVocabulary>(tokenizer));
+  EXPECT_FALSE(known(matcher, 5));
+  EXPECT_THAT(allowed_by_mask(matcher, 5), ::testing::ElementsAre(false, false, true, false, true));
+  EXPECT_TRUE(known(matcher, 5));
+}
+
+TEST(GrammarMatcher, TellsHowFarTokensFitAndStaysWhereItIs) {
+  const ListTokenizer tokenizer({"a", "b", "ab"});
+  GrammarMatcher matcher(gbnf("root ::= (\"a\" \"b\")+"),
+                         std::make_shared<const ConstraintVocabulary>(tokenizer));
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{2, 3, 4, 2, 2}), 4u);
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{3}), 0u);
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{0}), 0u);        // not before the text may end
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{4, 0, 4}), 2u);  // and nothing behind the end
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{1, 4}), 0u);     // no text
+  EXPECT_TRUE(matcher.accept(4));
+  EXPECT_TRUE(matcher.accept(0));
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{0, 0}), 1u);
+  EXPECT_EQ(matcher.fitting(std::vector<TokenId>{4}), 0u);
+}
+
+TEST(GrammarCache, AnswersOfTheSameGrammarShareTheirMasks) {
+  const ListTokenizer tokenizer({"a", "b", "c"});
+  GrammarCache cache(std::make_shared<const ConstraintVocabulary>(tokenizer));
+  const std::string text = "root ::= \"a\" [bc] \"a\"";
+  GrammarMatcher first(cache.states(gbnf(text)));
+  for (const TokenId token : {2, 3}) {
+    allowed_by_mask(first, 5);
+    EXPECT_TRUE(first.accept(token));
+  }
+  GrammarMatcher second(cache.states(gbnf(text))), other(cache.states(gbnf(text + " \"b\"")));
+  EXPECT_TRUE(known(second, 5));
+  EXPECT_FALSE(known(other, 5));
+  // Each goes its own way.
+  EXPECT_TRUE(second.accept(2));
+  EXPECT_TRUE(known(second, 5));
+  EXPECT_TRUE(second.accept(4));
+  EXPECT_TRUE(first.accept(2));
+  EXPECT_TRUE(first.must_end());
+  EXPECT_FALSE(second.must_end());
+}
+
+TEST(GrammarCache, ForgetsWhatWasAskedForLongestAgo) {
+  const ListTokenizer tokenizer({"a", "b"});
+  GrammarCache cache(std::make_shared<const ConstraintVocabulary>(tokenizer));
+  const auto large = [](char c) {
+    return gbnf(fmt::format("root ::= (\"{0}\" [ab]){{100000}} (\"{0}\" [ab]){{100000}}", c));
+  };
+  const auto first = cache.states(large('a'));
+  EXPECT_EQ(cache.states(large('a')), first);
+  const size_t fit = GrammarCache::kMaxBytes / first->bytes();
+  ASSERT_GT(fit, 1u);
+  std::vector<std::weak_ptr<GrammarStates>> others;
+  for (size_t i = 0; i < fit; ++i) {
+    const std::string twins(i + 1, ' ');  // another text of the same grammar
+    others.push_back(
+        cache.states(gbnf("root ::=" + twins + "(\"b\" [ab]){100000} (\"b\" [ab]){100000}")));
+  }
+  EXPECT_NE(cache.states(large('a')), first);
+  EXPECT_FALSE(others.back().expired());
+}
+
+// What a mask leaves out for want of time does not depend on who asked before.
+TEST(GrammarCache, MasksOfAmbiguousGrammarsAreTheSameInAnyCompany) {
+  std::vector<std::string> texts = bytes_and({});
+  for (char a = 'a'; a <= 'z'; ++a)
+    for (char b = 'a'; b <= 'z'; ++b) texts.push_back({a, b});
+  const ListTokenizer tokenizer(texts);
+  const auto vocabulary = std::make_shared<const ConstraintVocabulary>(tokenizer);
+  const GrammarPtr grammar = gbnf("root ::= ([a-z]?){20000} | ([a-y]? [b-z]?){20000}");
+  const auto walk = [&](GrammarMatcher& matcher, std::string_view text) {
+    std::vector<std::vector<bool>> masks;
+    for (const char c : text) {
+      masks.push_back(allowed_by_mask(matcher, tokenizer.vocab_size()));
+      EXPECT_TRUE(matcher.accept(2 + c));
+    }
+    return masks;
+  };
+  GrammarCache cache(vocabulary);
+  GrammarMatcher before(cache.states(grammar)), after(cache.states(grammar));
+  walk(before, "zq");
+  GrammarMatcher alone(grammar, vocabulary);
+  EXPECT_EQ(walk(after, "qx"), walk(alone, "qx"));
+}
+
 }  // namespace
 }  // namespace sllm

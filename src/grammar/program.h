@@ -21,6 +21,7 @@ struct GrammarNode {
   uint8_t low = 0, high = 0;
   uint32_t next = 0, other = 0;
   uint32_t rule = 0;  // that it belongs to
+  bool operator==(const GrammarNode&) const = default;
 };
 
 // From every node that is left the end can be reached, and no rule calls itself before a byte.
@@ -29,6 +30,7 @@ struct GrammarProgram {
     uint32_t start = 0;
     bool nullable = false;  // may be empty
     uint32_t rank = 0;      // higher than that of rules which call it before a byte
+    bool operator==(const Rule&) const = default;
   };
   std::vector<GrammarNode> nodes;
   std::vector<Rule> rules;
@@ -36,6 +38,7 @@ struct GrammarProgram {
   // Bytes that no node tells apart are of one class; class_bytes has one of each.
   std::array<uint8_t, 256> class_of{};
   std::vector<uint8_t> class_bytes;
+  bool operator==(const GrammarProgram&) const = default;
 };
 
 }  // namespace sllm

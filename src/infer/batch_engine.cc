@@ -27,7 +27,7 @@ BatchEngine::~BatchEngine() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    interrupt_ = true;
+    interrupt_ = end_walk_ = true;
   }
   wake_.notify_all();
   thread_.join();
@@ -71,15 +71,8 @@ int64_t BatchEngine::pages_tokens(const Sequence& s) const {
   return round_up(s.prompt_size() + s.max_tokens(), KvView::kBlockTokens);
 }
 
-std::shared_ptr<const ConstraintVocabulary> BatchEngine::constraint_vocabulary(
-    const Grammar& grammar) {
-  const bool special_is_text = grammar.shown().has_value();
-  Vocabulary& vocabulary = special_is_text ? special_vocabulary_ : plain_vocabulary_;
-  std::call_once(vocabulary.made, [&] {
-    vocabulary.tokens =
-        std::make_shared<ConstraintVocabulary>(*setup_.parts.tokenizer, eos_ids_, special_is_text);
-  });
-  return vocabulary.tokens;
+Constraints& BatchEngine::constraints_of(const Grammar& grammar) {
+  return grammar.shown() ? special_constraints_ : plain_constraints_;
 }
 
 Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink on_event) {
@@ -88,24 +81,19 @@ Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink
   SLLM_TRY(const BoundAdapter* adapter, find_adapter(request.adapter));
   const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());
   const int64_t max_tokens = std::clamp<int64_t>(request.max_tokens, 0, room);
-  const auto full = [&] { return static_cast<int64_t>(waiting_.size()) >= options().queue_limit; };
-  std::unique_lock lock(mutex_);
-  std::optional<GrammarMatcher> matcher;
-  if (request.grammar && !full()) {  // takes a moment, and callers may try a full queue often
-    lock.unlock();
-    matcher.emplace(request.grammar, constraint_vocabulary(*request.grammar));
-    lock.lock();
-  }
-  if (full()) {
+  std::lock_guard lock(mutex_);
+  if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit) {
     ++stats_.refused;
     return with_hint(make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting",
                                 waiting_.size()),
                      "Try again later");
   }
+  if (request.grammar)
+    constraints_of(*request.grammar)
+        .begin(setup_.parts.tokenizer, eos_ids_, request.grammar->shown().has_value());
   const RequestId id = next_id_++;
-  auto sequence =
-      std::make_unique<Sequence>(id, std::move(request), std::move(on_event),
-                                 setup_.parts.tokenizer, eos_ids_, max_tokens, std::move(matcher));
+  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(on_event),
+                                             setup_.parts.tokenizer, eos_ids_, max_tokens);
   sequence->adapter = adapter;
   waiting_.push_back(std::move(sequence));
   ++stats_.requests;
@@ -117,6 +105,7 @@ void BatchEngine::cancel(RequestId id) {
   std::lock_guard lock(mutex_);
   cancelled_.insert(id);
   if (reading_.contains(id)) interrupt_ = true;  // a long prompt: do not wait for its step
+  if (walking_ == id) end_walk_ = true;
   wake_.notify_all();
 }
 
@@ -168,7 +157,7 @@ void BatchEngine::loop() {
 void BatchEngine::sweep_and_admit() {
   Sequences gone;
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const auto sweep = [&](Sequences& from, bool holds_slot) {
       for (auto& s : from) {
         const bool cancelled = cancelled_.contains(s->id);
@@ -189,6 +178,13 @@ void BatchEngine::sweep_and_admit() {
           !active_.empty())
         break;
       if (!worth_starting(first)) break;
+      const auto& grammar = first.request.grammar;
+      if (grammar && !constraints_of(*grammar).ready()) {
+        if (!active_.empty()) break;  // they go on meanwhile
+        lock.unlock();
+        constraints_of(*grammar).wait();
+        lock.lock();
+      }
       committed_ += pages_tokens(first);
       start(first);
       active_.push_back(std::move(waiting_.front()));
@@ -197,6 +193,9 @@ void BatchEngine::sweep_and_admit() {
     stats_.active = static_cast<int64_t>(active_.size());
   }
   for (auto& s : gone) s->end(FinishReason::kCancelled);  // nothing when it had finished
+  for (auto& s : active_)
+    if (s->unconstrained())
+      s->constrain(constraints_of(*s->request.grammar).matcher(s->request.grammar));
 }
 
 void BatchEngine::leave_slot(Sequence& s) {
@@ -360,11 +359,27 @@ void BatchEngine::deliver(const std::vector<Work>& work, const Tensor& hidden) {
   runner_.logits(concatenate_rows(last), [&](int64_t i, std::span<float> logits) {
     const auto& [s, length, token] = takers[static_cast<size_t>(i)];
     if (s->finished() || s->length() != length || s->text().back() != token) return;
-    if (!s->see_last_row(logits))
-      s->end(FinishReason::kError, s->request.grammar
-                                       ? "no token that the grammar allows has a finite logit"
-                                       : "the model's logits are not numbers (NaN or infinity)");
+    decide(*s, logits);
   });
+}
+
+void BatchEngine::decide(Sequence& s, std::span<float> logits) {
+  const auto walks = [&](RequestId id) {
+    std::lock_guard lock(mutex_);
+    walking_ = id;
+    end_walk_ = stopping_ || cancelled_.contains(id);
+  };
+  if (!s.request.grammar) {
+    if (!s.see_last_row(logits))
+      s.end(FinishReason::kError, "the model's logits are not numbers (NaN or infinity)");
+    return;
+  }
+  walks(s.id);
+  const bool decided = s.see_last_row(logits, &end_walk_);
+  const bool ended = end_walk_;  // it leaves with the next sweep
+  walks(0);
+  if (!decided && !ended)
+    s.end(FinishReason::kError, "no token that the grammar allows has a finite logit");
 }
 
 }  // namespace sllm

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "infer/constraints.h"
 #include "infer/engine.h"
 #include "infer/prefix_cache.h"
 #include "infer/runner.h"
@@ -84,6 +85,8 @@ class BatchEngine final : public Engine {
   void step(const std::vector<Work>& work);
   void run(const std::vector<Work>& work);
   void deliver(const std::vector<Work>& work, const Tensor& hidden);
+  // The next token of a sequence, or its end with an error.
+  void decide(Sequence& s, std::span<float> logits);
   void take_back_wrong_guesses(const std::vector<Work>& work);
   void end_all(Sequences& sequences, FinishReason reason, const std::string& error = "");
 
@@ -94,8 +97,8 @@ class BatchEngine final : public Engine {
   Status check_ids(const std::vector<TokenId>& ids) const;
   Status check_window(const std::vector<TokenId>& ids) const;
   int64_t pages_tokens(const Sequence& s) const;
-  // The tokens as this grammar sees them; made with the first request that has such a one.
-  std::shared_ptr<const ConstraintVocabulary> constraint_vocabulary(const Grammar& grammar);
+  // The tokens as this grammar sees them, and what is known of grammars alike.
+  Constraints& constraints_of(const Grammar& grammar);
 
   Setup setup_;
   std::vector<TokenId> eos_ids_;
@@ -108,17 +111,15 @@ class BatchEngine final : public Engine {
   int64_t committed_ = 0;  // tokens promised to active sequences; engine thread only
   std::atomic<bool> interrupt_ = false;
 
-  struct Vocabulary {
-    std::once_flag made;
-    std::shared_ptr<const ConstraintVocabulary> tokens;
-  };
-  Vocabulary plain_vocabulary_, special_vocabulary_;
+  Constraints plain_constraints_, special_constraints_;  // special tokens are no text, or text
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   Sequences waiting_;
   std::deque<std::function<void()>> jobs_;
   std::set<RequestId> cancelled_, reading_;  // reading_: prompts in the running step
+  RequestId walking_ = 0;                    // whose grammar is being asked; 0: nobody's
+  std::atomic<bool> end_walk_ = false;
   EngineStats stats_;
   RequestId next_id_ = 1;
   bool stopping_ = false;

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "grammar/grammar.h"
@@ -14,14 +16,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::shared_ptr<Engine> engine(int64_t lookup = 8) {
+std::shared_ptr<Engine> engine(int64_t lookup = 8, std::shared_ptr<Backend> backend = nullptr) {
   ModelConfig config = testing::tiny_config();
   config.V = 257;  // what ByteTokenizer can spell
   EngineOptions options;
   options.lookup = lookup, options.numerics = Numerics::kExact, options.guess_always = true;
   return Engine::create({std::make_shared<testing::TinyModel>(config),
                          std::make_shared<testing::ByteTokenizer>(),
-                         std::make_shared<testing::PlainTemplate>(), nullptr},
+                         std::make_shared<testing::PlainTemplate>(), std::move(backend)},
                         options)
       .value();
 }
@@ -129,6 +131,58 @@ TEST(Constrained, SpecialTokensAreTextWhereTheGrammarShowsThem) {
       answer(std::make_shared<const Grammar>(plain->program(), std::vector<std::string>{}));
   EXPECT_EQ(hidden.text, "a");
   EXPECT_EQ(hidden.tokens, shown.tokens);
+}
+
+// Runs something once, before the step that comes after so many others.
+class CallingBackend : public Backend {
+ public:
+  void before_step(int step, std::function<void()> call) { step_ = step, call_ = std::move(call); }
+  void embed(float* y, const Tensor& table, std::span<const int32_t> ids) override {
+    if (steps_++ == step_) call_();
+    Backend::embed(y, table, ids);
+  }
+
+ private:
+  int steps_ = 0, step_ = -1;
+  std::function<void()> call_;
+};
+
+// Cancelled while the model computed: the vocabulary is not walked through for it any more.
+TEST(Constrained, AWalkEndsWithTheRequestThatItIsFor) {
+  const auto backend = std::make_shared<CallingBackend>();
+  const auto e = engine(0, backend);
+  std::promise<Engine::RequestId> submitted;
+  auto id = submitted.get_future();
+  backend->before_step(2, [&] { e->cancel(id.get()); });
+  std::promise<FinishReason> end;
+  size_t tokens = 0;
+  // Every letter leads to a state of its own.
+  GenerateRequest r =
+      request(Grammar::from_gbnf("root ::= [a-z] [b-z] [c-z] [d-z] [e-z]").value(), 1);
+  submitted.set_value(e->submit(r, [&](const GenerateEvent& event) {
+                         tokens += event.tokens.size();
+                         if (event.done) end.set_value(event.reason);
+                       }).value());
+  EXPECT_EQ(end.get_future().get(), FinishReason::kCancelled);
+  EXPECT_EQ(tokens, 2u);
+  EXPECT_TRUE(e->generate(r).ok());
+  EXPECT_EQ(e->stats().cancelled, 1u);
+}
+
+TEST(Constrained, ManyAtOnceAnswerAsAlone) {
+  const std::string text = "root ::= (\"left \" | \"right \" | [0-9]{1,3} \" \")+";
+  const auto together = engine(0);
+  std::vector<GenerateRequest> requests;
+  std::vector<std::future<GenerateResult>> answers;
+  for (uint64_t seed = 0; seed < 12; ++seed) {  // more than there are slots
+    GenerateRequest r = request(seed % 3 ? Grammar::from_gbnf(text).value() : nullptr, seed);
+    r.max_tokens = 30, r.ignore_eos = true;
+    requests.push_back(r);
+    answers.push_back(
+        std::async(std::launch::async, [&, r] { return together->generate(r).value(); }));
+  }
+  for (size_t i = 0; i < answers.size(); ++i)
+    EXPECT_EQ(answers[i].get().text, engine(0)->generate(requests[i]).value().text) << i;
 }
 
 }  // namespace

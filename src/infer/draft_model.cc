@@ -29,7 +29,7 @@ void DraftModel::warm_up() {
 void DraftModel::start(Draft& draft, std::span<const TokenId> text) {
   const auto length = static_cast<int64_t>(text.size());
   draft.stretched = config().rope.stretches(length);
-  draft.state = prefixes_.find({nullptr, draft.stretched}, text);
+  draft.state = prefixes_.find({nullptr, draft.stretched, draft.owner}, text);
   if (!draft.state) draft.state.emplace(pool_);
   draft.read.assign(text.begin(), text.begin() + draft.state->length());
 }
@@ -68,7 +68,7 @@ void DraftModel::guess(std::span<Wish> wishes, int64_t rows, const std::atomic<b
     log(LogLevel::kWarning, fmt::format("the draft model failed and rests: {}", e.what()));
     prefixes_.clear();
     for (Wish& w : wishes) {
-      *w.draft = Draft{std::nullopt, {}, false, w.draft->record};
+      *w.draft = Draft{std::nullopt, {}, false, w.draft->record, w.draft->owner};
       w.draft->record.give_up();
     }
   }
@@ -120,7 +120,8 @@ void DraftModel::make_room(int64_t pages) {
 }
 
 void DraftModel::keep(Draft& draft) {
-  if (draft.state) prefixes_.keep({nullptr, draft.stretched}, draft.read, std::move(*draft.state));
+  if (draft.state)
+    prefixes_.keep({nullptr, draft.stretched, draft.owner}, draft.read, std::move(*draft.state));
   draft.state.reset();
 }
 

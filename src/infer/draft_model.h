@@ -23,6 +23,7 @@ struct Draft {
   std::vector<TokenId> read = {};  // by the state
   bool stretched = false;          // what the state was computed for (Rope::stretches)
   DraftRecord record = {};
+  int64_t owner = 0;  // GenerateRequest::owner
 };
 
 class DraftModel {

@@ -10,7 +10,7 @@ namespace sllm {
 
 Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink sink,
                    std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> eos_ids,
-                   int64_t max_tokens, std::optional<GrammarMatcher> matcher)
+                   int64_t max_tokens)
     : id(request_id),
       request(std::move(r)),
       sink_(std::move(sink)),
@@ -18,7 +18,6 @@ Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink si
       tokens_(request.prompt),
       eos_ids_(std::move(eos_ids)),
       sampler_(request.sampling, request.prompt),
-      matcher_(std::move(matcher)),
       tokenizer_(std::move(tokenizer)),
       decoder_(tokenizer_, false),
       stop_(request.stop) {
@@ -52,12 +51,12 @@ void Sequence::see_prompt_row(int64_t position, std::span<const float> logits) {
   prompt_logprobs_.push_back(token_logprob(logits, next, request.top_logprobs));
 }
 
-bool Sequence::see_last_row(std::span<float> logits) {
+bool Sequence::see_last_row(std::span<float> logits, const std::atomic<bool>* interrupt) {
   // Log-probabilities are the model's own: taken before the sampler bends the logits.
   const bool wants_logprobs = request.top_logprobs >= 0;
   std::vector<float> untouched;
   if (wants_logprobs) untouched.assign(logits.begin(), logits.end());
-  if (matcher_) matcher_->mask(logits);
+  if (matcher_) matcher_->mask(logits, interrupt);
   const TokenId token = sampler_.sample(logits, static_cast<uint64_t>(generated_));
   if (token < 0) return false;
 

@@ -23,7 +23,7 @@ class Sequence {
  public:
   Sequence(Engine::RequestId id, GenerateRequest request, EventSink sink,
            std::shared_ptr<const Tokenizer> tokenizer, std::vector<TokenId> eos_ids,
-           int64_t max_tokens, std::optional<GrammarMatcher> matcher = std::nullopt);
+           int64_t max_tokens);
 
   const Engine::RequestId id;
   const GenerateRequest request;
@@ -52,8 +52,11 @@ class Sequence {
   // Logits after prompt token `position`, for echo_logprobs.
   void see_prompt_row(int64_t position, std::span<const float> logits);
   // Logits after the last token: decides the next one. False when no logit is finite, or none of a
-  // token that the grammar allows.
-  bool see_last_row(std::span<float> logits);
+  // token that the grammar allows, or `interrupt` was set before it was known what that allows.
+  bool see_last_row(std::span<float> logits, const std::atomic<bool>* interrupt = nullptr);
+  // Waits for constrain(), without which it has no slot.
+  bool unconstrained() const { return request.grammar && !matcher_; }
+  void constrain(GrammarMatcher matcher) { matcher_.emplace(std::move(matcher)); }
   // Cuts off what the grammar does not allow to come next.
   void cut_to_grammar(std::vector<TokenId>& guesses);
   // The prompt has been read and no token was asked for.
