@@ -21,6 +21,7 @@ Sequence::Sequence(Engine::RequestId request_id, GenerateRequest r, EventSink si
       tokenizer_(std::move(tokenizer)),
       decoder_(tokenizer_, false),
       stop_(request.stop) {
+  draft.owner = request.owner;
   if (request.grammar && request.grammar->shown())
     for (const std::string& text : *request.grammar->shown())
       shown_.push_back(tokenizer_->id_of(text));

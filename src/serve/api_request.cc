@@ -190,7 +190,10 @@ void read_messages(Fields& f, Conversation& messages) {
       if (const Json* value = m.find(name)) message.extra[name] = *value;
     if (const std::string name = m.text("tool_name"); !name.empty())  // Ollama's word
       message.extra["name"] = name;
-    read_tool_calls(m, message);
+    if (message.role == "assistant")
+      read_tool_calls(m, message);
+    else
+      m.only("tool_calls", {Json::array()});
     m.only("refusal", {""});
     m.only("images", {Json::array()});
     m.ignore({"thinking"});  // what a model thought before its answer is not read again
@@ -201,6 +204,7 @@ void read_messages(Fields& f, Conversation& messages) {
     if (auto error = m.finish()) return f.fail(*error);
     messages.push_back(std::move(message));
   }
+  match_tool_results(messages);
 }
 
 ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) {

@@ -120,6 +120,8 @@ TEST(ApiRequest, RefusesBadChatRequestsNamingTheParameter) {
       {with(R"("tools":[{"function":{"name":"f"}}],"grammar":"root ::= \"a\"")"), "grammar"},
       {with(R"("tools":[{"function":{"name":"f"}}],"sllm":{"ground":true})"), "tools"},
       {R"({"messages":[{"role":"assistant","tool_calls":{}}]})", "messages[0].tool_calls"},
+      {R"({"messages":[{"role":"user","tool_calls":[{"function":{"name":"f"}}]}]})",
+       "messages[0].tool_calls"},
       {R"({"messages":[{"role":"assistant","tool_calls":[{"id":"a"}]}]})",
        "messages[0].tool_calls[0].function"},
       {R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":""}}]}]})",
@@ -253,6 +255,28 @@ TEST(ApiRequest, ReadsFunctionsAndCalls) {
       kVocab);
   ASSERT_TRUE(request.ok()) << request.error().message;
   EXPECT_TRUE(request->tools.none());
+}
+
+// Ollama's clients send no ids, and templates may demand them.
+TEST(ApiRequest, MatchesResultsWithTheirCalls) {
+  const auto request = parse_chat_request(
+      R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f"}},
+           {"id":"own","function":{"name":"g"}}]},
+          {"role":"tool","tool_call_id":"own","content":"1"},{"role":"tool","content":"2"},
+          {"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},
+          {"role":"tool","content":"3"},{"role":"tool","content":"4"}],
+          "tools":[{"function":{"name":"f"}}]})",
+      kVocab);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  const Conversation& m = request->messages;
+  EXPECT_EQ(m[0].extra["tool_calls"][0]["id"], "call00000");
+  EXPECT_EQ(m[0].extra["tool_calls"][1]["id"], "own");
+  EXPECT_EQ(m[1].extra["tool_call_id"], "own");
+  EXPECT_EQ(m[2].extra["tool_call_id"], "call00000");
+  EXPECT_EQ(m[3].extra["tool_calls"][0]["id"], "call00001");
+  EXPECT_EQ(m[4].extra["tool_call_id"], "call00001");
+  EXPECT_FALSE(m[5].extra.contains("tool_call_id"));  // nobody asked
+  EXPECT_EQ(request->tools.tools[0].described["function"]["description"], "");
 }
 
 TEST(ApiRequest, ReadsTheFormOfTheAnswer) {

@@ -1,11 +1,17 @@
 // What the replies share, and the chat and ask shapes; completions are in completion_reply.cc.
 #include "serve/reply.h"
 
+#include <algorithm>
+
 namespace sllm {
 namespace {
 
-const char* finish_name(FinishReason reason, bool called) {
-  return reason != FinishReason::kStop ? "length" : called ? "tool_calls" : "stop";
+// "tool_calls" tells the caller to call: a call that a stop text cut is none to be made.
+const char* finish_name(FinishReason reason, const std::vector<ToolCall>& calls) {
+  if (reason != FinishReason::kStop) return "length";
+  const bool whole =
+      std::ranges::all_of(calls, [](const ToolCall& call) { return Json::accept(call.arguments); });
+  return whole && !calls.empty() ? "tool_calls" : "stop";
 }
 
 }  // namespace
@@ -134,7 +140,7 @@ class ChatReply final : public Reply {
         message["tool_calls"].push_back(call_json(call, call.arguments));
       Json choice{{"index", i}, {"message", std::move(message)}};
       choice["logprobs"] = logprobs_json(c.logprobs);
-      choice["finish_reason"] = finish_name(c.reason.value_or(FinishReason::kStop), !calls.empty());
+      choice["finish_reason"] = finish_name(c.reason.value_or(FinishReason::kStop), calls);
       json["choices"].push_back(std::move(choice));
     }
     json["usage"] = usage();
@@ -173,8 +179,12 @@ class ChatReply final : public Reply {
         call.update(call_json(parts.calls()[calls++], ""));
         delta["tool_calls"].push_back(std::move(call));
       } else if (e.kind == CallEvent::Kind::kArguments) {
-        delta["tool_calls"].push_back(
-            {{"index", calls - 1}, {"function", {{"arguments", e.text}}}});
+        // One entry for each call: clients put entries together by their place in the list.
+        Json& list = delta["tool_calls"];
+        if (list.empty() || list.back()["index"] != calls - 1)
+          list.push_back({{"index", calls - 1}, {"function", {{"arguments", ""}}}});
+        std::string& arguments = list.back()["function"]["arguments"].get_ref<std::string&>();
+        arguments += e.text;
       }
     }
     return delta;
@@ -190,7 +200,7 @@ class ChatReply final : public Reply {
     Json item = choice_json(choice, std::move(delta));
     if (!event.logprobs.empty()) item["logprobs"] = logprobs_json(event.logprobs);
     if (event.done) {
-      item["finish_reason"] = finish_name(event.reason, !parts_[choice].calls().empty());
+      item["finish_reason"] = finish_name(event.reason, parts_[choice].calls());
       Json own{{"timings", timings()}};
       if (grounding_) {
         const GroundedAnswer answer = answerer_->check(*grounding_, choices_[choice].text);

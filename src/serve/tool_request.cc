@@ -58,6 +58,8 @@ Tool read_tool(const Json& value, const std::string& path, Fields& f) {
   Json function = *described;
   function["parameters"] = tool.parameters;
   function.erase("strict");
+  if (!function.contains("description") || function["description"].is_null())
+    function["description"] = "";  // templates take it for granted
   tool.described = {{"type", "function"}, {"function", std::move(function)}};
   return tool;
 }
@@ -147,6 +149,27 @@ void read_tool_calls(Fields& m, Message& message) {
     calls.push_back(std::move(call));
   }
   message.extra["tool_calls"] = std::move(calls);
+}
+
+void match_tool_results(Conversation& messages) {
+  std::vector<std::string> open;  // calls whose results have not come yet
+  int made = 0;
+  for (Message& message : messages) {
+    if (message.role == "assistant" && message.extra.contains("tool_calls")) {
+      open.clear();
+      for (Json& call : message.extra["tool_calls"]) {
+        if (call["id"] == "") call["id"] = fmt::format("call{:05}", made++);
+        open.push_back(call["id"]);
+      }
+    } else if (message.role == "tool") {
+      const auto id = message.extra.find("tool_call_id");
+      const bool given = id != message.extra.end() && *id != "" && !id->is_null();
+      const auto of = given ? std::ranges::find(open, *id) : open.begin();
+      if (of == open.end()) continue;
+      message.extra["tool_call_id"] = *of;
+      open.erase(of);
+    }
+  }
 }
 
 }  // namespace sllm

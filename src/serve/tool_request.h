@@ -16,5 +16,8 @@ void read_tools(Fields& fields, ToolUse& use);
 void read_tool_choice(Fields& fields, ToolUse& use);
 // "tool_calls" of an assistant's message, with arguments as templates read them: objects.
 void read_tool_calls(Fields& message, Message& out);
+// Calls without an id get one, of nine letters and digits as some templates demand, and results
+// without one are taken for those of the open calls in order: Ollama's clients send none.
+void match_tool_results(Conversation& messages);
 
 }  // namespace sllm

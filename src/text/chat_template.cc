@@ -10,7 +10,6 @@
 #include "base/events.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/parser.h"
-#include "text/own_words.h"
 #include "text/unicode.h"
 
 namespace sllm {
@@ -47,7 +46,7 @@ jinja::Value content_value(const Message& message, size_t index) {
   jinja::Text text;
   size_t at = 0;
   const std::string_view content = message.content;
-  for (const auto& [begin, end] : own_words(message)) {
+  for (const auto& [begin, end] : message.own_words) {
     text.append(content.substr(at, begin - at), speech_of(index));
     text.append(content.substr(begin, end - begin), jinja::kTemplate);
     at = end;
@@ -58,14 +57,13 @@ jinja::Value content_value(const Message& message, size_t index) {
 
 jinja::Value message_value(const Message& message, size_t index) {
   ordered_json json = message_to_json(message);
-  const bool has_own_words = json.erase(kOwnWordsField) > 0;
   alias_reasoning(json);
   auto dict = std::make_shared<jinja::Dict>();
   for (const auto& [key, value] : json.items()) {
     if (value.is_null()) continue;  // as apply_chat_template: templates take absent for none
     const bool label = key == "role" || key == "name";
     dict->set(jinja::Value::text(key, label_of(index)),
-              has_own_words && key == "content"
+              !message.own_words.empty() && key == "content"
                   ? content_value(message, index)
                   : jinja::from_json(value, label ? label_of(index) : speech_of(index)));
   }

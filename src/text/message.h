@@ -3,17 +3,25 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 
 namespace sllm {
 
+using ByteSpans = std::vector<std::pair<size_t, size_t>>;  // [begin, end), in order
+
 struct Message {
   std::string role;  // "system", "user", "assistant", "tool"
   std::string content;
   nlohmann::ordered_json extra;  // other fields the template may read: tool_calls, name, ...
+  // Parts of the content that count as the template's own words: where a template leaves out what
+  // its model must read, such as calls of functions, what is put in its place may hold special
+  // tokens. No file or request says this.
+  ByteSpans own_words = {};
 };
 using Conversation = std::vector<Message>;
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/own_words.h"
+#include "text/message.h"
 
 namespace sllm {
 

@@ -61,7 +61,7 @@ void add_calls(Message& message, const CallForm& form, const Json& functions) {
   for (const auto& [begin, end] : written.form)
     own.emplace_back(message.content.size() + begin, message.content.size() + end);
   message.content += written.text;
-  set_own_words(message, own);
+  message.own_words = own;
 }
 
 }  // namespace
