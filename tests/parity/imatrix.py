@@ -72,7 +72,7 @@ def compare_sums(name, model, text, folder):
     worst = max(column, key=column.get)
     report(column[worst] <= SUMS, f"{name} made", f"{len(a)} entries of {int(a[worst][1][0])} tokens; the sums of a column "
            f"differ by {column[worst]:.1e} at most ({worst}, <= {SUMS:.1e})")
-    run(LLAMA / "llama-imatrix", "--in-file", ours, "-o", older, "--output-format", "dat")
+    run(LLAMA / "llama-imatrix", "-m", model, "--in-file", ours, "-o", older, "--output-format", "dat")
     for matrix in (older, ours):
         run(SLLM, "quantize", model, matrix.with_suffix(".q.gguf"), "--type", "q4_0", "--imatrix", matrix, "-q")
     different, total = differing_bytes(older.with_suffix(".q.gguf"), ours.with_suffix(".q.gguf"))
