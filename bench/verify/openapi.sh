@@ -12,6 +12,9 @@ sllm=${SLLM_BIN:-$project/build/release/sllm}
 [ -n "${SLLM_BIN:-}" ] || (cd "$project" && cmake --preset release >/dev/null && cmake --build build/release --target sllm)
 venv=${SCHEMATHESIS_VENV:-$project/build/verify/schemathesis}
 [ -x "$venv/bin/schemathesis" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q schemathesis==4.32.5; }
+undescribed=$(comm -23 <(sed -n 's/.*{verb::[a-z]*, "\([^"]*\)".*/\1/p' "$project/src/serve/endpoints.cc" | sed 's/\*$/{id}/; /^\/\(app\|icon\)\./d' | sort) \
+  <(sed -n 's#^  \(/.*\):$#\1#p' "$project/docs/openapi.yaml" | sort))
+[ -z "$undescribed" ] || { echo "error: docs/openapi.yaml does not tell of" $undescribed >&2; exit 1; }
 work=$(mktemp -d); server=""; trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
 log=$here/openapi.log; [ "$cases" = 2000 ] || log=/dev/null  # a shorter run shows that the script works, no more
 # A short context ends every answer soon, whatever number of tokens a request asks for.
