@@ -19,6 +19,7 @@ struct ApiError {
   std::string param;  // "" when no single field is at fault
   std::string code;
   int retry_after = 0;  // seconds; 0: no such header
+  std::string allow;    // 405: the methods that the path takes
   std::string type() const;
 };
 

@@ -250,6 +250,13 @@ TEST_F(ServerTest, SurvivesMalformedHttp) {
   EXPECT_EQ(status_of(ask(get("/health"))), 200);
 }
 
+TEST_F(ServerTest, SaysWhichMethodsAPathTakes) {
+  start();
+  EXPECT_THAT(ask("DELETE /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+              HasSubstr("\r\nAllow: GET, HEAD\r\n"));
+  EXPECT_THAT(ask(get("/v1/completions")), HasSubstr("\r\nAllow: POST\r\n"));
+}
+
 TEST_F(ServerTest, AsksForTheKeyEverywhereButAtThePageAndHealth) {
   ServerOptions options;
   options.access.api_keys = {"sk-test"};

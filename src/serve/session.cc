@@ -161,15 +161,20 @@ ApiResult<const Session::Route*> Session::admit() {
       request.method() == http::verb::head ? http::verb::get : request.method();
   for (const Route& route : routes()) {
     if (!route.matches(path())) continue;
-    allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ",
-                           std::string_view(http::to_string(route.method)));
+    allowed += fmt::format("{}{}{}", allowed.empty() ? "" : ", ",
+                           std::string_view(http::to_string(route.method)),
+                           route.method == http::verb::get ? ", HEAD" : "");
     if (route.method == method) found = &route;
   }
   if (allowed.empty())
     return transport_error(404, fmt::format("there is nothing at {}", printable(path())),
                            "not_found");
-  if (!found)
-    return transport_error(405, fmt::format("{} takes {}", path(), allowed), "method_not_allowed");
+  if (!found) {
+    ApiError error = transport_error(405, fmt::format("{} takes {}", printable(path()), allowed),
+                                     "method_not_allowed");
+    error.allow = std::move(allowed);
+    return error;
+  }
   route_ = found->path;
   if (!found->open) {
     const auto caller = core_.access.caller(header(http::field::authorization));
@@ -270,6 +275,7 @@ asio::awaitable<void> Session::send_error(const ApiError& error) {
   Headers headers;
   if (error.retry_after > 0) headers.emplace_back("Retry-After", std::to_string(error.retry_after));
   if (error.status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (!error.allow.empty()) headers.emplace_back("Allow", error.allow);
   co_await send(error.status, "application/json", to_wire(error_body(error)) + "\n",
                 std::move(headers));
 }
