@@ -11,6 +11,10 @@
 namespace sllm {
 namespace {
 
+// Where it is colder, the best token is certain as it is here, but quotients would leave f32's
+// range.
+constexpr float kColdest = 1e-30f;
+
 struct Candidate {
   TokenId id;
   float logit;
@@ -103,11 +107,12 @@ TokenId Sampler::sample(std::span<float> logits, uint64_t index) {
   const TokenId best = argmax(logits);
   if (best < 0 || options_.temperature <= 0 || options_.top_k == 1) return best;
 
+  const float temperature = std::max(options_.temperature, kColdest);
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i)
-    candidates.push_back({static_cast<TokenId>(i), logits[i] / options_.temperature});
-  const float largest = logits[static_cast<size_t>(best)] / options_.temperature;
+    candidates.push_back({static_cast<TokenId>(i), logits[i] / temperature});
+  const float largest = logits[static_cast<size_t>(best)] / temperature;
   const auto k = static_cast<size_t>(std::max(options_.top_k, 0));
   if (k > 0 && k < candidates.size()) {
     const auto end = candidates.begin() + static_cast<std::ptrdiff_t>(k);

@@ -34,6 +34,13 @@ TEST(Sampler, TemperatureSharpens) {
   EXPECT_NEAR(f[0], 0.25 / (0.25 + 0.01 + 0.09 + 0.0036 + 0.0016), 0.015);
 }
 
+TEST(Sampler, TheColdestTemperaturesAreGreedy) {
+  for (const float temperature : {1e-20f, 1e-38f, 1e-45f})
+    EXPECT_EQ(frequencies({.temperature = temperature}, kLogits, 10)[0],
+              frequencies({.temperature = 0}, kLogits, 10)[0])
+        << temperature;
+}
+
 TEST(Sampler, TopKKeepsTheBest) {
   const auto f = frequencies({.top_k = 2}, kLogits, 10000);
   EXPECT_NEAR(f[0], 0.5 / 0.8, 0.02);
