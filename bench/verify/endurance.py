@@ -62,9 +62,9 @@ def metrics(port):
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")}
 
 
-def probe(port, stop, out, path, body, seconds, at_once, wanted):
-    """Asks every so many seconds until `stop`, while fewer than so many wait for their answer: the times of the answers with
-    the status wanted, and what went wrong."""
+def probe(port, stop, pause, out, path, body, seconds, at_once, wanted):
+    """Asks every so many seconds until `stop`, while fewer than so many wait for their answer and there is no `pause`: the times
+    of the answers with the status wanted, and what went wrong."""
     times, faults = [], []
 
     def ask():
@@ -80,15 +80,14 @@ def probe(port, stop, out, path, body, seconds, at_once, wanted):
         waiting = set()
         while not stop.wait(seconds):
             waiting = {w for w in waiting if not w.done()}
-            if len(waiting) < at_once:
+            if len(waiting) < at_once and not pause.is_set():
                 waiting.add(asking.submit(ask))
     out.put((times, faults))
 
 
 async def read_answer(reader):
-    """One answer, to its end and no further; status 0 where the server closed without a word."""
-    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    first, *rest = head.decode("latin-1").split("\r\n")
+    """One answer, to its end and no further. Raises asyncio.IncompleteReadError where the server closed before."""
+    first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)}
     answer = Answer(int(first.split()[1]), headers)
     if headers.get("transfer-encoding") == "chunked":
@@ -105,12 +104,12 @@ async def read_answer(reader):
 class Clients:
     """What the clients do, and what went wrong that was not theirs."""
 
-    def __init__(self, port, streams, seed):
-        self.port, self.streams, self.random = port, streams, random.Random(seed)
+    def __init__(self, port, streams, seed, pause):
+        self.port, self.streams, self.random, self.pause = port, streams, random.Random(seed), pause
         self.counts, self.faults, self.texts, self.running, self.pause_at = {}, [], {}, True, 0.0
 
     def paused(self):
-        return time.monotonic() >= self.pause_at
+        return self.pause.is_set()
 
     def time_for(self, seconds):
         return time.monotonic() + seconds < self.pause_at
@@ -164,7 +163,7 @@ class Clients:
             await loop.sock_sendall(s, to_bytes("/v1/chat/completions", {"messages": STORY, "max_tokens": 100, "n": 2, "stream": True,
                                                                         "ignore_eos": True, "logprobs": True, "top_logprobs": 20}))
             for _ in range(WRITE_LIMIT + SLACK):
-                await asyncio.sleep(self.running)
+                await asyncio.sleep(1 if self.running else 0)
         self.count("never read")
 
     async def garbage(self, reader, writer):
@@ -249,7 +248,7 @@ class Clients:
         for _ in range(10 * ANSWER_LIMIT):
             await asyncio.sleep(0.1)
             now = await asyncio.to_thread(metrics, self.port)
-            if now["sllm_slots_active"] + now["sllm_queue_waiting"] == 0 and now["sllm_http_connections"] <= 4:  # the probes' and the sleeper's
+            if now["sllm_slots_active"] + now["sllm_queue_waiting"] == 0 and now["sllm_http_connections"] <= 2:  # this one and the sleeper's
                 return
         self.fault(f"slots or connections are taken though nobody asks: {now}")
 
@@ -284,12 +283,14 @@ class Clients:
         tasks = [asyncio.create_task(self.client()) for _ in range(self.streams)] + [asyncio.create_task(self.sleeper())]
         while time.monotonic() - begin < 60 * minutes:
             self.pause_at = time.monotonic() + min(PAUSE_EVERY, 60 * minutes / 2)
+            self.pause.clear()
             await asyncio.sleep(self.pause_at - time.monotonic())
+            self.pause.set()
             await self.quiet()
             freed += await self.times_to_free()
             noted.append(((time.monotonic() - begin) / 60, *notes()))
             print(f"  minute {noted[-1][0]:.1f}: {noted[-1][1] / 1e6:.1f} MB, {noted[-1][2]} files; {self.counts}", flush=True)
-        self.running = False
+        self.running = False  # still in the pause
         for task in (await asyncio.wait(tasks, timeout=2 * ANSWER_LIMIT))[1]:
             self.fault(f"a client still waits: {task.get_stack()}")
         return noted, freed
@@ -347,14 +348,14 @@ def main():
     args = parser.parse_args()
     said = tempfile.NamedTemporaryFile("w+")
     server, port = start(args.sllm, args.model, said)
-    stop, outs = multiprocessing.Event(), [multiprocessing.Queue() for _ in range(2)]
+    stop, pause, outs = multiprocessing.Event(), multiprocessing.Event(), [multiprocessing.Queue() for _ in range(2)]
     short = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1})
-    probes = [multiprocessing.Process(target=probe, args=(port, stop, out, *what), daemon=True) for out, what in zip(outs, [
+    probes = [multiprocessing.Process(target=probe, args=(port, stop, pause, out, *what), daemon=True) for out, what in zip(outs, [
         ("/health", None, 0.05, 1, 200), ("/v1/chat/completions", short, 0.2, SLOTS, FULL)])]
     try:
         for process in probes:
             process.start()
-        clients = Clients(port, args.streams, args.seed)
+        clients = Clients(port, args.streams, args.seed, pause)
         noted, freed = asyncio.run(clients.run(args.minutes, lambda: notes_of(server.pid)))
         stop.set()
         (health, faults), (full, more) = (out.get() for out in outs)

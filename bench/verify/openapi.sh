@@ -10,7 +10,7 @@ sources=(src/{grammar,infer,serve,text,tools} docs/openapi.yaml bench/verify/ope
 refuse_changes "${sources[@]}"
 sllm=${SLLM_BIN:-$project/build/release/sllm}
 [ -n "${SLLM_BIN:-}" ] || (cd "$project" && cmake --preset release >/dev/null && cmake --build build/release --target sllm)
-venv=${SCHEMATHESIS_VENV:-$project/build/verify/schemathesis}
+venv=$project/build/verify/schemathesis
 [ -x "$venv/bin/schemathesis" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q schemathesis==4.32.5; }
 undescribed=$(comm -23 <(sed -n 's/.*{verb::[a-z]*, "\([^"]*\)".*/\1/p' "$project/src/serve/endpoints.cc" | sed 's/\*$/{id}/; /^\/\(app\|icon\)\./d' | sort) \
   <(sed -n 's#^  \(/.*\):$#\1#p' "$project/docs/openapi.yaml" | sort))
