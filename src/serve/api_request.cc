@@ -164,13 +164,6 @@ void read_stop(Fields& f, std::vector<std::string>& stop) {
   }
 }
 
-void check_one_form(Fields& f, const char* what, const GenerationParams& p) {
-  if (p.grammar && !p.tools.none())
-    f.fail(what,
-           "cannot be combined with \"tools\": leave one out, or set \"tool_choice\" to "
-           "\"none\"");
-}
-
 void read_messages(Fields& f, Conversation& messages) {
   const Json* list = f.find("messages");
   if (!list || !list->is_array() || list->empty())
@@ -227,7 +220,6 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, int64_t vocab) 
     }
     read_tools(f, r.tools);
     read_tool_choice(f, r.tools);
-    check_one_form(f, f.find("grammar") ? "grammar" : "response_format", r);
     if (r.ground && !r.tools.none()) f.fail("tools", "cannot be combined with grounded answers");
     f.only("functions", {Json::array()});
     f.only("function_call", {"none", "auto"});

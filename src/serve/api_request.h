@@ -73,7 +73,5 @@ ApiResult<AskRequest> parse_ask_request(std::string_view body);
 // Fields that other APIs have too (serve/ollama.h): "messages"; "stop", a text or several.
 void read_messages(Fields& f, Conversation& messages);
 void read_stop(Fields& f, std::vector<std::string>& stop);
-// An answer has one form: `what` ("response_format") and functions exclude each other.
-void check_one_form(Fields& f, const char* what, const GenerationParams& params);
 
 }  // namespace sllm

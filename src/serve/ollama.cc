@@ -231,7 +231,6 @@ ApiResult<Job> ollama_chat(const Service& service, std::string_view body) {
   SLLM_TRY(const auto r, parse_request<TextRequest>(body, [](Fields& f, TextRequest& request) {
              read_common(f, request);
              read_tools(f, request.tools);
-             check_one_form(f, "format", request);
              const Json* list = f.find("messages");
              if (list && *list != Json::array()) read_messages(f, request.messages);
            }));

@@ -145,6 +145,16 @@ std::shared_ptr<const CallSyntax> Service::call_syntax(const ToolUse& use,
   return std::make_shared<const CallSyntax>(std::move(syntax));
 }
 
+ApiResult<std::shared_ptr<const Grammar>> Service::grammar_of(const CallSyntax& calls,
+                                                              const Grammar* form) {
+  const bool either = form && calls.use.choice == ToolUse::Choice::kAuto;
+  CallSyntax syntax = calls;
+  if (either) syntax.use.choice = ToolUse::Choice::kRequired;  // what is not a call has the form
+  auto grammar = call_grammar(syntax);
+  if (!grammar.ok()) return bad_field("tools", "tools: " + grammar.error().message);
+  return either ? Grammar::either(**grammar, *form) : *grammar;
+}
+
 ApiResult<Job> Service::converse(
     const GenerationParams& params, const Conversation& messages,
     const nlohmann::ordered_json& kwargs, const char* id_prefix,
@@ -174,15 +184,13 @@ ApiResult<Job> Service::converse(
   head.choices = static_cast<size_t>(params.n);
   head.prompt_tokens = static_cast<int64_t>(encoded->ids.size());
   head.logprobs = params.top_logprobs >= 0;
-  std::shared_ptr<const Grammar> calls;
+  auto grammar = params.grammar;
   if (tools) {
     head.calls = call_syntax(params.tools, encoded->ids);
-    auto grammar = call_grammar(*head.calls);
-    if (!grammar.ok()) return bad_field("tools", "tools: " + grammar.error().message);
-    calls = std::move(grammar).value();
+    SLLM_TRY(grammar, grammar_of(*head.calls, grammar.get()));
   }
   SLLM_TRY(GenerateRequest one, request(params, std::move(encoded->ids), model.adapter));
-  if (calls) one.grammar = std::move(calls);
+  one.grammar = std::move(grammar);
   Job job;
   for (int i = 0; i < params.n; ++i) {
     job.choices.push_back(one);

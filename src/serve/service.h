@@ -76,6 +76,9 @@ class Service {
   const ToolTemplate& tool_template() const;
   std::shared_ptr<const CallSyntax> call_syntax(const ToolUse& use,
                                                 std::span<const TokenId> prompt) const;
+  // Of answers with calls, or in the form that was asked for besides.
+  static ApiResult<std::shared_ptr<const Grammar>> grammar_of(const CallSyntax& calls,
+                                                              const Grammar* form);
   ApiResult<GroundedPrompt> ground(std::string_view question, GenerationParams& params) const;
   int64_t vocab() const { return engine_->tokenizer()->vocab_size(); }
 

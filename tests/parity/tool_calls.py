@@ -126,6 +126,12 @@ def test_openai(client, url, model):
         report(all_valid(choice.message.tool_calls or []), f"auto, seed {seed}",
                shown(choice.message.tool_calls) or repr(choice.message.content[:60]))
 
+        choice = client.chat.completions.create(**fixed, temperature=1.3, seed=seed, response_format={"type": "json_schema", "json_schema": {
+            "name": "n", "schema": SCHEMAS["set_lamp"]}}).choices[0]
+        calls = choice.message.tool_calls or []
+        report(choice.finish_reason != "length" and (all_valid(calls) if calls else valid("set_lamp", choice.message.content)),
+               f"auto or a form, seed {seed}", shown(calls) or choice.message.content)
+
     none = client.chat.completions.create(**fixed, tool_choice="none", temperature=0).choices[0]
     report(none.message.tool_calls is None and bool(none.message.content), "none", repr(none.message.content[:60]))
 
