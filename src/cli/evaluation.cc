@@ -33,7 +33,8 @@ Status measure_divergence(const ModelFlags& model, const EvaluationFlags& flags,
                           const Globals& globals, Json& out) {
   SLLM_TRY(const fs::path path, resolve_model(model.model));
   SLLM_TRY(const Numerics numerics, numerics_from_name(model.mode));
-  const eval::PerplexityOptions options{flags.window, flags.chunks, progress_sink(globals)};
+  const eval::PerplexityOptions options{flags.window, flags.chunks, progress_sink(globals),
+                                        model.kv};
   const auto compare = [&]() -> Result<eval::Divergence> {
     if (is_recorded(flags))
       return eval::divergence_from_recorded(path, flags.kld_base, numerics, model.threads, options);

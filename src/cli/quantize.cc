@@ -57,7 +57,7 @@ Status run(const Flags& flags, const Globals& globals) {
                      "Let the name end in .gguf; sllm import writes Hugging Face folders");
   SLLM_TRY(const Recipe recipe, find_recipe(flags.type));
   SLLM_TRY(const fs::path path, resolve_model(flags.in));
-  SLLM_OK(check_output(flags.out, {path}));
+  SLLM_OK(check_output(flags.out, {path, flags.imatrix}));
   SLLM_TRY(const auto source, open_model(path));
   ModelToWrite model = as_written(source);
   SLLM_TRY(const ColumnImportance importance, importance_for(model, flags.imatrix));

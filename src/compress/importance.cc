@@ -1,5 +1,6 @@
 #include "compress/importance.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 
@@ -122,10 +123,15 @@ Result<ColumnImportance> column_importance(const ImportanceMatrix& matrix,
       return other_model(bad_input("{}: \"{}\" is not a matrix of this {} model with {} layers",
                                    file, name, config.architecture->model_type, config.L));
     const int64_t columns = spec->second.shape[1];
-    if (std::ssize(entry.sums) != columns)
+    if (std::ssize(entry.sums) != columns || entry.counts.size() != 1)
       return other_model(bad_input("{}: \"{}\" has {} columns, and {} in the model", file, name,
                                    entry.sums.size(), columns));
-    importance[spec->second.hf] = entry.mean_squares();
+    std::vector<float> means = entry.mean_squares();
+    // No model's inputs are so large, and the searches' sums would leave f32's range.
+    constexpr float kLargest = 1e12f;
+    if (std::ranges::any_of(means, [](float m) { return m > kLargest; }))
+      return bad_input("{}: \"{}\" holds means above {}; it is damaged", file, name, kLargest);
+    importance[spec->second.hf] = std::move(means);
   }
   return importance;
 }

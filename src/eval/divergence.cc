@@ -20,12 +20,12 @@ struct Side {
   std::unique_ptr<Runner> runner;
 
   static Result<Side> open(const fs::path& path, std::shared_ptr<Backend> backend,
-                           Numerics numerics, int64_t window) {
+                           Numerics numerics, int64_t window, std::optional<DType> asked = {}) {
     Side side;
     SLLM_TRY(std::shared_ptr<ModelSource> source, open_model(path));
     SLLM_OK(check_generates(source->config()).context(path.string()));
     SLLM_TRY(side.tokenizer, Tokenizer::of(*source));
-    const DType kv = state_type(numerics, *source);
+    SLLM_TRY(const DType kv, state_type(asked, numerics, *source));
     SLLM_TRY(side.model, Model::load(std::move(source)));
     side.pool = std::make_unique<StatePool>(side.model->config(), kv, window);
     side.runner = std::make_unique<Runner>(side.model, std::move(backend), numerics);
@@ -108,7 +108,7 @@ Status stopped_after(size_t chunks) {
 Result<Divergence> divergence(const fs::path& model, const fs::path& base, const std::string& text,
                               Numerics numerics, int threads, const PerplexityOptions& options) {
   const std::shared_ptr<Backend> backend = make_cpu_backend(threads);
-  SLLM_TRY(Side q, Side::open(model, backend, numerics, options.window));
+  SLLM_TRY(Side q, Side::open(model, backend, numerics, options.window, options.kv));
   SLLM_TRY(Side p, Side::open(base, backend, numerics, options.window));
   const int64_t V = std::min(p.model->config().V, q.model->config().V);
   if (p.tokenizer->vocab_size() != q.tokenizer->vocab_size())
@@ -144,7 +144,8 @@ Result<Divergence> divergence_from_recorded(const fs::path& model, const fs::pat
                                             Numerics numerics, int threads,
                                             const PerplexityOptions& options) {
   SLLM_TRY(const auto base, RecordedPredictions::open(recorded));
-  SLLM_TRY(Side side, Side::open(model, make_cpu_backend(threads), numerics, base.window()));
+  SLLM_TRY(Side side,
+           Side::open(model, make_cpu_backend(threads), numerics, base.window(), options.kv));
   const int64_t V = side.model->config().V;
   if (V != base.vocabulary())
     return bad_input("{} has {} tokens and {} has {}; a divergence needs one vocabulary",

@@ -13,6 +13,7 @@ struct PerplexityOptions {
   int64_t window = 512;
   int64_t chunks = 0;  // 0: all that the text fills
   ProgressSink progress;
+  std::optional<DType> kv = {};  // of the model that is measured, in divergence (EngineOptions::kv)
 };
 struct Perplexity {
   double value = 0, standard_error = 0;

@@ -100,6 +100,16 @@ DType state_type(Numerics numerics, const ModelSource& source) {
   return DType::kF32;
 }
 
+Result<DType> state_type(std::optional<DType> asked, Numerics numerics, const ModelSource& source) {
+  if (!asked) return state_type(numerics, source);
+  if (StatePool::can_hold(source.config(), *asked)) return *asked;
+  return with_hint(
+      usage_error("{}: keys and values cannot be stored as {}, for its heads are not a multiple of "
+                  "{} wide",
+                  source.path().string(), info(*asked).name, info(*asked).block_elements),
+      "Leave --kv-cache out");
+}
+
 Result<std::shared_ptr<Engine>> Engine::open(const fs::path& path, EngineOptions options) {
   SLLM_TRY(auto source, open_model(path));
   SLLM_TRY(auto tokenizer, Tokenizer::of(*source));
@@ -130,15 +140,8 @@ Result<std::shared_ptr<Engine>> Engine::create(EngineParts parts, EngineOptions 
     if (setup.adapters.contains(name)) return usage_error("two adapters are called \"{}\"", name);
     SLLM_TRY(setup.adapters[name], setup.model->bind(adapter).context(folder));
   }
-  if (options.kv && !StatePool::can_hold(parts.source->config(), *options.kv))
-    return with_hint(
-        usage_error("{}: keys and values cannot be stored as {}, for its heads are not "
-                    "a multiple of {} wide",
-                    parts.source->path().string(), info(*options.kv).name,
-                    info(*options.kv).block_elements),
-        "Leave --kv-cache out");
   if (parts.draft) SLLM_OK(check_draft(parts));
-  setup.kv = kv_of(options, *parts.source);
+  SLLM_TRY(setup.kv, state_type(options.kv, options.numerics, *parts.source));
   SLLM_TRY(setup.scoring_tokens, fit_context(*parts.source, parts.draft.get(), options));
   setup.pool_tokens =
       std::min(setup.scoring_tokens,

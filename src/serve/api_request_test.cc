@@ -261,7 +261,7 @@ TEST(ApiRequest, ReadsFunctionsAndCalls) {
 
 // Ollama's clients send no ids, and templates may demand them.
 TEST(ApiRequest, MatchesResultsWithTheirCalls) {
-  const auto request = parse_chat_request(
+  auto request = parse_chat_request(
       R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f"}},
            {"id":"own","function":{"name":"g"}}]},
           {"role":"tool","tool_call_id":"own","content":"1"},{"role":"tool","content":"2"},

@@ -163,8 +163,9 @@ void match_tool_results(Conversation& messages) {
       }
     } else if (message.role == "tool") {
       const auto id = message.extra.find("tool_call_id");
-      const bool given = id != message.extra.end() && *id != "" && !id->is_null();
-      const auto of = given ? std::ranges::find(open, *id) : open.begin();
+      const std::string given =
+          id != message.extra.end() && id->is_string() ? id->get<std::string>() : "";
+      const auto of = given.empty() ? open.begin() : std::ranges::find(open, given);
       if (of == open.end()) continue;
       message.extra["tool_call_id"] = *of;
       open.erase(of);
