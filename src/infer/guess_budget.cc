@@ -13,6 +13,7 @@ constexpr double kFading = 0.9;         // of a sequence's record, a guess
 constexpr double kRestFading = 0.97;    // a step without one: half after 23
 constexpr double kStepFading = 0.98;    // of the measured steps
 constexpr double kRowUnmeasured = 0.1;  // a row's time beside the step's, until both are known
+constexpr double kHeldUp = 2;           // times what a step should take, at most counted
 constexpr int64_t kHorizon = 256;       // tokens of an answer that may come, at most counted on
 constexpr int64_t kLongestPause = 4096;
 constexpr double kTrying = 1.0 / 8;  // of the time waited, what a try may take
@@ -50,6 +51,8 @@ bool DraftRecord::tries_again(double cost) {
 
 void StepCost::measured(int64_t rows, double seconds) {
   const auto r = static_cast<double>(rows);
+  if (known())
+    seconds = std::min(seconds, kHeldUp * at(r).step * std::max(1.0, r * weight_ / rows_));
   for (double* sum : {&weight_, &rows_, &seconds_, &rows_rows_, &rows_seconds_})
     *sum *= kStepFading;
   weight_ += 1, rows_ += r, seconds_ += seconds, rows_rows_ += r * r, rows_seconds_ += r * seconds;

@@ -50,6 +50,8 @@ class DraftRecord {
 };
 
 // A step takes a + b * rows seconds, fitted to the steps that were measured, the old ones fading.
+// One that was held up by something else (another process, a page that was not there) counts
+// little.
 class StepCost {
  public:
   void measured(int64_t rows, double seconds);

@@ -72,6 +72,20 @@ TEST(StepCost, IsFittedToWhatWasMeasured) {
   EXPECT_EQ(cost.at(1).step, 2);  // of rows nothing is known yet
 }
 
+TEST(StepCost, FollowsChangesRatherThanSingleSteps) {
+  StepCost cost;
+  for (int i = 0; i < 20; ++i) cost.measured(1, 0.1);
+  cost.measured(1, 10);
+  EXPECT_LT(cost.at(1).step, 0.11);
+  for (int i = 0; i < 20; ++i) cost.measured(1, 0.4);
+  EXPECT_GT(cost.at(1).step, 0.2);
+  // More rows may well take longer than all that was seen.
+  StepCost rows;
+  for (int i = 0; i < 5; ++i) rows.measured(1, 0.1);
+  rows.measured(9, 0.5);
+  EXPECT_NEAR(rows.at(9).step, 0.5, 1e-9);  // a line through two points: rounding only
+}
+
 TEST(GuessBudget, SharesRowsByWhatTheyCostAndWhatTheyBring) {
   const GuessBudget cheap = budget_of(0.1, 0.001), dear = budget_of(0, 0.1);
   EXPECT_THAT(cheap.share({0.95}, 8, 15), ElementsAre(8));
