@@ -17,6 +17,7 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -346,6 +347,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--judge", choices=["yes", "no"], default="yes", help="no: under a sanitiser, whose own reports are what counts")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server does not outlive this
     said = tempfile.NamedTemporaryFile("w+")
     server, port = start(args.sllm, args.model, said)
     stop, pause, outs = multiprocessing.Event(), multiprocessing.Event(), [multiprocessing.Queue() for _ in range(2)]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sends 20,000 generated requests, good and bad, that schemathesis makes from docs/openapi.yaml to a server: no 5xx, no status
-# and no body of another shape than the file says. Writes openapi.log, which names the commit it covers, if it is not cut short.
+# and no body of another shape than the file says, and nothing taken that the file does not allow. Writes openapi.log, which
+# names the commit it covers, if it is not cut short.
 # Usage: openapi.sh MODEL [CASES_OF_A_ROUTE]     (MODEL: a small model, as SmolLM2-135M; 2,000 cases of each route with input)
 #   SLLM_BIN    a program built from this commit; without it, build/release/sllm is built first
 set -euo pipefail
@@ -20,7 +21,7 @@ log=$here/openapi.log; [ "$cases" = 2000 ] || log=/dev/null  # a shorter run sho
 # A short context ends every answer soon, whatever number of tokens a request asks for.
 "$sllm" serve -m "$model" --name default --port 0 --context 128 --api-key sk-openapi --json >"$work/about" & server=$!
 until url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$work/about") && [ -n "$url" ]; do kill -0 "$server" || exit 1; sleep 0.1; done
-checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method,allow_header_conformance
+checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance
 {
   log_header "${sources[@]}"
   echo "model $(basename "$model"), program ${SLLM_BIN:+of SLLM_BIN, }sha256 $(sha256sum <"$sllm" | cut -c1-16), $("$venv/bin/schemathesis" --version)"
