@@ -82,7 +82,9 @@ Result<Engine::RequestId> BatchEngine::submit(GenerateRequest request, EventSink
   const int64_t room = options().context - static_cast<int64_t>(request.prompt.size());
   const int64_t max_tokens = std::clamp<int64_t>(request.max_tokens, 0, room);
   std::lock_guard lock(mutex_);
-  if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit) {
+  // Those for whom a slot is free do not wait: they start with the next step.
+  const int64_t slots = std::max<int64_t>(options().max_sequences - stats_.active, 0);
+  if (static_cast<int64_t>(waiting_.size()) >= options().queue_limit + slots) {
     ++stats_.refused;
     return with_hint(make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting",
                                 waiting_.size()),

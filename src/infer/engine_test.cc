@@ -297,7 +297,13 @@ TEST_F(EngineTest, FullQueueRefuses) {
   EngineOptions options;
   options.max_sequences = 1;
   options.queue_limit = 0;
-  const auto refused = engine(options)->submit(request(1), [](const GenerateEvent&) {});
+  const auto e = engine(options);
+  std::promise<void> seen;
+  const auto first = e->submit(
+      request(1), [until = seen.get_future().share()](const GenerateEvent&) { until.wait(); });
+  EXPECT_TRUE(first.ok());  // it takes the free slot
+  const auto refused = e->submit(request(1), [](const GenerateEvent&) {});
+  seen.set_value();
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kLocked);
 }
