@@ -150,8 +150,9 @@ def test_openai(client, url, model):
             {"role": "tool", "tool_call_id": first.message.tool_calls[0].id, "content": "Sunny, 21 degrees."}]
     second = client.chat.completions.create(**dict(greedy, messages=talk))
     counted = prompt_tokens(client, url, model, talk)
-    report(bool(second.choices[0].message.content) and second.usage.prompt_tokens == counted,
-           "a second turn with the result", f"{counted} tokens, {second.choices[0].message.content[:60]!r}")
+    said = second.choices[0].message  # a small model may well call once more
+    report((bool(said.content) or all_valid(said.tool_calls)) and second.usage.prompt_tokens == counted,
+           "a second turn with the result", f"{counted} tokens, {shown(said.tool_calls) if said.tool_calls else said.content[:60]!r}")
 
     both = dict(greedy, messages=[{"role": "user", "content": "Switch the lamps of 거실 and kitchen on: two calls."}])
     choice = client.chat.completions.create(**both, tool_choice="required").choices[0]
