@@ -1,4 +1,5 @@
 // The endpoints: what each answers, and how an answer of the engine is waited for or streamed.
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -167,8 +168,19 @@ auto Session::prepared(Prepare prepare)
   co_return co_await on_worker(work);
 }
 
+// As submit() would say, but before the body is looked at, which may take seconds.
+static std::optional<ApiError> full_queue(const Engine& engine) {
+  const EngineStats now = engine.stats();
+  const EngineOptions& options = engine.options();
+  const int64_t free_slots = std::max<int64_t>(options.max_sequences - now.active, 0);
+  if (now.waiting < options.queue_limit + free_slots) return std::nullopt;
+  return to_api_error(
+      make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting", now.waiting));
+}
+
 template <class Prepare>
 asio::awaitable<void> Session::post_job(Prepare prepare) {
+  if (const auto full = full_queue(core_.service.engine())) co_return co_await send_error(*full);
   auto job = co_await prepared(prepare);
   co_await answer(std::move(job));
 }

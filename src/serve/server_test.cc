@@ -317,6 +317,7 @@ TEST_F(ServerTest, RefusesWhenTheQueueIsFull) {
   const std::string response = ask(post("/v1/chat/completions", chat("hi")));
   EXPECT_EQ(status_of(response), 429);
   EXPECT_THAT(response, HasSubstr("Retry-After: 1"));
+  EXPECT_EQ(status_of(ask(post("/v1/chat/completions", "{"))), 429);  // said before it is read
 }
 
 TEST_F(ServerTest, RunsMoreChoicesThanTheQueueHolds) {

@@ -22,6 +22,7 @@ class PacedEngine final : public FakeEngine {
   };
   explicit PacedEngine(Pace pace) : pace_(pace) {
     paced_options_.context = pace.context;
+    paced_options_.max_sequences = pace.slots, paced_options_.queue_limit = pace.queue;
     thread_ = std::thread([this] { loop(); });
   }
   ~PacedEngine() override {
