@@ -168,19 +168,21 @@ auto Session::prepared(Prepare prepare)
   co_return co_await on_worker(work);
 }
 
-// As submit() would say, but before the body is looked at, which may take seconds.
-static std::optional<ApiError> full_queue(const Engine& engine) {
+// As submit() would say, but before the body is looked at, which may take seconds. Those who are
+// being looked at have their places already.
+static std::optional<ApiError> full_queue(const Engine& engine, int64_t looked_at) {
   const EngineStats now = engine.stats();
   const EngineOptions& options = engine.options();
   const int64_t free_slots = std::max<int64_t>(options.max_sequences - now.active, 0);
-  if (now.waiting < options.queue_limit + free_slots) return std::nullopt;
-  return to_api_error(
-      make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting", now.waiting));
+  if (now.waiting + looked_at < options.queue_limit + free_slots) return std::nullopt;
+  return to_api_error(make_error(ErrorCode::kLocked, "the queue is full: {} requests are waiting",
+                                 now.waiting + looked_at));
 }
 
 template <class Prepare>
 asio::awaitable<void> Session::post_job(Prepare prepare) {
-  if (const auto full = full_queue(core_.service.engine())) co_return co_await send_error(*full);
+  if (const auto full = full_queue(core_.service.engine(), core_.worker_jobs))
+    co_return co_await send_error(*full);
   auto job = co_await prepared(prepare);
   co_await answer(std::move(job));
 }
