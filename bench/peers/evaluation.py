@@ -1,7 +1,7 @@
 """Scoring tasks by `sllm eval` beside lm-evaluation-harness and beside llama-perplexity, from the same documents.
 
 lm-evaluation-harness runs its `hf` model type on the bf16 weights, in bf16 where the processor has such instructions and in
-F32 where it has not; its seconds are those of the evaluation alone, ours those of the whole process with the model's
+F32 where it has not; its seconds are those of the evaluation and of reading its data, ours those of the whole process with the model's
 loading. Two programs that compute in 16 bits may differ in a document whose choices lie close together: the exact mode's
 equality with F32 is tests/parity/lm_eval_scores.py.
 """

@@ -84,7 +84,7 @@ struct AttentionShape {
 };
 
 // Keys and values of one sequence as the attention kernel sees them: blocks of kBlockTokens tokens,
-// each block [Hk][kBlockTokens][Dh] for K and for V, dtype F32, F16 or BF16.
+// each block [Hk][kBlockTokens][Dh] for K and for V, dtype F32, F16, BF16 or Q8_0.
 struct KvView {
   static constexpr int64_t kBlockTokens = 64;
   const void* const* k = nullptr;  // k[block]
